@@ -1,0 +1,15 @@
+//! scimshim gives a legacy application SCIM 2.0 in front of its own SQL database.
+//!
+//! The floors of the house, each using only those below it (see ARCHITECTURE.md):
+//!
+//! | floor | rooms |
+//! | --- | --- |
+//! | 5 | [`cli`] |
+//! | 4 | [`server`] |
+//! | 3 | [`identity`], [`directory`] |
+//! | 2 | [`config`], [`adapter`] |
+//! | 1 | [`own`] |
+//! | 0 | [`scim`], [`sql`], [`document`] |
+
+pub mod scim;
+pub mod sql;

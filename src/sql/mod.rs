@@ -1,0 +1,1 @@
+//! Dynamic SQL and nothing else.
