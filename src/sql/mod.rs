@@ -1,1 +1,25 @@
-//! Dynamic SQL and nothing else.
+//! Dynamic SQL and nothing else: a statement tree over tables that are known at run time only,
+//! rendered by Diesel for MySQL/MariaDB, PostgreSQL and SQLite. This room has never heard of SCIM.
+//!
+//! Invariant: SQL text is made here alone, from static text, identifiers and binds. Nothing that a
+//! client sent is ever part of the text.
+
+mod backend;
+mod catalogue;
+mod connection;
+mod error;
+mod name;
+mod pool;
+mod render;
+mod statement;
+mod value;
+
+pub use catalogue::{Catalogue, ColumnInfo, ColumnKind, Index, TableInfo};
+pub use connection::{Connection, Database, Isolation, Row, open};
+pub use error::{Error, Failure};
+pub use name::{Alias, Cast, Ident, Table};
+pub use pool::{Options, TlsOptions};
+pub use statement::{
+    Comparison, Delete, Expr, Insert, Join, JoinKind, OnConflict, Order, Predicate, Select, Statement, Union, Update,
+};
+pub use value::{Dialect, Value};

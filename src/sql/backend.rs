@@ -1,0 +1,1 @@
+//! Three backends, one trait: what differs between the dialects.
