@@ -12,4 +12,5 @@
 //! | 0 | [`scim`], [`sql`], [`document`] |
 
 pub mod scim;
+pub mod server;
 pub mod sql;
