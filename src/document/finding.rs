@@ -66,12 +66,20 @@ impl Findings {
     }
 
     /// Adds an error at a node, a key, a place, or nowhere (`&()`).
-    pub fn error(&mut self, at: &(impl Located + ?Sized), message: impl Into<String>) -> &mut Finding {
+    pub fn error(
+        &mut self,
+        at: &(impl Located + ?Sized),
+        message: impl Into<String>,
+    ) -> &mut Finding {
         self.add(Severity::Error, at.located(), message.into())
     }
 
     /// Adds a warning at a node, a key, a place, or nowhere (`&()`).
-    pub fn warning(&mut self, at: &(impl Located + ?Sized), message: impl Into<String>) -> &mut Finding {
+    pub fn warning(
+        &mut self,
+        at: &(impl Located + ?Sized),
+        message: impl Into<String>,
+    ) -> &mut Finding {
         self.add(Severity::Warning, at.located(), message.into())
     }
 
@@ -87,14 +95,26 @@ impl Findings {
 
     /// Hides what follows a key that sounds like a secret on this line: for text that did not parse.
     pub(super) fn hide_suspect(&mut self, place: &Place) {
-        let line: Vec<char> = place.source.line(place.position.line).unwrap_or_default().chars().collect();
+        let line: Vec<char> = place
+            .source
+            .line(place.position.line)
+            .unwrap_or_default()
+            .chars()
+            .collect();
         for (index, _) in line.iter().enumerate().filter(|(_, c)| **c == ':') {
             let key: String = line.iter().take(index).collect();
             let word = key.rsplit([' ', '{', ',', '\t']).next().unwrap_or_default();
             let rest = line.len().saturating_sub(index + 2);
             if (sensitive(word) || word.contains("//")) && rest > 0 {
-                let position = super::Position { line: place.position.line, column: index + 3 };
-                self.hidden.push(Place { source: place.source.clone(), position, len: rest });
+                let position = super::Position {
+                    line: place.position.line,
+                    column: index + 3,
+                };
+                self.hidden.push(Place {
+                    source: place.source.clone(),
+                    position,
+                    len: rest,
+                });
                 return;
             }
         }
@@ -106,7 +126,9 @@ impl Findings {
 
     /// Whether anything found is an error.
     pub fn has_errors(&self) -> bool {
-        self.list.iter().any(|finding| finding.severity == Severity::Error)
+        self.list
+            .iter()
+            .any(|finding| finding.severity == Severity::Error)
     }
 
     /// Whether nothing was found.
@@ -117,7 +139,10 @@ impl Findings {
     /// How many errors and warnings there are.
     pub fn count(&self) -> (usize, usize) {
         let sorted = self.sorted();
-        let errors = sorted.iter().filter(|finding| finding.severity == Severity::Error).count();
+        let errors = sorted
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error)
+            .count();
         (errors, sorted.len() - errors)
     }
 
@@ -135,14 +160,21 @@ impl Findings {
     /// For people: by file and place, each once, without file first.
     pub fn sorted(&self) -> Vec<&Finding> {
         let mut files: Vec<&str> = Vec::new();
-        for place in self.list.iter().filter_map(|finding| finding.place.as_ref()) {
+        for place in self
+            .list
+            .iter()
+            .filter_map(|finding| finding.place.as_ref())
+        {
             if !files.contains(&place.source.name.as_str()) {
                 files.push(&place.source.name);
             }
         }
         let key = |finding: &Finding| {
             finding.place.as_ref().map(|place| {
-                (files.iter().position(|file| *file == place.source.name), place.position)
+                (
+                    files.iter().position(|file| *file == place.source.name),
+                    place.position,
+                )
             })
         };
         let mut sorted: Vec<&Finding> = Vec::new();
@@ -157,7 +189,12 @@ impl Findings {
 
     fn add(&mut self, severity: Severity, place: Option<Place>, message: String) -> &mut Finding {
         let index = self.list.len();
-        self.list.push(Finding { severity, place, message, help: None });
+        self.list.push(Finding {
+            severity,
+            place,
+            message,
+            help: None,
+        });
         #[expect(clippy::indexing_slicing, reason = "pushed in the line before")]
         &mut self.list[index]
     }
@@ -175,9 +212,15 @@ impl IntoIterator for Findings {
 /// Whether a key of this name would hold a secret.
 pub(super) fn sensitive(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    ["passw", "secret", "token", "ha1", "credential", "pwd"].iter().any(|word| key.contains(word))
+    ["passw", "secret", "token", "ha1", "credential", "pwd"]
+        .iter()
+        .any(|word| key.contains(word))
         || key.ends_with("key")
-        || super::nearest(&key, ["password", "password_hash", "secret_hash", "secret"].into_iter()).is_some()
+        || super::nearest(
+            &key,
+            ["password", "password_hash", "secret_hash", "secret"].into_iter(),
+        )
+        .is_some()
 }
 
 /// The candidate that was probably meant by a word that is none of them; None when nothing is near.
@@ -192,7 +235,12 @@ pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
         .map(|candidate| {
             let folded = fold(candidate);
             let distance = strsim::osa_distance(&word, &folded);
-            (distance, 1.0 - strsim::jaro_winkler(&word, &folded), length.max(folded.chars().count()), candidate)
+            (
+                distance,
+                1.0 - strsim::jaro_winkler(&word, &folded),
+                length.max(folded.chars().count()),
+                candidate,
+            )
         })
         .filter(|(distance, _, longer, _)| *distance <= (longer / 3).max(1) && distance < longer)
         .min_by(|one, two| one.0.cmp(&two.0).then(one.1.total_cmp(&two.1)))

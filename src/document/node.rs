@@ -100,11 +100,19 @@ impl Data {
 impl Node {
     /// A node made by a program rather than read: the long form of something written short, at its place.
     pub fn new(data: Data, place: Place) -> Node {
-        Node { data: Arc::new(data), place, written: None }
+        Node {
+            data: Arc::new(data),
+            place,
+            written: None,
+        }
     }
 
     pub(super) fn scalar(data: Data, place: Place, text: &str, quoted: bool) -> Node {
-        Node { data: Arc::new(data), place, written: Some((text.into(), quoted)) }
+        Node {
+            data: Arc::new(data),
+            place,
+            written: Some((text.into(), quoted)),
+        }
     }
 
     /// The value.
@@ -131,7 +139,9 @@ impl Node {
     pub fn found(&self) -> String {
         match (&*self.data, self.scalar_text()) {
             (Data::Null | Data::Sequence(_) | Data::Mapping(_), _) => self.kind_name().to_owned(),
-            (_, Some(text)) if text.chars().count() <= 40 && !text.contains('\n') => format!("`{text}`"),
+            (_, Some(text)) if text.chars().count() <= 40 && !text.contains('\n') => {
+                format!("`{text}`")
+            }
             _ => self.kind_name().to_owned(),
         }
     }
@@ -194,7 +204,9 @@ impl Node {
 
     /// Key and value under a key, if this is a mapping that has it.
     pub fn entry(&self, key: &str) -> Option<&(Key, Node)> {
-        self.entries().iter().find(|(candidate, _)| candidate.text == key)
+        self.entries()
+            .iter()
+            .find(|(candidate, _)| candidate.text == key)
     }
 
     /// The entries of a mapping; of anything else, none.
@@ -255,8 +267,15 @@ impl Node {
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return Some(value.clone());
         }
-        let list = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-        let finding = findings.error(self, format!("expected one of {list}, found {}", self.found()));
+        let list = words
+            .iter()
+            .map(|(word, _)| format!("`{word}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let finding = findings.error(
+            self,
+            format!("expected one of {list}, found {}", self.found()),
+        );
         if let Some(near) = super::nearest(text, words.iter().map(|(word, _)| *word)) {
             finding.help(format!("did you mean `{near}`?"));
         }
@@ -265,7 +284,10 @@ impl Node {
 
     fn wanted<T>(&self, value: Option<T>, kind: Kind, findings: &mut Findings) -> Option<T> {
         if value.is_none() {
-            let finding = findings.error(self, format!("expected {}, found {}", kind.name(), self.found()));
+            let finding = findings.error(
+                self,
+                format!("expected {}, found {}", kind.name(), self.found()),
+            );
             if let (Kind::String, Some(text)) = (kind, self.scalar_text())
                 && !self.is_null()
             {
@@ -285,9 +307,12 @@ impl Node {
             Data::Float(value) => Value::Number((*value).into()),
             Data::String(text) => Value::String(text.clone()),
             Data::Sequence(items) => Value::Sequence(items.iter().map(Node::to_yaml).collect()),
-            Data::Mapping(entries) => {
-                Value::Mapping(entries.iter().map(|(key, value)| (key.to_yaml(), value.to_yaml())).collect())
-            }
+            Data::Mapping(entries) => Value::Mapping(
+                entries
+                    .iter()
+                    .map(|(key, value)| (key.to_yaml(), value.to_yaml()))
+                    .collect(),
+            ),
         }
     }
 
@@ -306,7 +331,12 @@ impl Node {
 impl Key {
     /// A key made by a program, at the place it stands for.
     pub fn new(text: impl Into<String>, place: Place) -> Key {
-        Key { text: text.into(), place, kind: Kind::String, was_quoted: false }
+        Key {
+            text: text.into(),
+            place,
+            kind: Kind::String,
+            was_quoted: false,
+        }
     }
 
     fn to_yaml(&self) -> serde_yaml::Value {

@@ -1,6 +1,6 @@
 //! Takes a mapping apart key by key, so that missing and unknown keys are all reported and by one rule.
 
-use super::{Findings, Kind, Key, Node, nearest};
+use super::{Findings, Key, Kind, Node, nearest};
 
 /// A mapping being read. Ask for every key that is known, then [`Reader::finish`].
 pub struct Reader<'n> {
@@ -12,7 +12,10 @@ impl<'n> Reader<'n> {
     /// Starts on a mapping; anything else is reported.
     pub fn mapping(node: &'n Node, findings: &mut Findings) -> Option<Reader<'n>> {
         node.read_entries(findings)?;
-        Some(Reader { node, asked: Vec::new() })
+        Some(Reader {
+            node,
+            asked: Vec::new(),
+        })
     }
 
     /// The mapping itself.
@@ -64,23 +67,36 @@ impl<'n> Reader<'n> {
     }
 
     /// One of the listed words under a key that may be there; anything else is reported.
-    pub fn word<T: Clone>(&mut self, key: &str, words: &[(&str, T)], findings: &mut Findings) -> Option<T> {
+    pub fn word<T: Clone>(
+        &mut self,
+        key: &str,
+        words: &[(&str, T)],
+        findings: &mut Findings,
+    ) -> Option<T> {
         self.given(key)?.read_word(words, findings)
     }
 
     /// The entries nobody asked for: for mappings that mix known words with names of one's own.
     pub fn rest(&self) -> impl Iterator<Item = &'n (Key, Node)> {
         let asked = self.asked.clone();
-        self.node.entries().iter().filter(move |(key, _)| !asked.contains(&key.text))
+        self.node
+            .entries()
+            .iter()
+            .filter(move |(key, _)| !asked.contains(&key.text))
     }
 
     /// Reports every key that was not asked for, with the nearest of those that were.
     pub fn finish(self, findings: &mut Findings) {
         for (key, value) in self.rest() {
-            let unused = self.asked.iter().filter(|asked| self.node.get(asked).is_none());
+            let unused = self
+                .asked
+                .iter()
+                .filter(|asked| self.node.get(asked).is_none());
             let near = nearest(&key.text, unused.map(String::as_str))
                 .or_else(|| nearest(&key.text, self.asked.iter().map(String::as_str)));
-            if !matches!(value.kind(), Kind::Mapping | Kind::Sequence) && super::finding::sensitive(&key.text) {
+            if !matches!(value.kind(), Kind::Mapping | Kind::Sequence)
+                && super::finding::sensitive(&key.text)
+            {
                 findings.hide(value);
             }
             let finding = findings.error(key, format!("unknown key `{}`", key.text));

@@ -35,19 +35,34 @@ fn integer(text: &str) -> Option<i64> {
     if !digits.chars().all(|digit| digit.is_digit(radix)) {
         return None; // from_str_radix would take a second sign
     }
-    if negative { i64::from_str_radix(&format!("-{digits}"), radix).ok() } else { i64::from_str_radix(digits, radix).ok() }
+    if negative {
+        i64::from_str_radix(&format!("-{digits}"), radix).ok()
+    } else {
+        i64::from_str_radix(digits, radix).ok()
+    }
 }
 
 fn float(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     match unsigned {
-        ".inf" | ".Inf" | ".INF" => return Some(if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY }),
+        ".inf" | ".Inf" | ".INF" => {
+            return Some(if text.starts_with('-') {
+                f64::NEG_INFINITY
+            } else {
+                f64::INFINITY
+            });
+        }
         _ if matches!(text, ".nan" | ".NaN" | ".NAN") => return Some(f64::NAN),
         _ => {}
     }
     let whole = unsigned.bytes().all(|byte| byte.is_ascii_digit());
-    let numeric = unsigned.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
-    if whole || !numeric || !unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.') {
+    let numeric = unsigned
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
+    if whole
+        || !numeric
+        || !unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.')
+    {
         return None; // digits only: leading zeros, or too long for 64 bits; both stay text
     }
     text.parse::<f64>().ok().filter(|value| value.is_finite())
@@ -60,15 +75,54 @@ mod tests {
     #[test]
     fn plain_scalars_resolve_as_serde_yaml_does() {
         let cases = [
-            "", "~", "null", "true", "False", "TRUE", "yes", "no", "on", "1", "-1", "+1", "0", "007", "0x1F", "0o17",
-            "0b11", "1_000", "1.5", "-1.5e3", ".5", "5.", "1e3", ".inf", "-.inf", "inf", "nan", "1.2.3", "10s", "8.4",
-            "0.0.0.0:8443", "--1", "+-1", "-0x10", "2024-01-01", "-", "+", ".", "e5", "9223372036854775807", "00.5",
+            "",
+            "~",
+            "null",
+            "true",
+            "False",
+            "TRUE",
+            "yes",
+            "no",
+            "on",
+            "1",
+            "-1",
+            "+1",
+            "0",
+            "007",
+            "0x1F",
+            "0o17",
+            "0b11",
+            "1_000",
+            "1.5",
+            "-1.5e3",
+            ".5",
+            "5.",
+            "1e3",
+            ".inf",
+            "-.inf",
+            "inf",
+            "nan",
+            "1.2.3",
+            "10s",
+            "8.4",
+            "0.0.0.0:8443",
+            "--1",
+            "+-1",
+            "-0x10",
+            "2024-01-01",
+            "-",
+            "+",
+            ".",
+            "e5",
+            "9223372036854775807",
+            "00.5",
         ];
         for case in cases {
-            let theirs: serde_yaml::Value = serde_yaml::from_str(&format!("k: {case}")).map_or_else(
-                |_| serde_yaml::Value::String(case.to_owned()),
-                |value: serde_yaml::Value| value["k"].clone(),
-            );
+            let theirs: serde_yaml::Value = serde_yaml::from_str(&format!("k: {case}"))
+                .map_or_else(
+                    |_| serde_yaml::Value::String(case.to_owned()),
+                    |value: serde_yaml::Value| value["k"].clone(),
+                );
             let ours = match resolve(case) {
                 Data::Null => serde_yaml::Value::Null,
                 Data::Bool(value) => value.into(),
@@ -83,6 +137,8 @@ mod tests {
 
     #[test]
     fn numbers_beyond_64_bits_keep_their_digits() {
-        assert!(matches!(resolve("18446744073709551616"), Data::String(text) if text == "18446744073709551616"));
+        assert!(
+            matches!(resolve("18446744073709551616"), Data::String(text) if text == "18446744073709551616")
+        );
     }
 }

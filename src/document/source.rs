@@ -21,28 +21,43 @@ pub struct Source {
 impl Source {
     /// A source from text in memory.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Source {
-        Source { name: name.into(), text: text.into() }
+        Source {
+            name: name.into(),
+            text: text.into(),
+        }
     }
 
     /// Reads a file; one that cannot be read, is larger than [`MAX_BYTES`] or is not UTF-8 becomes a finding.
     pub fn read(path: &Path, findings: &mut Findings) -> Option<Source> {
         let name = path.display().to_string();
         let mut bytes = Vec::new();
-        let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+        let read = std::fs::File::open(path)
+            .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
         if let Err(error) = read {
             findings.error(&(), format!("cannot read {name}: {error}"));
             return None;
         }
         if u64::try_from(bytes.len()).map_or(true, |length| length > MAX_BYTES) {
-            findings.error(&(), format!("{name} is larger than {} MiB", MAX_BYTES / 1024 / 1024));
+            findings.error(
+                &(),
+                format!("{name} is larger than {} MiB", MAX_BYTES / 1024 / 1024),
+            );
             return None;
         }
         match String::from_utf8(bytes) {
             Ok(text) => Some(Source { name, text }),
             Err(error) => {
                 let good = error.utf8_error().valid_up_to();
-                let line = error.as_bytes().iter().take(good).filter(|byte| **byte == b'\n').count() + 1;
-                findings.error(&(), format!("{name} is not UTF-8 (line {line})")).help("save it as UTF-8");
+                let line = error
+                    .as_bytes()
+                    .iter()
+                    .take(good)
+                    .filter(|byte| **byte == b'\n')
+                    .count()
+                    + 1;
+                findings
+                    .error(&(), format!("{name} is not UTF-8 (line {line})"))
+                    .help("save it as UTF-8");
                 None
             }
         }
@@ -50,7 +65,10 @@ impl Source {
 
     /// The line with this 1-based number, without its line end.
     pub fn line(&self, number: usize) -> Option<&str> {
-        self.text.trim_start_matches('\u{feff}').lines().nth(number.checked_sub(1)?)
+        self.text
+            .trim_start_matches('\u{feff}')
+            .lines()
+            .nth(number.checked_sub(1)?)
     }
 }
 
@@ -83,13 +101,19 @@ pub struct Place {
 impl Place {
     /// Whether both are the same stretch of the same document.
     pub fn same(&self, other: &Place) -> bool {
-        self.position == other.position && self.len == other.len && self.source.name == other.source.name
+        self.position == other.position
+            && self.len == other.len
+            && self.source.name == other.source.name
     }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.source.name, self.position.line, self.position.column)
+        write!(
+            f,
+            "{}:{}:{}",
+            self.source.name, self.position.line, self.position.column
+        )
     }
 }
 
