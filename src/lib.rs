@@ -12,6 +12,7 @@
 //! | 0 | [`scim`], [`sql`], [`document`] |
 
 pub mod document;
+pub mod identity;
 pub mod scim;
 pub mod server;
 pub mod sql;

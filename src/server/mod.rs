@@ -4,8 +4,10 @@
 //! anything else looks at it; errors of every kind leave as SCIM error documents.
 
 pub mod address;
+pub mod answer;
 pub mod body;
 pub mod listener;
+pub mod metrics;
 pub mod refusals;
 pub mod route;
 pub mod tls;
