@@ -88,6 +88,14 @@ impl Findings {
         self.list.push(finding);
     }
 
+    /// Takes back what another finding says better.
+    pub(super) fn retract(&mut self, at: &Place, message: &str) {
+        self.list.retain(|finding| {
+            finding.message != message
+                || !finding.place.as_ref().is_some_and(|place| place.same(at))
+        });
+    }
+
     /// Marks a place as secret: findings that cite its line print `*****` there.
     pub fn hide(&mut self, at: &(impl Located + ?Sized)) {
         self.hidden.extend(at.located());

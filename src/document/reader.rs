@@ -27,8 +27,7 @@ impl<'n> Reader<'n> {
     pub fn required(&mut self, key: &str, findings: &mut Findings) -> Option<&'n Node> {
         let value = self.optional(key);
         if value.is_none() {
-            // A misspelt key is reported once, as unknown, by `finish`; this says what is needed.
-            findings.error(self.node, format!("the key `{key}` is missing"));
+            findings.error(self.node, missing(key));
         }
         value
     }
@@ -99,6 +98,10 @@ impl<'n> Reader<'n> {
             {
                 findings.hide(value);
             }
+            if let Some(near) = near {
+                // A misspelt key was reported as missing by `required`; once is enough.
+                findings.retract(self.node.place(), &missing(near));
+            }
             let finding = findings.error(key, format!("unknown key `{}`", key.text));
             match near {
                 Some(near) => finding.help(format!("did you mean `{near}`?")),
@@ -107,4 +110,8 @@ impl<'n> Reader<'n> {
             };
         }
     }
+}
+
+fn missing(key: &str) -> String {
+    format!("the key `{key}` is missing")
 }
