@@ -187,10 +187,10 @@ fn one_default(
     findings: &mut Findings,
 ) {
     let said = |node: &Node| node.get("default").and_then(Node::as_bool);
-    if let ([server], [(_, only)]) = (&mut *servers, entries)
+    if let [(_, only)] = entries
         && said(only).is_none()
     {
-        server.default = true;
+        servers.iter_mut().for_each(|server| server.default = true);
         return;
     }
     let marked: Vec<&(Key, Node)> = entries

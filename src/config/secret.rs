@@ -63,6 +63,7 @@ pub(super) fn read(node: &Node, context: Context<'_>, findings: &mut Findings) -
     let text = match origin {
         // Not `read_str`: its message would quote what was found.
         None => {
+            findings.hide_rest(node);
             let finding =
                 findings.error(node, format!("expected text, found {}", node.kind_name()));
             finding.help("put it in quotes");

@@ -148,24 +148,23 @@ pub(super) fn read_listen(node: &Node, findings: &mut Findings) -> Option<Socket
         format!("expected an address and a port, found {found}"),
     );
     let port = text
-        .trim_start_matches(':')
-        .trim_start_matches("*:")
-        .trim_start_matches("localhost:");
-    match port.parse::<u16>() {
-        Ok(port) if text.starts_with("localhost") => {
+        .strip_prefix("localhost:")
+        .or_else(|| text.strip_prefix("*:"))
+        .or_else(|| text.strip_prefix(':'));
+    match (text.parse::<IpAddr>(), port.unwrap_or(text).parse::<u16>()) {
+        (Ok(IpAddr::V4(address)), _) => {
+            finding.help(format!("the port is missing: `{address}:8443`"))
+        }
+        (Ok(IpAddr::V6(address)), _) => {
+            finding.help(format!("the port is missing: \"[{address}]:8443\""))
+        }
+        (_, Ok(port)) if text.starts_with("localhost") => {
             finding.help(format!("write `127.0.0.1:{port}`"))
         }
-        Ok(port) => finding.help(format!("write `0.0.0.0:{port}`")),
-        Err(_) => match text.parse::<IpAddr>() {
-            Ok(IpAddr::V4(address)) => {
-                finding.help(format!("the port is missing: `{address}:8443`"))
-            }
-            Ok(IpAddr::V6(address)) => {
-                finding.help(format!("the port is missing: `[{address}]:8443`"))
-            }
-            Err(_) => finding
-                .help("for example `0.0.0.0:8443` or `[::]:8443`; a host name is not an address"),
-        },
+        (_, Ok(port)) => finding.help(format!("write `0.0.0.0:{port}`")),
+        _ => {
+            finding.help("for example 0.0.0.0:8443 or \"[::]:8443\"; a host name is not an address")
+        }
     };
     None
 }

@@ -101,6 +101,20 @@ impl Findings {
         self.hidden.extend(at.located());
     }
 
+    /// The same for everything from there to the end of its line.
+    pub fn hide_rest(&mut self, at: &(impl Located + ?Sized)) {
+        let rest = at.located().map(|place| {
+            let line = place.source.line(place.position.line).unwrap_or_default();
+            let len = line
+                .chars()
+                .count()
+                .saturating_sub(place.position.column - 1)
+                .max(place.len);
+            Place { len, ..place }
+        });
+        self.hidden.extend(rest);
+    }
+
     /// Hides what follows a key that sounds like a secret on this line: for text that did not parse.
     pub(super) fn hide_suspect(&mut self, place: &Place) {
         let line: Vec<char> = place

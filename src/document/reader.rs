@@ -1,6 +1,6 @@
 //! Takes a mapping apart key by key, so that missing and unknown keys are all reported and by one rule.
 
-use super::{Findings, Key, Kind, Node, nearest};
+use super::{Findings, Key, Node, nearest};
 
 /// A mapping being read. Ask for every key that is known, then [`Reader::finish`].
 pub struct Reader<'n> {
@@ -93,10 +93,8 @@ impl<'n> Reader<'n> {
                 .filter(|asked| self.node.get(asked).is_none());
             let near = nearest(&key.text, unused.map(String::as_str))
                 .or_else(|| nearest(&key.text, self.asked.iter().map(String::as_str)));
-            if !matches!(value.kind(), Kind::Mapping | Kind::Sequence)
-                && super::finding::sensitive(&key.text)
-            {
-                findings.hide(value);
+            if super::finding::sensitive(&key.text) {
+                findings.hide_rest(value);
             }
             if let Some(near) = near {
                 // A misspelt key was reported as missing by `required`; once is enough.
