@@ -122,6 +122,13 @@ impl Findings {
             })
             .collect();
         secrets.sort_unstable();
+        secrets.dedup_by(|next, earlier| {
+            let overlap = next.0 <= earlier.1;
+            if overlap {
+                earlier.1 = earlier.1.max(next.1);
+            }
+            overlap
+        });
         for (from, to) in secrets.into_iter().rev() {
             let to = to.min(line.len());
             if from >= to {
