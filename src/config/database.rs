@@ -163,11 +163,9 @@ fn url(
                 .help("sqlite:///var/lib/app.db");
             return None;
         }
-        return Some((
-            backend,
-            format!("sqlite://{}", context.resolve(rest).display()),
-            None,
-        ));
+        let path = context.resolve(rest);
+        let path = std::path::absolute(&path).unwrap_or(path);
+        return Some((backend, format!("sqlite://{}", path.display()), None));
     }
     let (place, query) = rest
         .split_once('?')
