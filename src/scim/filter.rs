@@ -61,7 +61,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { length: 8 * 1024, depth: 32, unquoted: true }
+        Self {
+            length: 8 * 1024,
+            depth: 32,
+            unquoted: true,
+        }
     }
 }
 
@@ -102,9 +106,19 @@ impl Operator {
     }
 
     fn from_word(word: &str) -> Option<Self> {
-        [Self::Eq, Self::Ne, Self::Co, Self::Sw, Self::Ew, Self::Gt, Self::Ge, Self::Lt, Self::Le]
-            .into_iter()
-            .find(|operator| word.eq_ignore_ascii_case(operator.as_str()))
+        [
+            Self::Eq,
+            Self::Ne,
+            Self::Co,
+            Self::Sw,
+            Self::Ew,
+            Self::Gt,
+            Self::Ge,
+            Self::Lt,
+            Self::Le,
+        ]
+        .into_iter()
+        .find(|operator| word.eq_ignore_ascii_case(operator.as_str()))
     }
 }
 
@@ -119,9 +133,17 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     fn new(text: &'a str, limits: &'a Limits) -> Result<Self, Error> {
         if text.len() > limits.length {
-            return Err(Error::invalid_filter(format!("the filter is longer than {} bytes", limits.length)));
+            return Err(Error::invalid_filter(format!(
+                "the filter is longer than {} bytes",
+                limits.length
+            )));
         }
-        Ok(Self { text, at: 0, depth: 0, limits })
+        Ok(Self {
+            text,
+            at: 0,
+            depth: 0,
+            limits,
+        })
     }
 
     /// `a or b or c`, up to the end or a closing parenthesis or bracket.
@@ -234,11 +256,16 @@ impl<'a> Parser<'a> {
             _ if word.eq_ignore_ascii_case("true") => Some(Literal::Boolean(true)),
             _ if word.eq_ignore_ascii_case("false") => Some(Literal::Boolean(false)),
             _ if word.eq_ignore_ascii_case("null") => Some(Literal::Null),
-            _ => serde_json::from_str::<serde_json::Number>(word).ok().filter(|number| is_exact(number, word)).map(Literal::Number),
+            _ => serde_json::from_str::<serde_json::Number>(word)
+                .ok()
+                .filter(|number| is_exact(number, word))
+                .map(Literal::Number),
         };
         match literal {
             Some(literal) => Ok(literal),
-            None if self.limits.unquoted && !word.is_empty() && !word.starts_with('\'') => Ok(Literal::String(word.to_owned())),
+            None if self.limits.unquoted && !word.is_empty() && !word.starts_with('\'') => {
+                Ok(Literal::String(word.to_owned()))
+            }
             None => {
                 self.at = start;
                 Err(self.expected("a value (\"text\" in double quotes, a number, true, false or null)"))
@@ -255,7 +282,9 @@ impl<'a> Parser<'a> {
             escaped = byte == b'\\' && !escaped;
             closes.then_some(index + 1)
         });
-        let text = end.and_then(|end| rest.get(..end)).ok_or_else(|| self.expected("a closing double quote"))?;
+        let text = end
+            .and_then(|end| rest.get(..end))
+            .ok_or_else(|| self.expected("a closing double quote"))?;
         let string = serde_json::from_str(text).map_err(|_| self.expected("a valid JSON string"))?;
         self.at += text.len();
         Ok(Literal::String(string))
@@ -301,7 +330,10 @@ impl<'a> Parser<'a> {
 
     fn open(&mut self) -> Result<(), Error> {
         if self.depth >= self.limits.depth {
-            return Err(Error::invalid_filter(format!("the filter is nested deeper than {} levels", self.limits.depth)));
+            return Err(Error::invalid_filter(format!(
+                "the filter is nested deeper than {} levels",
+                self.limits.depth
+            )));
         }
         self.depth += 1;
         self.at += 1;
@@ -326,7 +358,10 @@ impl<'a> Parser<'a> {
             "" => "the end".to_owned(),
             rest => quoted(rest.split(' ').find(|word| !word.is_empty()).unwrap_or(rest)),
         };
-        Error::invalid_filter(format!("filter, character {}: expected {what}, found {found}", before + 1))
+        Error::invalid_filter(format!(
+            "filter, character {}: expected {what}, found {found}",
+            before + 1
+        ))
     }
 }
 
@@ -352,7 +387,11 @@ impl fmt::Display for Filter {
                 if index > 0 {
                     write!(f, " {word} ")?;
                 }
-                if bare(filter) { write!(f, "{filter}")? } else { write!(f, "({filter})")? }
+                if bare(filter) {
+                    write!(f, "{filter}")?
+                } else {
+                    write!(f, "({filter})")?
+                }
             }
             Ok(())
         };
@@ -397,31 +436,61 @@ mod tests {
         for (text, expected) in [
             // RFC 7644 3.4.2.2, figure 1
             (r#"userName Eq "bjensen""#, r#"userName eq "bjensen""#),
-            (r#"urn:ietf:params:scim:schemas:core:2.0:User:userName sw "J""#, r#"urn:ietf:params:scim:schemas:core:2.0:User:userName sw "J""#),
+            (
+                r#"urn:ietf:params:scim:schemas:core:2.0:User:userName sw "J""#,
+                r#"urn:ietf:params:scim:schemas:core:2.0:User:userName sw "J""#,
+            ),
             ("title PR", "title pr"),
-            (r#"meta.lastModified gt "2011-05-13T04:42:34Z""#, r#"meta.lastModified gt "2011-05-13T04:42:34Z""#),
+            (
+                r#"meta.lastModified gt "2011-05-13T04:42:34Z""#,
+                r#"meta.lastModified gt "2011-05-13T04:42:34Z""#,
+            ),
             (
                 r#"userType eq "Employee" and (emails co "example.com" or emails.value co "example.org")"#,
                 r#"userType eq "Employee" and (emails co "example.com" or emails.value co "example.org")"#,
             ),
-            (r#"userType ne "Employee" and not (emails co "example.com")"#, r#"userType ne "Employee" and not (emails co "example.com")"#),
+            (
+                r#"userType ne "Employee" and not (emails co "example.com")"#,
+                r#"userType ne "Employee" and not (emails co "example.com")"#,
+            ),
             (
                 r#"emails[type eq "work" and value co "@example.com"] or ims[type eq "xmpp" and value co "@foo.com"]"#,
                 r#"emails[type eq "work" and value co "@example.com"] or ims[type eq "xmpp" and value co "@foo.com"]"#,
             ),
             // what clients send
-            (r#"emails[type eq "work"].value eq "ada@example.org""#, r#"emails[type eq "work" and value eq "ada@example.org"]"#),
-            (r#"emails[type eq "work"] eq "ada@example.org""#, r#"emails[type eq "work" and value eq "ada@example.org"]"#),
-            (r#"emails[type eq "work" or type eq "home"].value pr"#, r#"emails[(type eq "work" or type eq "home") and value pr]"#),
-            (r#"roles[primary eq "True"].value eq "x""#, r#"roles[primary eq "True" and value eq "x"]"#),
+            (
+                r#"emails[type eq "work"].value eq "ada@example.org""#,
+                r#"emails[type eq "work" and value eq "ada@example.org"]"#,
+            ),
+            (
+                r#"emails[type eq "work"] eq "ada@example.org""#,
+                r#"emails[type eq "work" and value eq "ada@example.org"]"#,
+            ),
+            (
+                r#"emails[type eq "work" or type eq "home"].value pr"#,
+                r#"emails[(type eq "work" or type eq "home") and value pr]"#,
+            ),
+            (
+                r#"roles[primary eq "True"].value eq "x""#,
+                r#"roles[primary eq "True" and value eq "x"]"#,
+            ),
             ("userName eq ada@example.org", r#"userName eq "ada@example.org""#),
             (r#"active EQ True AND id eq 7"#, "active eq true and id eq 7"),
             ("id eq 007", r#"id eq "007""#),
-            ("id eq 123456789012345678901234567890", r#"id eq "123456789012345678901234567890""#),
+            (
+                "id eq 123456789012345678901234567890",
+                r#"id eq "123456789012345678901234567890""#,
+            ),
             ("manager eq null", "manager eq null"),
-            (r#"displayName eq "a \"b\" \\ \u0000 \u00e9""#, r#"displayName eq "a \"b\" \\ \u0000 é""#),
+            (
+                r#"displayName eq "a \"b\" \\ \u0000 \u00e9""#,
+                r#"displayName eq "a \"b\" \\ \u0000 é""#,
+            ),
             // precedence
-            ("a pr or b pr and not (c pr) or d pr", "a pr or b pr and not (c pr) or d pr"),
+            (
+                "a pr or b pr and not (c pr) or d pr",
+                "a pr or b pr and not (c pr) or d pr",
+            ),
             ("(a pr or b pr) and c pr", "(a pr or b pr) and c pr"),
             ("((a pr))", "a pr"),
             ("  a   pr  and(b pr)  ", "a pr and b pr"),
@@ -429,20 +498,50 @@ mod tests {
             (r#"and eq "x""#, r#"and eq "x""#),
             // refused
             ("", "! filter, character 1: expected an attribute, found the end"),
-            ("userName", "! filter, character 9: expected an operator (eq ne co sw ew gt ge lt le pr), found the end"),
-            (r#"userName is "x""#, "! filter, character 10: expected an operator (eq ne co sw ew gt ge lt le pr), found `is`"),
-            (r#"userName eq "x"#, "! filter, character 13: expected a closing double quote, found `\"x`"),
+            (
+                "userName",
+                "! filter, character 9: expected an operator (eq ne co sw ew gt ge lt le pr), found the end",
+            ),
+            (
+                r#"userName is "x""#,
+                "! filter, character 10: expected an operator (eq ne co sw ew gt ge lt le pr), found `is`",
+            ),
+            (
+                r#"userName eq "x"#,
+                "! filter, character 13: expected a closing double quote, found `\"x`",
+            ),
             (
                 "userName eq 'x'",
                 "! filter, character 13: expected a value (\"text\" in double quotes, a number, true, false or null), found `'x'`",
             ),
-            (r#"(a pr"#, "! filter, character 6: expected `and`, `or` or `)`, found the end"),
-            (r#"a pr)"#, "! filter, character 5: expected `and`, `or` or the end, found `)`"),
-            (r#"emails[type eq "work""#, "! filter, character 22: expected `and`, `or` or `]`, found the end"),
-            (r#"a[b[c pr]]"#, "! filter, character 4: expected an operator, found `[c`"),
-            ("a pr b pr", "! filter, character 6: expected `and`, `or` or the end, found `b`"),
-            ("a eq \"x\ny\"", "! filter, character 6: expected a valid JSON string, found `\"x\u{fffd}y\"`"),
-            ("a\teq 1", "! filter, character 2: expected an operator (eq ne co sw ew gt ge lt le pr), found `\u{fffd}eq`"),
+            (
+                r#"(a pr"#,
+                "! filter, character 6: expected `and`, `or` or `)`, found the end",
+            ),
+            (
+                r#"a pr)"#,
+                "! filter, character 5: expected `and`, `or` or the end, found `)`",
+            ),
+            (
+                r#"emails[type eq "work""#,
+                "! filter, character 22: expected `and`, `or` or `]`, found the end",
+            ),
+            (
+                r#"a[b[c pr]]"#,
+                "! filter, character 4: expected an operator, found `[c`",
+            ),
+            (
+                "a pr b pr",
+                "! filter, character 6: expected `and`, `or` or the end, found `b`",
+            ),
+            (
+                "a eq \"x\ny\"",
+                "! filter, character 6: expected a valid JSON string, found `\"x\u{fffd}y\"`",
+            ),
+            (
+                "a\teq 1",
+                "! filter, character 2: expected an operator (eq ne co sw ew gt ge lt le pr), found `\u{fffd}eq`",
+            ),
         ] {
             assert_eq!(canonical(text), expected, "{text}");
         }
@@ -453,9 +552,15 @@ mod tests {
         let nested = |levels: usize| format!("{}a pr{}", "(".repeat(levels), ")".repeat(levels));
         assert_eq!(canonical(&nested(32)), "a pr");
         assert_eq!(canonical(&nested(33)), "! the filter is nested deeper than 32 levels");
-        assert_eq!(canonical(&"(".repeat(8192)), "! the filter is nested deeper than 32 levels");
+        assert_eq!(
+            canonical(&"(".repeat(8192)),
+            "! the filter is nested deeper than 32 levels"
+        );
         assert_eq!(canonical(&"a".repeat(8193)), "! the filter is longer than 8192 bytes");
-        let strict = Limits { unquoted: false, ..Limits::default() };
+        let strict = Limits {
+            unquoted: false,
+            ..Limits::default()
+        };
         assert!(Filter::parse("userName eq ada", &strict).is_err());
         assert!(Filter::parse("userName eq 5", &strict).is_ok());
     }

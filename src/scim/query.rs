@@ -8,8 +8,11 @@ use std::borrow::Cow;
 
 use super::Error;
 
+/// A name and its value, decoded.
+pub type Parameter<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// Decodes a query string (without the `?`) into its parameters, in order; 400 for a wrong escape.
-pub fn decode(query: &str) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, Error> {
+pub fn decode(query: &str) -> Result<Vec<Parameter<'_>>, Error> {
     query
         .split('&')
         .filter_map(|piece| piece.split_once('='))
@@ -29,11 +32,15 @@ fn unescape(text: &str) -> Result<Cow<'_, str>, Error> {
             b'%' => hex(bytes.next())
                 .zip(hex(bytes.next()))
                 .map(|(high, low)| high * 16 + low)
-                .ok_or_else(|| Error::invalid_value("the query string has a % that two hexadecimal digits do not follow"))?,
+                .ok_or_else(|| {
+                    Error::invalid_value("the query string has a % that two hexadecimal digits do not follow")
+                })?,
             byte => byte,
         });
     }
-    String::from_utf8(decoded).map(Cow::Owned).map_err(|_| Error::invalid_value("the query string is not UTF-8"))
+    String::from_utf8(decoded)
+        .map(Cow::Owned)
+        .map_err(|_| Error::invalid_value("the query string is not UTF-8"))
 }
 
 fn hex(byte: Option<u8>) -> Option<u8> {
@@ -53,14 +60,23 @@ mod tests {
     fn decodes() {
         for (query, expected) in [
             ("", vec![]),
-            ("filter=userName+eq+%22a%2Bb%22&", vec![("filter", "userName eq \"a+b\"")]),
-            ("aadOptscim062020&filter=userName%20eq%20%22x%22", vec![("filter", "userName eq \"x\"")]),
+            (
+                "filter=userName+eq+%22a%2Bb%22&",
+                vec![("filter", "userName eq \"a+b\"")],
+            ),
+            (
+                "aadOptscim062020&filter=userName%20eq%20%22x%22",
+                vec![("filter", "userName eq \"x\"")],
+            ),
             ("startIndex=1&&count=2", vec![("startIndex", "1"), ("count", "2")]),
             ("a=b=c&d=", vec![("a", "b=c"), ("d", "")]),
             ("n=%C3%A9", vec![("n", "é")]),
         ] {
             let decoded = decode(query).unwrap();
-            let decoded: Vec<(&str, &str)> = decoded.iter().map(|(key, value)| (key.as_ref(), value.as_ref())).collect();
+            let decoded: Vec<(&str, &str)> = decoded
+                .iter()
+                .map(|(key, value)| (key.as_ref(), value.as_ref()))
+                .collect();
             assert_eq!(decoded, expected, "{query}");
         }
         for query in ["a=%", "a=%2", "a=%zz", "a=%+1", "a=%ff", "%=1"] {
