@@ -5,6 +5,7 @@
 
 pub mod failures;
 pub mod live;
+pub mod store;
 pub mod token;
 
 use failures::Failures;

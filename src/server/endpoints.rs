@@ -1,19 +1,20 @@
-//! The way of one request, from its head to its answer. [`App::serve`] is the only way in.
+//! The way of one request, from its head to its answer. [`App::respond`] is the only way in.
 
 use super::address::client_address;
 use super::answer::{Manner, Reply, render};
 use super::body::{self, BodyError};
-use super::listener::{Peer, Serve};
+use super::discovery::Discovery;
+use super::listener::Peer;
 use super::note::Note;
 use super::refusals::refuse;
 use super::route::{Target, is_ours, route};
-use super::state::{App, Ready, Served};
+use super::state::{App, Form, Ready, Served, unavailable};
 use crate::directory::{Caller, Directory, Precondition};
 use crate::identity::Denial;
 use crate::scim::{Error, ListQuery, ListResponse, Object, Patch, Projection, filter, patch, query, resource};
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
@@ -23,31 +24,29 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-impl Serve for App {
-    async fn serve(&self, peer: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+impl App {
+    /// Answers one request. Dropped where the client hangs up; a write that was begun goes on then,
+    /// because it runs on a thread of its own, and commits or rolls back.
+    pub async fn respond<B>(&self, peer: Peer, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
         let (head, body) = request.into_parts();
         let manner = Manner::of(&head.method, &head.headers, peer.tls);
         let mut note = Note::new(self, &head.method, peer.address);
         let limit = self.config.limits.request_timeout;
-        // A write that was begun goes on when this is dropped: it runs on a thread of its own.
         let reply = match tokio::time::timeout(limit, self.answer(&head, body, peer, &mut note)).await {
             Ok(Ok(reply) | Err(reply)) => reply,
             Err(_) => Reply::error(Error::unavailable(format_args!("the request took longer than {limit:?}"))),
         };
-        let response = render(reply_noted(reply, &mut note), &manner, note.request_id());
+        if let Some(error) = &reply.error {
+            note.error(error);
+        }
+        let response = render(reply, &manner, note.request_id());
         note.answered(response.status());
         response
     }
-}
 
-fn reply_noted(reply: Reply, note: &mut Note<'_>) -> Reply {
-    if let Some(error) = &reply.error {
-        note.error(error);
-    }
-    reply
-}
-
-impl App {
     /// Refuse, route, authenticate, read, parse, act. Both sides of the result are answers.
     async fn answer<B>(&self, head: &Parts, body: B, peer: Peer, note: &mut Note<'_>) -> Result<Reply, Reply>
     where
@@ -61,7 +60,7 @@ impl App {
             return Err(Error::new(404, "nothing is here; SCIM is under /scim/v2").into());
         }
         let Some(ready) = self.ready() else {
-            return Err(Error::unavailable(self.why_not_ready()).into());
+            return Err(unavailable(&self.why_not_ready()));
         };
         let Some(route) = route(path, &ready.endpoints) else {
             return Err(Error::new(404, "nothing is here; SCIM is under /scim/v2").into());
@@ -175,7 +174,7 @@ impl Authenticated<'_> {
             (Target::SearchAll, &Method::POST) => {
                 Err(Error::not_implemented("search one resource type, at /Users/.search for example").into())
             }
-            (Target::ServiceProviderConfig, _) if get => self.discovery().map(|_| self.documents().service_provider_config()),
+            (Target::ServiceProviderConfig, _) if get => self.discovery().map(|()| self.documents().service_provider_config()),
             (Target::ResourceTypes(name), _) if get => self.discovery().map(|()| self.documents().resource_types(name.as_deref())),
             (Target::Schemas(id), _) if get => self.discovery().map(|()| self.documents().schemas(id.as_deref())),
             (Target::Collection(type_), _) if get => self.list(type_).await,
@@ -197,8 +196,8 @@ impl Authenticated<'_> {
         Ok(())
     }
 
-    fn documents(&self) -> &super::discovery::Discovery {
-        if self.by_name { &self.served.by_name.discovery } else { &self.served.by_default.discovery }
+    fn documents(&self) -> &Discovery {
+        self.form().discovery()
     }
 
     async fn get(&self, type_: usize, id: &str) -> Result<Reply, Reply> {
@@ -291,8 +290,12 @@ impl Authenticated<'_> {
         self.app.blocking(move || work(&ready.directory, &caller)).await
     }
 
+    /// The URL it came to, and what stands there.
+    fn form(&self) -> &Form {
+        if self.by_name { &self.served.by_name } else { &self.served.by_default }
+    }
+
     fn caller(&self) -> Caller {
-        let form = if self.by_name { &self.served.by_name } else { &self.served.by_default };
         // Only histories name the client's software, and only writes have one.
         let writes = !matches!(self.head.method, Method::GET | Method::HEAD);
         let agent = self.head.headers.get(USER_AGENT).filter(|_| writes);
@@ -301,7 +304,7 @@ impl Authenticated<'_> {
             request_id: Arc::clone(self.request_id),
             client_address: Some(self.client),
             client_agent: agent.map(|agent| String::from_utf8_lossy(agent.as_bytes()).into_owned()),
-            base_url: Arc::clone(&form.base_url),
+            base_url: Arc::clone(&self.form().base_url),
         }
     }
 
