@@ -28,9 +28,9 @@ impl Address {
     }
 
     pub(super) fn parse(url: &str, options: &Options) -> Result<Self, Error> {
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| {
-            never("the database URL must begin with mysql://, postgres:// or sqlite://")
-        })?;
+        let (scheme, rest) = url
+            .split_once("://")
+            .ok_or_else(|| never("the database URL must begin with mysql://, postgres:// or sqlite://"))?;
         match scheme {
             "mysql" | "mariadb" => mysql(&Parts::parse(rest)?, options),
             "postgres" | "postgresql" => postgres(&Parts::parse(rest)?, options),
@@ -201,9 +201,8 @@ fn postgres(parts: &Parts, options: &Options) -> Result<Address, Error> {
         settings.insert("sslmode", "verify-full".to_owned());
         settings.insert("sslrootcert", ca.to_owned());
     }
-    let quoted = settings.iter().map(|(name, value)| {
-        format!("{name}='{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
-    });
+    let quoted =
+        settings.iter().map(|(name, value)| format!("{name}='{}'", value.replace('\\', "\\\\").replace('\'', "\\'")));
     Ok(Address::Postgres(quoted.collect::<Vec<_>>().join(" ")))
 }
 
@@ -247,7 +246,12 @@ mod tests {
             ("mysql://u@h/db", None, &["mysql://u@h/db?"][..], None),
             ("mysql://u:p%40@h:3307/db", None, &["mysql://u:p%40@h:3307/db?"][..], None),
             ("mysql://u:x@h/db", Some("a/b"), &["mysql://u:a%2Fb@h/db?"][..], None),
-            ("mariadb://u@a,b:1,[::1]:2/db", None, &["mysql://u@a/db?", "mysql://u@b:1/db?", "mysql://u@[::1]:2/db?"][..], None),
+            (
+                "mariadb://u@a,b:1,[::1]:2/db",
+                None,
+                &["mysql://u@a/db?", "mysql://u@b:1/db?", "mysql://u@[::1]:2/db?"][..],
+                None,
+            ),
             ("mysql://u@h/my%20db", None, &["mysql://u@h/?"][..], Some("my db")),
             ("mysql://u@/db?socket=/run/s", None, &["mysql://u@localhost/db?unix_socket=%2Frun%2Fs"][..], None),
         ] {
@@ -261,14 +265,21 @@ mod tests {
     fn postgres_urls() {
         let url = "postgres://u:p%27q@a:1,b/d%20b?sslmode=require";
         let Address::Postgres(text) = Address::parse(url, &options(None)).unwrap() else { panic!() };
-        for part in ["host='a,b'", "port='1,'", r"password='p\'q'", "dbname='d b'", "sslmode='require'", "='read-write'"] {
+        for part in
+            ["host='a,b'", "port='1,'", r"password='p\'q'", "dbname='d b'", "sslmode='require'", "='read-write'"]
+        {
             assert!(text.contains(part), "{part} in {text}");
         }
     }
 
     #[test]
     fn what_can_never_work_is_refused_without_quoting_the_url() {
-        for url in ["oracle://x:secret@y", "mysql://u:secret@h/db?ssl_mode=required", "mysql://u:secret@h/db?tls=1", "sqlite://"] {
+        for url in [
+            "oracle://x:secret@y",
+            "mysql://u:secret@h/db?ssl_mode=required",
+            "mysql://u:secret@h/db?tls=1",
+            "sqlite://",
+        ] {
             let Err(error) = Address::parse(url, &options(None)) else { panic!("{url}") };
             assert!(!error.message.contains("secret"));
         }

@@ -19,7 +19,9 @@ pub(super) fn postgres(raw: PgValue<'_>) -> deserialize::Result<Value> {
     Ok(match raw.get_oid().get() {
         16 => Value::Bool(bytes.first().is_some_and(|b| *b != 0)),
         17 => Value::Bytes(bytes.to_vec()),
-        18 | 19 | 25 | 114 | 705 | 1042 | 1043 => text(bytes)?,
+        18 | 19 | 25 | 114 | 705 | 1043 => text(bytes)?,
+        // The blanks that fill up a char(n) mean nothing to PostgreSQL.
+        1042 => Value::Text(std::str::from_utf8(bytes)?.trim_end_matches(' ').to_owned()),
         20 => Value::Int(i64::from_be_bytes(fixed(bytes)?)),
         21 => Value::Int(i64::from(i16::from_be_bytes(fixed(bytes)?))),
         23 => Value::Int(i64::from(i32::from_be_bytes(fixed(bytes)?))),
@@ -114,7 +116,9 @@ pub(super) fn mysql(raw: MysqlValue<'_>) -> deserialize::Result<Value> {
             let at = <MysqlTime as FromSql<sql_types::Timestamp, Mysql>>::from_sql(raw)?;
             // A zero date stands for "none".
             mysql_day(&at)
-                .and_then(|day| day.and_hms_micro_opt(at.hour, at.minute, at.second, u32::try_from(at.second_part).ok()?))
+                .and_then(|day| {
+                    day.and_hms_micro_opt(at.hour, at.minute, at.second, u32::try_from(at.second_part).ok()?)
+                })
                 .map_or(Value::Null, Value::DateTime)
         }
         MysqlType::Date => {

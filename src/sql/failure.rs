@@ -11,7 +11,7 @@ use diesel::result::{ConnectionError, DatabaseErrorKind, Error as Diesel};
 pub(super) fn of_statement(dialect: Dialect, error: Diesel) -> Error {
     match error {
         Diesel::DatabaseError(kind, information) => {
-            let mut message = information.message().to_owned();
+            let mut message = information.message().trim_end().to_owned();
             let failure = of_kind(kind).unwrap_or_else(|| of_message(dialect, &message));
             for more in [information.details(), information.hint()].into_iter().flatten() {
                 message.push_str("; ");
@@ -88,43 +88,43 @@ impl Pattern {
 
 /// MySQL's and MariaDB's, with their numbers.
 const MYSQL: &[(Pattern, Failure)] = &[
-    (Begins("Duplicate entry "), Failure::Unique),                          // 1062, where a COMMIT reports it
-    (Begins("Cannot add or update a child row"), Failure::ForeignKey),      // 1452
-    (Begins("Cannot delete or update a parent row"), Failure::ForeignKey),  // 1451
-    (Then("CONSTRAINT ", " failed for "), Failure::Constraint),             // 4025, MariaDB
-    (Begins("Check constraint "), Failure::Constraint),                     // 3819
-    (Then("Column ", " cannot be null"), Failure::Constraint),              // 1048
+    (Begins("Duplicate entry "), Failure::Unique), // 1062, where a COMMIT reports it
+    (Begins("Cannot add or update a child row"), Failure::ForeignKey), // 1452
+    (Begins("Cannot delete or update a parent row"), Failure::ForeignKey), // 1451
+    (Then("CONSTRAINT ", " failed for "), Failure::Constraint), // 4025, MariaDB
+    (Begins("Check constraint "), Failure::Constraint), // 3819
+    (Then("Column ", " cannot be null"), Failure::Constraint), // 1048
     (Then("Field ", " doesn't have a default value"), Failure::Constraint), // 1364
-    (Begins("Data too long for column"), Failure::Value),                   // 1406
-    (Begins("Out of range value"), Failure::Value),                         // 1264
-    (Begins("Incorrect "), Failure::Value),                                 // 1292, 1366
-    (Begins("Truncated incorrect"), Failure::Value),                        // 1292
-    (Begins("Data truncated for column"), Failure::Value),                  // 1265
-    (Begins("Invalid JSON text"), Failure::Value),                          // 3140
-    (Begins("Cannot convert "), Failure::Value),                            // 3854, 3988
-    (Begins("Invalid utf8"), Failure::Value),                               // 1300
-    (Within(" value is out of range in "), Failure::Value),               // 1690
-    (Begins("Deadlock found"), Failure::Retry),                             // 1213
-    (Begins("Record has changed since last read"), Failure::Retry),         // 1020, MariaDB 11
+    (Begins("Data too long for column"), Failure::Value), // 1406
+    (Begins("Out of range value"), Failure::Value), // 1264
+    (Begins("Incorrect "), Failure::Value),        // 1292, 1366
+    (Begins("Truncated incorrect"), Failure::Value), // 1292
+    (Begins("Data truncated for column"), Failure::Value), // 1265
+    (Begins("Invalid JSON text"), Failure::Value), // 3140
+    (Begins("Cannot convert "), Failure::Value),   // 3854, 3988
+    (Begins("Invalid utf8"), Failure::Value),      // 1300
+    (Within(" value is out of range in "), Failure::Value), // 1690
+    (Begins("Deadlock found"), Failure::Retry),    // 1213
+    (Begins("Record has changed since last read"), Failure::Retry), // 1020, MariaDB 11
     (Begins("Prepared statement needs to be re-prepared"), Failure::Retry), // 1615
-    (Begins("WSREP detected deadlock"), Failure::Retry),                    // 1213, Galera
-    (Begins("Lock wait timeout exceeded"), Failure::Timeout),               // 1205
+    (Begins("WSREP detected deadlock"), Failure::Retry), // 1213, Galera
+    (Begins("Lock wait timeout exceeded"), Failure::Timeout), // 1205
     (Begins("Statement aborted because lock(s) could not be acquired"), Failure::Timeout), // 3572
-    (Begins("Query execution was interrupted"), Failure::Timeout),          // 1317, 1969, 3024
-    (Begins("Unknown column "), Failure::Schema),                           // 1054
-    (Begins("Unknown database "), Failure::Schema),                         // 1049
-    (Begins("Unknown table "), Failure::Schema),                            // 1109
-    (Then("Table ", " doesn't exist"), Failure::Schema),                    // 1146
-    (Then("View ", "references invalid"), Failure::Schema),                 // 1356
+    (Begins("Query execution was interrupted"), Failure::Timeout), // 1317, 1969, 3024
+    (Begins("Unknown column "), Failure::Schema),  // 1054
+    (Begins("Unknown database "), Failure::Schema), // 1049
+    (Begins("Unknown table "), Failure::Schema),   // 1109
+    (Then("Table ", " doesn't exist"), Failure::Schema), // 1146
+    (Then("View ", "references invalid"), Failure::Schema), // 1356
     (Then("Access denied for user ", " to database "), Failure::Privilege), // 1044
-    (Begins("Access denied; "), Failure::Privilege),                        // 1227
-    (Within(" command denied to user "), Failure::Privilege),             // 1142, 1143, 1370
-    (Then("The M", "running with the --"), Failure::ReadOnly),              // 1290
-    (Begins("Running in read-only mode"), Failure::ReadOnly),               // 1836
+    (Begins("Access denied; "), Failure::Privilege), // 1227
+    (Within(" command denied to user "), Failure::Privilege), // 1142, 1143, 1370
+    (Then("The M", "running with the --"), Failure::ReadOnly), // 1290
+    (Begins("Running in read-only mode"), Failure::ReadOnly), // 1836
     (Begins("Cannot execute statement in a READ ONLY transaction"), Failure::ReadOnly), // 1792
     (Within("erver has gone away"), Failure::Connection), // 2006
     (Begins("Lost connection to "), Failure::Connection), // 2013, 2055
-    (Begins("Can't connect to "), Failure::Connection),   // 2002, 2003
+    (Begins("Can't connect to "), Failure::Connection), // 2002, 2003
     (Begins("Connection was killed"), Failure::Connection), // 1927
     (Begins("Server shutdown in progress"), Failure::Connection), // 1053
     (Begins("Commands out of sync"), Failure::Connection), // 2014
@@ -138,35 +138,35 @@ const MYSQL: &[(Pattern, Failure)] = &[
 
 /// PostgreSQL's, with their SQLSTATEs.
 const POSTGRES: &[(Pattern, Failure)] = &[
-    (Begins("deadlock detected"), Failure::Retry),                            // 40P01
-    (Begins("could not serialize access"), Failure::Retry),                   // 40001
+    (Begins("deadlock detected"), Failure::Retry),          // 40P01
+    (Begins("could not serialize access"), Failure::Retry), // 40001
     (Begins("canceling statement due to conflict with recovery"), Failure::Retry), // 40001
-    (Begins("tuple concurrently "), Failure::Retry),                          // XX000
-    (Begins("canceling statement due to"), Failure::Timeout),                 // 55P03, 57014
-    (Begins("could not obtain lock on"), Failure::Timeout),                   // 55P03
-    (Begins("value too long for type"), Failure::Value),                      // 22001
-    (Begins("invalid input "), Failure::Value),                               // 22P02
-    (Begins("invalid byte sequence"), Failure::Value),                        // 22021
+    (Begins("tuple concurrently "), Failure::Retry),        // XX000
+    (Begins("canceling statement due to"), Failure::Timeout), // 55P03, 57014
+    (Begins("could not obtain lock on"), Failure::Timeout), // 55P03
+    (Begins("value too long for type"), Failure::Value),    // 22001
+    (Begins("invalid input "), Failure::Value),             // 22P02
+    (Begins("invalid byte sequence"), Failure::Value),      // 22021
     (Then("character with byte sequence ", " has no equivalent"), Failure::Value), // 22P05
-    (Begins("unsupported Unicode escape"), Failure::Value),                   // 22P05
-    (Begins("numeric field overflow"), Failure::Value),                       // 22003
-    (Begins("date/time field value out of range"), Failure::Value),           // 22008
-    (Begins("malformed "), Failure::Value),                                   // 22P02
-    (Begins("bit string "), Failure::Value),                                  // 22026
-    (Begins("value for domain "), Failure::Constraint),                       // 23514
-    (Within(" is out of range for type "), Failure::Value),                 // 22003
-    (Within(" out of range"), Failure::Value),                              // 22003, 22008
-    (Then("relation ", " does not exist"), Failure::Schema),                  // 42P01
-    (Then("column ", " does not exist"), Failure::Schema),                    // 42703
-    (Then("schema ", " does not exist"), Failure::Schema),                    // 3F000
-    (Then("type ", " does not exist"), Failure::Schema),                      // 42704
-    (Then("database ", " does not exist"), Failure::Schema),                  // 3D000
-    (Begins("missing FROM-clause entry"), Failure::Schema),                 // 42P01
+    (Begins("unsupported Unicode escape"), Failure::Value), // 22P05
+    (Begins("numeric field overflow"), Failure::Value),     // 22003
+    (Begins("date/time field value out of range"), Failure::Value), // 22008
+    (Begins("malformed "), Failure::Value),                 // 22P02
+    (Begins("bit string "), Failure::Value),                // 22026
+    (Begins("value for domain "), Failure::Constraint),     // 23514
+    (Within(" is out of range for type "), Failure::Value), // 22003
+    (Within(" out of range"), Failure::Value),              // 22003, 22008
+    (Then("relation ", " does not exist"), Failure::Schema), // 42P01
+    (Then("column ", " does not exist"), Failure::Schema),  // 42703
+    (Then("schema ", " does not exist"), Failure::Schema),  // 3F000
+    (Then("type ", " does not exist"), Failure::Schema),    // 42704
+    (Then("database ", " does not exist"), Failure::Schema), // 3D000
+    (Begins("missing FROM-clause entry"), Failure::Schema), // 42P01
     // A column was added or changed under a prepared statement.
     (Begins("cached plan must not change result type"), Failure::Schema), // 0A000
     (Begins("permission denied"), Failure::Privilege),                    // 42501
     (Begins("must be owner of"), Failure::Privilege),                     // 42501
-    (Begins("new row violates row-level security"), Failure::Privilege), // 42501
+    (Begins("new row violates row-level security"), Failure::Privilege),  // 42501
     (Then("cannot execute ", " in a read-only transaction"), Failure::ReadOnly), // 25006
     (Then("cannot execute ", " during recovery"), Failure::ReadOnly),     // 25006
     (Begins("terminating connection due to"), Failure::Connection),       // 57P01, 57P05, 25P03

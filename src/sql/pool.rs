@@ -131,10 +131,7 @@ impl Store {
     }
 
     /// Runs `work` once; whether it may be run again on another connection comes with its outcome.
-    fn attempt(
-        &self,
-        work: &mut dyn FnMut(&mut dyn Connection) -> Result<(), Error>,
-    ) -> (Result<(), Error>, bool) {
+    fn attempt(&self, work: &mut dyn FnMut(&mut dyn Connection) -> Result<(), Error>) -> (Result<(), Error>, bool) {
         let mut connection = match self.check_out() {
             Ok(connection) => connection,
             Err(error) => return (Err(error), false),

@@ -4,9 +4,7 @@
 use super::backend::SqlBackend;
 use super::connection::Row;
 use super::name::{Alias, Ident, Table};
-use super::statement::{
-    Delete, Insert, JoinKind, OnConflict, Order, Predicate, Select, Statement, Union, Update,
-};
+use super::statement::{Delete, Insert, JoinKind, OnConflict, Order, Predicate, Select, Statement, Union, Update};
 use super::value::{Dialect, Value};
 use diesel::deserialize::{self, QueryableByName};
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -328,3 +326,6 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
         self.filter(&delete.filter)
     }
 }
+
+#[cfg(test)]
+mod tests;

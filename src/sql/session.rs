@@ -49,6 +49,8 @@ pub(super) struct Session<C> {
     doomed: Option<Failure>,
     /// MySQL: whether BEGIN and COMMIT can be prepared (one round trip instead of three).
     prepares_control: bool,
+    /// SQLite: the session was made read only for a snapshot.
+    query_only: bool,
     json: JsonGuard,
 }
 
@@ -59,7 +61,7 @@ where
 {
     pub(super) fn new(inner: C, epoch: u64) -> Self {
         let health = Health { broken: false, in_transaction: false, last_heard: Instant::now(), answered: 0, epoch };
-        Self { inner, health, doomed: None, prepares_control: true, json: JsonGuard::Shape }
+        Self { inner, health, doomed: None, prepares_control: true, query_only: false, json: JsonGuard::Shape }
     }
 
     pub(super) fn set_json_guard(&mut self, guard: JsonGuard) {
@@ -90,7 +92,8 @@ where
     fn failed(&mut self, error: Error) -> Error {
         match error.failure {
             // The next connection may find a server that can be written to.
-            Failure::Connection | Failure::ReadOnly => self.health.broken = true,
+            Failure::Connection => self.health.broken = true,
+            Failure::ReadOnly => self.health.broken = C::Backend::DIALECT != Dialect::Sqlite,
             _ => self.health.answered += 1,
         }
         // After a deadlock MySQL has already rolled back: what followed would be committed one by one.
@@ -114,6 +117,13 @@ where
             }
         }
         self.run("transaction", |inner| inner.batch_execute(sql))
+    }
+
+    fn writable_again(&mut self) -> Result<(), Error> {
+        if std::mem::take(&mut self.query_only) {
+            self.control("PRAGMA query_only = OFF")?;
+        }
+        Ok(())
     }
 }
 
@@ -159,9 +169,9 @@ where
                 self.run("insert", |inner| bound.execute(inner))?;
                 let rows = self.text("SELECT LAST_INSERT_ID()", &[])?;
                 let value = rows.into_iter().next().and_then(|row| row.0.into_iter().next());
-                value.filter(|value| *value != Value::Int(0)).ok_or_else(|| {
-                    Error::new(Failure::Other, format!("{} gave the new row no number", insert.table))
-                })
+                value
+                    .filter(|value| *value != Value::Int(0))
+                    .ok_or_else(|| Error::new(Failure::Other, format!("{} gave the new row no number", insert.table)))
             }
             Some(Expr::Value(value, _)) => {
                 self.run("insert", |inner| bound.execute(inner))?;
@@ -195,7 +205,10 @@ where
                 self.control("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
             }
             (Dialect::Sqlite, Isolation::Write) => self.control("BEGIN IMMEDIATE")?,
-            (Dialect::Sqlite, Isolation::Snapshot) => self.control("BEGIN")?,
+            (Dialect::Sqlite, Isolation::Snapshot) => {
+                self.control("PRAGMA query_only = ON; BEGIN")?;
+                self.query_only = true;
+            }
         }
         self.health.in_transaction = true;
         Ok(())
@@ -207,7 +220,7 @@ where
         }
         self.control("COMMIT")?;
         self.health.in_transaction = false;
-        Ok(())
+        self.writable_again()
     }
 
     fn rollback(&mut self) {
@@ -219,6 +232,9 @@ where
             self.health.broken = true;
         }
         self.health.in_transaction = false;
+        if self.writable_again().is_err() {
+            self.health.broken = true;
+        }
     }
 
     fn catalogue(&mut self, schemas: &[Option<Ident>]) -> Result<Catalogue, Error> {

@@ -163,7 +163,12 @@ mod tests {
             ("bigint", "bigint(20) unsigned", None, ColumnKind::Integer { min: 0, max: 18446744073709551615 }),
             ("bit", "bit(3)", None, ColumnKind::Integer { min: 0, max: 7 }),
             ("varchar", "varchar(191)", Some(191), ColumnKind::Text(Some(191))),
-            ("enum", "enum('a','it''s','x,y')", Some(3), ColumnKind::Enum(vec!["a".into(), "it's".into(), "x,y".into()])),
+            (
+                "enum",
+                "enum('a','it''s','x,y')",
+                Some(3),
+                ColumnKind::Enum(vec!["a".into(), "it's".into(), "x,y".into()]),
+            ),
             ("time", "time", None, ColumnKind::Other),
         ] {
             assert_eq!(kind(data_type, sql_type, length), expected, "{sql_type}");

@@ -81,9 +81,7 @@ fn column(row: &Row) -> ColumnInfo {
     let length = (modifier > 4).then(|| u64::try_from(modifier - 4).unwrap_or_default());
     let kind = match type_name.as_str() {
         _ if text_at(row, 12) == "A" => ColumnKind::Other,
-        _ if type_type == "e" => {
-            ColumnKind::Enum(text_at(row, 11).split(SEPARATOR).map(str::to_owned).collect())
-        }
+        _ if type_type == "e" => ColumnKind::Enum(text_at(row, 11).split(SEPARATOR).map(str::to_owned).collect()),
         "text" | "name" | "citext" => ColumnKind::Text(None),
         "varchar" | "bpchar" => ColumnKind::Text(length),
         "int2" => bounds(16, false),

@@ -47,9 +47,10 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
             info.primary_key = key.into_iter().map(|(_, column)| column).collect();
             // INTEGER PRIMARY KEY is the row's own number, which SQLite gives.
             if let [only] = info.primary_key.as_slice() {
-                let rowid = info.columns.iter_mut().find(|column| {
-                    column.name == *only && column.sql_type.eq_ignore_ascii_case("integer")
-                });
+                let rowid = info
+                    .columns
+                    .iter_mut()
+                    .find(|column| column.name == *only && column.sql_type.eq_ignore_ascii_case("integer"));
                 if let Some(column) = rowid {
                     column.generated_key = true;
                     column.has_default = true;
@@ -120,7 +121,12 @@ fn is_nocase(create: &str, column: &str) -> bool {
             None => definition.split_whitespace().next(),
         };
         named.is_some_and(|name| name.eq_ignore_ascii_case(column))
-            && definition.to_ascii_uppercase().split_whitespace().collect::<Vec<_>>().join(" ").contains("COLLATE NOCASE")
+            && definition
+                .to_ascii_uppercase()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+                .contains("COLLATE NOCASE")
     })
 }
 

@@ -130,9 +130,7 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
             Dialect::Postgres => {
                 let (open, close) = match self.json {
                     JsonGuard::InputIsValid => ("pg_input_is_valid(CAST(", " AS TEXT), 'jsonb')"),
-                    JsonGuard::Shape => {
-                        ("CAST(", r" AS TEXT) ~ '^\s*(\{.*\}|\[.*\])\s*$'")
-                    }
+                    JsonGuard::Shape => ("CAST(", r" AS TEXT) ~ '^\s*(\{.*\}|\[.*\])\s*$'"),
                 };
                 self.sql("CASE WHEN ");
                 self.call(open, document, close)?;
