@@ -236,7 +236,9 @@ impl<'r> Modifier<'r> {
                 return Ok(());
             }
             let none = || Error::no_target(format!("no value of {} meets the filter {filter}", at.attribute.name));
-            let only_one = at.extension.is_none() && self.rules.single_valued.contains(&at.attribute.name);
+            let listed = at.extension.is_none() && self.rules.single_valued.contains(&at.attribute.name);
+            // A filter on what is not mapped (a type, where there is one column) tells no values apart.
+            let only_one = listed || described.as_ref().is_some_and(Vec::is_empty);
             let strict = self.rules.strict_no_target;
             let elements = self.elements_or_new(at);
             if only_one && !elements.is_empty() {

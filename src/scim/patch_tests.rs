@@ -499,6 +499,19 @@ fn an_attribute_that_holds_one_value() {
 }
 
 #[test]
+fn a_filter_on_what_is_not_mapped_tells_no_values_apart() {
+    let mut schema = user();
+    for attribute in schema.core.attributes.iter_mut().filter(|attribute| attribute.name == "emails") {
+        attribute.sub_attributes.retain(|sub| sub.name == "value");
+    }
+    let operations = json!([{"op": "replace", "path": r#"emails[type eq "work"].value"#, "value": "b"}]);
+    for before in [json!({}), json!({"emails": [{"value": "a"}]})] {
+        let outcome = run(&schema, before, operations.clone(), &Options::default()).unwrap();
+        assert_eq!(outcome.resource["emails"], json!([{"value": "b"}]));
+    }
+}
+
+#[test]
 fn comparisons_are_bounded() {
     let many = |start: u32| (start..start + 5000).map(|n| json!({"value": n.to_string()})).collect::<Value>();
     let add = |start| json!([{"op": "add", "path": "roles", "value": many(start)}]);
