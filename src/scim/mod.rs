@@ -22,6 +22,7 @@ pub mod urn;
 mod collection;
 mod definitions;
 mod expand;
+mod grammar;
 mod matching;
 mod modify;
 mod value;
