@@ -1,0 +1,153 @@
+//! The demonstration's five requests, over real HTTPS, each with the rows that it changed.
+
+use super::client::Client;
+use super::table::Look;
+use crate::cli::common::{Failure, print};
+use crate::scim::urn;
+use crate::sql::{Database, Value as Sql};
+use serde_json::{Value, json};
+
+/// The person who is provisioned, and who leads the department it ends up in.
+const LOGIN: &str = "sage.juniper@example.com";
+const MANAGER: &str = "basalt.alder";
+const PROFILE: &str = "Invoice Readers";
+
+const PERSON: Look = Look {
+    table: "people",
+    columns: &["id", "login", "given", "family", "mail", "job_title", "department_id", "manager_id", "enabled"],
+    key: "login",
+};
+const DEPARTMENT: Look = Look { table: "departments", columns: &["id", "name"], key: "name" };
+const MEMBERSHIP: Look =
+    Look { table: "profile_people", columns: &["profile_id", "person_id", "granted_at"], key: "person_id" };
+
+/// Runs all five; an answer that is not what it should be is a failure.
+pub fn run(client: &Client, database: &dyn Database) -> Result<(), Failure> {
+    let round = Round { client, database };
+    forget(client)?;
+    let user = round.create()?;
+    round.find(&user)?;
+    round.change(&user)?;
+    round.join(&user)?;
+    round.deactivate(&user)
+}
+
+/// A demonstration that ran before in the same folder left its person there.
+fn forget(client: &Client) -> Result<(), Failure> {
+    let filter = format!("/Users?filter=userName%20eq%20%22{LOGIN}%22");
+    if let Some(id) = client.request("GET", &filter, None)?.body["Resources"][0]["id"].as_str() {
+        client.request("DELETE", &format!("/Users/{id}"), None)?;
+    }
+    Ok(())
+}
+
+struct Round<'a> {
+    client: &'a Client,
+    database: &'a dyn Database,
+}
+
+impl Round<'_> {
+    fn create(&self) -> Result<String, Failure> {
+        let body = json!({
+            "schemas": [urn::USER, urn::ENTERPRISE_USER],
+            "externalId": "00u-demo-1",
+            "userName": LOGIN,
+            "name": { "givenName": "Sage", "familyName": "Juniper" },
+            "emails": [{ "value": LOGIN, "type": "work", "primary": true }],
+            "title": "Planner",
+            "active": true,
+            urn::ENTERPRISE_USER: { "department": "Logistics" },
+        });
+        let looks = [(&PERSON, Sql::from(LOGIN))];
+        let answer = self.step("1. A user is created", "POST", "/Users", Some(&body), 201, &looks)?;
+        answer["id"].as_str().map(str::to_owned).ok_or_else(|| Failure::Message("the user has no id".to_owned()))
+    }
+
+    fn find(&self, user: &str) -> Result<(), Failure> {
+        let path = format!("/Users?filter=userName%20eq%20%22{}%22&attributes=userName,title,active", LOGIN.to_uppercase());
+        let looks = [(&PERSON, Sql::from(LOGIN))];
+        let found = self.step("2. It is found by its name, in any case", "GET", &path, None, 200, &looks)?;
+        expect(found["Resources"][0]["id"] == user, "the filter found somebody else")
+    }
+
+    fn change(&self, user: &str) -> Result<(), Failure> {
+        let filter = format!("/Users?filter=userName%20eq%20%22{MANAGER}%22&attributes=id");
+        let manager = self.client.request("GET", &filter, None)?.body["Resources"][0]["id"].clone();
+        expect(manager.is_string(), "the manager is not there")?;
+        let body = json!({
+            "schemas": [urn::PATCH_OP],
+            "Operations": [
+                { "op": "replace", "path": format!("{}:department", urn::ENTERPRISE_USER), "value": "Night Shift" },
+                { "op": "add", "path": format!("{}:manager", urn::ENTERPRISE_USER), "value": { "value": manager } },
+            ],
+        });
+        let looks = [(&PERSON, Sql::from(LOGIN)), (&DEPARTMENT, Sql::from("Night Shift"))];
+        let title = "3. It moves to a department that is not there yet, and gets a manager";
+        self.step(title, "PATCH", &format!("/Users/{user}"), Some(&body), 200, &looks).map(|_| ())
+    }
+
+    fn join(&self, user: &str) -> Result<(), Failure> {
+        let filter = format!("/Groups?filter=displayName%20eq%20%22{}%22&excludedAttributes=members", PROFILE.replace(' ', "%20"));
+        let group = self.client.request("GET", &filter, None)?.body["Resources"][0]["id"].clone();
+        let Some(group) = group.as_str() else { return expect(false, "the profile is not there") };
+        let body = json!({
+            "schemas": [urn::PATCH_OP],
+            "Operations": [{ "op": "add", "path": "members", "value": [{ "value": user }] }],
+        });
+        let looks = [(&MEMBERSHIP, key(user))];
+        let title = format!("4. It becomes a member of the group \"{PROFILE}\"");
+        self.step(&title, "PATCH", &format!("/Groups/{group}"), Some(&body), 204, &looks).map(|_| ())
+    }
+
+    fn deactivate(&self, user: &str) -> Result<(), Failure> {
+        let body = json!({
+            "schemas": [urn::PATCH_OP],
+            "Operations": [{ "op": "replace", "value": { "active": false } }],
+        });
+        let looks = [(&PERSON, Sql::from(LOGIN))];
+        let path = format!("/Users/{user}");
+        let answer = self.step("5. It is deactivated", "PATCH", &path, Some(&body), 200, &looks)?;
+        expect(answer["active"] == false, "the user is still active")
+    }
+
+    /// One request with what it was answered and what it changed.
+    fn step(
+        &self,
+        title: &str,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        status: u16,
+        looks: &[(&Look, Sql)],
+    ) -> Result<Value, Failure> {
+        let rows = || looks.iter().map(|(look, value)| look.rows(self.database, value)).collect::<Result<Vec<_>, _>>();
+        let before = rows()?;
+        let answer = self.client.request(method, path, body)?;
+        let after = rows()?;
+        print(&format!("\n{title}\n"))?;
+        print(&format!("  {method} {path}"))?;
+        if let Some(body) = body {
+            print(&format!("  {body}"))?;
+        }
+        print(&format!("\n  {}", answer.status))?;
+        if !answer.body.is_null() {
+            print(&format!("  {}", answer.body))?;
+        }
+        print("")?;
+        for (((look, _), before), after) in looks.iter().zip(&before).zip(&after) {
+            look.print(before, after)?;
+        }
+        let also = status == 200 && answer.status == 204;
+        expect(answer.status == status || also, &format!("{method} {path} was answered with {}", answer.status))?;
+        Ok(answer.body)
+    }
+}
+
+/// The application's key of a SCIM id of this adapter.
+fn key(id: &str) -> Sql {
+    id.parse::<i64>().map_or_else(|_| Sql::from(id), Sql::Int)
+}
+
+fn expect(holds: bool, otherwise: &str) -> Result<(), Failure> {
+    if holds { Ok(()) } else { Err(Failure::Message(format!("the demonstration went wrong: {otherwise}"))) }
+}
