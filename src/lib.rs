@@ -11,6 +11,7 @@
 //! | 1 | [`own`] |
 //! | 0 | [`scim`], [`sql`], [`document`] |
 
+pub mod config;
 pub mod document;
 pub mod scim;
 pub mod sql;
