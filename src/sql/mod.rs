@@ -4,6 +4,7 @@
 //! Invariant: SQL text is made here alone, from static text, identifiers and binds. Nothing that a
 //! client sent is ever part of the text.
 
+mod aliases;
 mod backend;
 mod catalogue;
 mod connection;
@@ -14,6 +15,7 @@ mod render;
 mod statement;
 mod value;
 
+pub use aliases::{aliases_in, aliases_in_predicate};
 pub use catalogue::{Catalogue, ColumnInfo, ColumnKind, Index, TableInfo};
 pub use connection::{Connection, Database, Isolation, Row, open};
 pub use error::{Error, Failure};
