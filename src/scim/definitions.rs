@@ -8,7 +8,11 @@ use super::urn;
 /// `schemas`, `id`, `externalId`, `meta`.
 pub(super) fn common() -> Vec<Attribute> {
     vec![
-        reference("schemas", "The URNs of the schemas that the resource uses", &["uri"]).many().required().read_only().always(),
+        reference("schemas", "The URNs of the schemas that the resource uses", &["uri"])
+            .many()
+            .required()
+            .read_only()
+            .always(),
         string("id", "The resource's identifier, made by the service provider, never reassigned")
             .exact()
             .required()
@@ -60,7 +64,12 @@ pub(super) fn user() -> Schema {
             string("timezone", "The time zone, in the IANA database's form, such as \"America/Los_Angeles\""),
             Attribute::new("active", Kind::Boolean, "Whether the user may use the service"),
             string("password", "The clear text password, to be set or changed; never shown").write_only(),
-            plural("emails", "E-mail addresses of the user", string("value", "An e-mail address"), &["work", "home", "other"]),
+            plural(
+                "emails",
+                "E-mail addresses of the user",
+                string("value", "An e-mail address"),
+                &["work", "home", "other"],
+            ),
             plural(
                 "phoneNumbers",
                 "Phone numbers of the user",

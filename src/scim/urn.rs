@@ -37,7 +37,8 @@ pub enum Meaning {
     Known(&'static str),
 }
 
-const PREFIXES: &[&str] = &["urn:ietf:params:scim:schemas:", "urn:ietf:params:scim:schema:", "urn:scim:schemas:", "urn:ietf:scim:schemas:"];
+const PREFIXES: &[&str] =
+    &["urn:ietf:params:scim:schemas:", "urn:ietf:params:scim:schema:", "urn:scim:schemas:", "urn:ietf:scim:schemas:"];
 
 /// Longest first within what shares a beginning.
 const TAILS: &[(&str, Meaning)] = &[
@@ -113,6 +114,9 @@ mod tests {
     fn the_longest_one_leads() {
         let path = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager";
         assert_eq!(leading(path), Some((ENTERPRISE_USER.len(), Meaning::Known(ENTERPRISE_USER))));
-        assert_eq!(leading("urn:scim:schemas:core:1.0:userName"), Some(("urn:scim:schemas:core:1.0".len(), Meaning::Core)));
+        assert_eq!(
+            leading("urn:scim:schemas:core:1.0:userName"),
+            Some(("urn:scim:schemas:core:1.0".len(), Meaning::Core))
+        );
     }
 }
