@@ -458,9 +458,11 @@ fn locale(text: &str, separator: char, values: &[String]) -> Result<String, Refu
     }
     let plain = |value: &String| value.replace('_', "-");
     let exact = values.iter().find(|value| plain(value).eq_ignore_ascii_case(&tag));
-    let known = exact.or_else(|| {
+    let spoken = |language: &str| {
         values.iter().find(|value| plain(value).split('-').next().is_some_and(|l| l.eq_ignore_ascii_case(language)))
-    });
+    };
+    // `no` is Norwegian of either kind; most who write it write bokmål.
+    let known = exact.or_else(|| spoken(language)).or_else(|| spoken("nb").filter(|_| language == "no"));
     match known {
         Some(value) => Ok(value.clone()),
         None => refuse(format!("is not one of the application's languages ({})", values.join(", "))),

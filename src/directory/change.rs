@@ -5,7 +5,7 @@ use super::rows;
 use super::transaction::Fault;
 use super::{Caller, Directory, Place, plan};
 use crate::adapter::{Aliases, Attribute, Binding, ColumnBinding, ColumnId, Conversion, Environment, Hash};
-use crate::own::Claims;
+use super::unique::Claims;
 use crate::scim::Error;
 use crate::sql::{Alias, Connection, Expr, Predicate, Select, Statement, Value};
 use serde_json::Value as Json;
@@ -18,6 +18,21 @@ pub(super) struct Writing<'a> {
     pub secrets: &'a [Secret],
     /// Claimed so far, to be released before the commit.
     pub claims: Claims,
+}
+
+impl<'a> Writing<'a> {
+    /// The same with another environment, whose parts need not live as long; claims are kept.
+    pub fn within<'b, T>(&mut self, environment: Environment<'b>, work: impl FnOnce(&mut Writing<'b>) -> T) -> T
+    where
+        'a: 'b,
+    {
+        let claims = std::mem::take(&mut self.claims);
+        let mut inner =
+            Writing { caller: self.caller, place: self.place, environment, secrets: self.secrets, claims };
+        let done = work(&mut inner);
+        self.claims = inner.claims;
+        done
+    }
 }
 
 /// A password, hashed before the transaction began, because that takes long.

@@ -1,6 +1,6 @@
 //! POST: a new row, or one that was retired and is brought back.
 
-use super::change::{Secret, Wish, Writing, check_required};
+use super::change::{Wish, Writing, check_required};
 use super::permissions::Operation;
 use super::plan::{self, MAIN};
 use super::read::{CollectionsWanted, Found};
@@ -23,7 +23,6 @@ struct Wanted<'a> {
     resource: &'a Object,
     collections: &'a IndexMap<String, Vec<CollectionChange>>,
     values: &'a [Option<Json>],
-    secrets: &'a [Secret],
 }
 
 impl Directory {
@@ -38,14 +37,14 @@ impl Directory {
         let values = wanted(place.source, place.plan, &resource);
         check_required(&place, &values)?;
         let secrets = self.secrets(&place, None, &values)?;
-        let wanted = Wanted { resource: &resource, collections: &collections, values: &values, secrets: &secrets };
+        let wanted = Wanted { resource: &resource, collections: &collections, values: &values };
         let address = caller.address();
         let environment = self.environment(caller, chrono::Utc::now(), &address);
         let found = self.write(|connection| {
             let mut writing =
-                Writing { caller, place, environment, secrets: &secrets, claims: self.own.claims() };
+                Writing { caller, place, environment, secrets: &secrets, claims: Vec::new() };
             let found = self.create_in(connection, &mut writing, rules, &wanted, projection)?;
-            writing.claims.release(connection)?;
+            self.release(connection, &writing.claims)?;
             Ok(found)
         })?;
         Ok(self.answer(&place, found, projection))
@@ -89,13 +88,10 @@ impl Directory {
         let (place, caller) = (writing.place, writing.caller);
         let source = place.source;
         let base = writing.environment;
-        writing.environment = Environment { attributes: Some(wanted.values), ..base };
+        let environment = Environment { attributes: Some(wanted.values), ..base };
         let given: Vec<bool> = wanted.values.iter().map(Option::is_some).collect();
         let wish = Wish { values: wanted.values, changed: &given, lenient: true };
-        let set = self.columns(connection, writing, &wish);
-        writing.environment = base;
-        let set = set?;
-        let environment = Environment { attributes: Some(wanted.values), ..base };
+        let set = writing.within(environment, |writing| self.columns(connection, writing, &wish))?;
         if let Some(says) = self.refused(connection, &rules.guards, &environment, None)? {
             return Err(Error::forbidden(says).into());
         }
@@ -146,10 +142,8 @@ impl Directory {
             *first = key.clone();
         }
         let id = Environment { id: Some(&key), row: Some((source, &row)), attributes: Some(wanted.values), ..base };
-        writing.environment = Environment { id: Some(&key), row: None, ..base };
-        let after = self.after_insert(connection, writing, rules, wanted, &key, &row, &id);
-        writing.environment = base;
-        after?;
+        let known = Environment { id: Some(&key), row: None, ..base };
+        writing.within(known, |writing| self.after_insert(connection, writing, rules, wanted, &key, &row, &id))?;
         let mut answered = self.collections_wanted(&place, projection);
         // Nobody is in a group before existing.
         answered.groups = false;
@@ -232,18 +226,8 @@ impl Directory {
         if writing.place.plan.active.is_some() && !resource.contains_key("active") {
             resource.insert("active".into(), Json::Bool(true));
         }
-        let secrets = wanted.secrets;
-        let mut inner = Writing {
-            caller: writing.caller,
-            place: writing.place,
-            environment: writing.environment,
-            secrets,
-            claims: std::mem::replace(&mut writing.claims, self.own.claims()),
-        };
         let change = Change::Replace { resource: &resource, collections: wanted.collections };
-        let updated = self.update(connection, &mut inner, key, &change, &Precondition::default(), projection);
-        writing.claims = inner.claims;
-        match updated? {
+        match self.update(connection, writing, key, &change, &Precondition::default(), projection)? {
             Some(updated) => Ok(updated.found),
             None => Err(Error::not_found(&writing.place.type_.name, &id_of(&writing.place, key)).into()),
         }

@@ -33,9 +33,9 @@ impl Directory {
         let address = caller.address();
         let environment = self.environment(caller, chrono::Utc::now(), &address);
         self.write(|connection| {
-            let mut writing = Writing { caller, place, environment, secrets: &[], claims: self.own.claims() };
+            let mut writing = Writing { caller, place, environment, secrets: &[], claims: Vec::new() };
             self.delete_in(connection, &mut writing, &key, id, how, condition)?;
-            writing.claims.release(connection)?;
+            self.release(connection, &writing.claims)?;
             Ok(())
         })
     }

@@ -1,10 +1,9 @@
 //! Foreign keys addressed by a natural key: found, brought back, or made, in the same transaction.
 
 use super::transaction::Fault;
-use super::unique;
+use super::unique::{self, Claims};
 use super::{Directory, plan};
 use crate::adapter::{Aliases, Environment, Lookup, Missing};
-use crate::own::Claims;
 use crate::scim::Error;
 use crate::sql::{
     Connection, Expr, Insert, OnConflict, Order, Predicate, Select, Statement, Update, Value,
@@ -40,7 +39,7 @@ impl Directory {
             }
             Missing::Create => {
                 let kind = format!("{}.{}", lookup.table, lookup.matched.name);
-                claims.claim(connection, &[(kind, unique::fold(&stored))])?;
+                self.claim(connection, claims, vec![(kind, unique::fold(&stored))])?;
                 // Somebody else may have made it while we waited.
                 if let Some(key) = self.matching(connection, environment, lookup, &stored, name)? {
                     return Ok(key);

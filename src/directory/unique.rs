@@ -21,7 +21,33 @@ pub(super) struct Holder {
     pub attribute: String,
 }
 
+/// What a transaction has claimed: kinds and values.
+pub(super) type Claims = Vec<(String, String)>;
+
 impl Directory {
+    /// Waits until nobody else holds any of these.
+    pub(super) fn claim(
+        &self,
+        connection: &mut dyn Connection,
+        held: &mut Claims,
+        mut more: Claims,
+    ) -> Result<(), Fault> {
+        more.retain(|claim| !held.contains(claim));
+        if !more.is_empty() {
+            self.own.claim(connection, &more)?;
+            held.append(&mut more);
+        }
+        Ok(())
+    }
+
+    /// Lets go of what was claimed; it takes effect with the commit.
+    pub(super) fn release(&self, connection: &mut dyn Connection, held: &Claims) -> Result<(), Fault> {
+        if !held.is_empty() {
+            self.own.release(connection, held)?;
+        }
+        Ok(())
+    }
+
     /// Claims the unique values among the changed attributes, and finds who has one already. `own` is
     /// the row itself.
     pub(super) fn holder(
@@ -54,7 +80,7 @@ impl Directory {
             claims.push((format!("{}.{}", place.type_.name, rows::path(attribute)), fold(&stored)));
             looked_at.push((index, attribute, stored));
         }
-        writing.claims.claim(connection, &claims)?;
+        self.claim(connection, &mut writing.claims, claims)?;
         for (index, attribute, stored) in looked_at {
             for (position, source) in place.type_.sources.iter().enumerate() {
                 let (Some(plan), Some(twin)) = (

@@ -103,11 +103,11 @@ impl Directory {
         let environment = self.environment(caller, chrono::Utc::now(), &address);
         self.write(|connection| {
             let mut writing =
-                Writing { caller, place: *place, environment, secrets, claims: self.own.claims() };
+                Writing { caller, place: *place, environment, secrets, claims: Vec::new() };
             let updated = self
                 .update(connection, &mut writing, key, change, condition, projection)?
                 .ok_or_else(|| Error::not_found(&place.type_.name, id))?;
-            writing.claims.release(connection)?;
+            self.release(connection, &writing.claims)?;
             Ok(updated)
         })
     }
@@ -190,21 +190,15 @@ impl Directory {
         }
         self.may_change(&place, caller, &was, &will, &changed, &collections)?;
         let environment = writing.environment;
-        writing.environment = Environment {
+        let environment = Environment {
             id: Some(key),
             row: Some((place.source, &locked.row)),
             attributes: Some(&will),
             ..environment
         };
-        let result = self.write_difference(
-            connection,
-            &mut Stage { place, locked: &locked, was: &was, will: &will, changed: &changed, lenient },
-            writing,
-            key,
-            &collections,
-        );
-        writing.environment = environment;
-        let done = result?;
+        let stage = Stage { place, locked: &locked, was: &was, will: &will, changed: &changed, lenient };
+        let done = writing
+            .within(environment, |writing| self.write_difference(connection, &stage, writing, key, &collections))?;
         let wanted_now = self.collections_wanted(&place, projection);
         // An answer of 204 needs none of the members.
         let answer_members = !done.collections || !matches!(change, Change::Patch(_)) || !is_whole(projection);
@@ -281,7 +275,7 @@ impl Directory {
     fn write_difference(
         &self,
         connection: &mut dyn Connection,
-        stage: &mut Stage<'_>,
+        stage: &Stage<'_>,
         writing: &mut Writing<'_>,
         key: &Value,
         collections: &IndexMap<String, Vec<CollectionChange>>,
@@ -295,7 +289,7 @@ impl Directory {
         let mut set = Vec::new();
         for (column, value) in self.columns(connection, writing, &wish)? {
             if let Some(stored) = after.get_mut(column)
-                && !crate::adapter::same(stored, &value)
+                && !crate::adapter::equivalent(stored, &value)
             {
                 *stored = value.clone();
                 set.push((column, value));
@@ -417,7 +411,7 @@ impl Directory {
         };
         let mut row = row.0;
         let flag = row.pop().and_then(|flag| flag.as_int()) == Some(1);
-        let acting = place.type_.name == "User" && environment.actor.is_some_and(|(id, _)| crate::adapter::same(id, key));
+        let acting = place.type_.name == "User" && environment.actor.is_some_and(|(id, _)| crate::adapter::equivalent(id, key));
         Ok(Some(Locked { row, protected: flag || acting }))
     }
 
@@ -439,7 +433,7 @@ impl Directory {
             return Ok(());
         }
         let mut aliases = Aliases::from(1);
-        let filter = Predicate::eq(plan::key(place.source, MAIN), Expr::value_of(key))
+        let filter = Predicate::eq(plan::key(place.source, MAIN), Expr::Value(key.clone(), place.source.columns.first().and_then(|column| column.cast.clone())))
             .and(environment.predicate(condition, Some(MAIN), &mut aliases));
         let select = Select::new(place.source.table.clone(), MAIN, vec![Expr::Number(1)]).filter(filter);
         if connection.query(&Statement::Select(select), &[])?.is_empty() {
