@@ -2,6 +2,7 @@
 //! they hold is committed together with the application's rows.
 
 mod claims;
+mod ddl;
 mod sidecar;
 
 use crate::sql::{Dialect, Table};
@@ -24,6 +25,10 @@ pub enum OwnTable {
     Tombstones,
     /// Mutexes of a transaction.
     Claims,
+    /// Fingerprints of bearer tokens.
+    Tokens,
+    /// Keys that sign.
+    Keys,
 }
 
 impl OwnTable {
@@ -33,6 +38,8 @@ impl OwnTable {
             OwnTable::Sidecar => "sidecar",
             OwnTable::Tombstones => "tombstones",
             OwnTable::Claims => "claims",
+            OwnTable::Tokens => "tokens",
+            OwnTable::Keys => "signing_keys",
         }
     }
 }
