@@ -4,7 +4,7 @@ use crate::scim::{Error, Object};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
+    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
     IF_NONE_MATCH, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
 };
 use hyper::{Method, Response, StatusCode};
@@ -107,6 +107,8 @@ pub struct Manner {
     plain_json: bool,
     /// Answers to TLS say that it stays so.
     tls: bool,
+    /// There was a credential: a 401 then says that it is not good (RFC 6750 3.1).
+    tried: bool,
     /// `If-None-Match` of a GET or HEAD.
     if_none_match: Option<HeaderValue>,
 }
@@ -118,6 +120,7 @@ impl Manner {
         Self {
             plain_json: only_json(headers),
             tls,
+            tried: headers.contains_key(AUTHORIZATION),
             if_none_match: if reads { headers.get(IF_NONE_MATCH).cloned() } else { None },
         }
     }
@@ -164,7 +167,9 @@ pub fn render(mut reply: Reply, manner: &Manner, request_id: &str) -> Response<F
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
     }
     if reply.status == StatusCode::UNAUTHORIZED {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"scim\", error=\"invalid_token\""));
+        let challenge =
+            if manner.tried { "Bearer realm=\"scim\", error=\"invalid_token\"" } else { "Bearer realm=\"scim\"" };
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     if manner.tls {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));

@@ -7,8 +7,7 @@ use crate::scim::urn;
 use crate::sql::{Database, Value as Sql};
 use serde_json::{Value, json};
 
-/// The person who is provisioned, and who leads the department it ends up in.
-const LOGIN: &str = "sage.juniper@example.com";
+/// Who leads the department that the new person ends up in.
 const MANAGER: &str = "basalt.alder";
 const PROFILE: &str = "Invoice Readers";
 
@@ -23,8 +22,7 @@ const MEMBERSHIP: Look =
 
 /// Runs all five; an answer that is not what it should be is a failure.
 pub fn run(client: &Client, database: &dyn Database) -> Result<(), Failure> {
-    let round = Round { client, database };
-    forget(client)?;
+    let round = Round { client, database, login: newcomer(database)? };
     let user = round.create()?;
     round.find(&user)?;
     round.change(&user)?;
@@ -32,40 +30,44 @@ pub fn run(client: &Client, database: &dyn Database) -> Result<(), Failure> {
     round.deactivate(&user)
 }
 
-/// A demonstration that ran before in the same folder left its person there.
-fn forget(client: &Client) -> Result<(), Failure> {
-    let filter = format!("/Users?filter=userName%20eq%20%22{LOGIN}%22");
-    if let Some(id) = client.request("GET", &filter, None)?.body["Resources"][0]["id"].as_str() {
-        client.request("DELETE", &format!("/Users/{id}"), None)?;
+/// A demonstration that ran before in the same folder left its person there: a new one is hired.
+fn newcomer(database: &dyn Database) -> Result<String, Failure> {
+    for n in 1..1000 {
+        let number = if n == 1 { String::new() } else { n.to_string() };
+        let login = format!("sage.juniper{number}@example.com");
+        if PERSON.rows(database, &Sql::from(login.as_str()))?.is_empty() {
+            return Ok(login);
+        }
     }
-    Ok(())
+    Err(Failure::Message("this folder has seen a thousand demonstrations; give another with --data".to_owned()))
 }
 
 struct Round<'a> {
     client: &'a Client,
     database: &'a dyn Database,
+    login: String,
 }
 
 impl Round<'_> {
     fn create(&self) -> Result<String, Failure> {
         let body = json!({
             "schemas": [urn::USER, urn::ENTERPRISE_USER],
-            "externalId": "00u-demo-1",
-            "userName": LOGIN,
+            "externalId": format!("00u-{}", self.login),
+            "userName": self.login,
             "name": { "givenName": "Sage", "familyName": "Juniper" },
-            "emails": [{ "value": LOGIN, "type": "work", "primary": true }],
+            "emails": [{ "value": self.login, "type": "work", "primary": true }],
             "title": "Planner",
             "active": true,
             urn::ENTERPRISE_USER: { "department": "Logistics" },
         });
-        let looks = [(&PERSON, Sql::from(LOGIN))];
+        let looks = [(&PERSON, Sql::from(self.login.as_str()))];
         let answer = self.step("1. A user is created", "POST", "/Users", Some(&body), 201, &looks)?;
         answer["id"].as_str().map(str::to_owned).ok_or_else(|| Failure::Message("the user has no id".to_owned()))
     }
 
     fn find(&self, user: &str) -> Result<(), Failure> {
-        let path = format!("/Users?filter=userName%20eq%20%22{}%22&attributes=userName,title,active", LOGIN.to_uppercase());
-        let looks = [(&PERSON, Sql::from(LOGIN))];
+        let path = format!("/Users?filter=userName%20eq%20%22{}%22&attributes=userName,title,active", self.login.to_uppercase());
+        let looks = [(&PERSON, Sql::from(self.login.as_str()))];
         let found = self.step("2. It is found by its name, in any case", "GET", &path, None, 200, &looks)?;
         expect(found["Resources"][0]["id"] == user, "the filter found somebody else")
     }
@@ -81,7 +83,7 @@ impl Round<'_> {
                 { "op": "add", "path": format!("{}:manager", urn::ENTERPRISE_USER), "value": { "value": manager } },
             ],
         });
-        let looks = [(&PERSON, Sql::from(LOGIN)), (&DEPARTMENT, Sql::from("Night Shift"))];
+        let looks = [(&PERSON, Sql::from(self.login.as_str())), (&DEPARTMENT, Sql::from("Night Shift"))];
         let title = "3. It moves to a department that is not there yet, and gets a manager";
         self.step(title, "PATCH", &format!("/Users/{user}"), Some(&body), 200, &looks).map(|_| ())
     }
@@ -104,7 +106,7 @@ impl Round<'_> {
             "schemas": [urn::PATCH_OP],
             "Operations": [{ "op": "replace", "value": { "active": false } }],
         });
-        let looks = [(&PERSON, Sql::from(LOGIN))];
+        let looks = [(&PERSON, Sql::from(self.login.as_str()))];
         let path = format!("/Users/{user}");
         let answer = self.step("5. It is deactivated", "PATCH", &path, Some(&body), 200, &looks)?;
         expect(answer["active"] == false, "the user is still active")

@@ -17,6 +17,13 @@ pub struct Look {
 #[derive(PartialEq)]
 pub struct Rows(Vec<Vec<Value>>);
 
+impl Rows {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl Look {
     /// What the rows are now.
     pub fn rows(&self, database: &dyn Database, value: &Value) -> Result<Rows, Failure> {
