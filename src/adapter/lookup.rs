@@ -56,7 +56,9 @@ pub(super) fn lookup(
     }
     suggest_index(&relation, &matched.name, matched_node, context, findings);
     let kind = entry.definition.as_ref().map(|definition| definition.kind);
-    let conversion = conversion(type_, kind, &compiled(matched), matched_node, context, findings);
+    // No text means no row, whatever the column there allows.
+    let asked = Column { nullable: true, ..compiled(matched) };
+    let conversion = conversion(type_, kind, &asked, matched_node, context, findings);
     let filter = condition(filter, &relation, Scope::plain(), context, findings);
 
     let scope = Scope { id: true, ..Scope::plain() };

@@ -9,10 +9,17 @@ use crate::scim::{self, Kind, Mutability, ResourceSchema, Schema, name, urn};
 pub(super) fn schema(resource: &str, own: Option<&str>, description: &str, base: Base, sources: &[Source]) -> ResourceSchema {
     let described = |of: Option<&str>, known: Option<&Schema>| {
         let mut mapped: Vec<scim::Attribute> = Vec::new();
-        for source in sources {
-            for attribute in source.attributes.iter().filter(|attribute| attribute.target.extension.as_deref() == of) {
-                add(&mut mapped, attribute, known);
-            }
+        let here: Vec<&Attribute> = sources
+            .iter()
+            .flat_map(|source| &source.attributes)
+            .filter(|attribute| attribute.target.extension.as_deref() == of)
+            .collect();
+        for attribute in &here {
+            add(&mut mapped, attribute, known);
+        }
+        for top in &mut mapped {
+            let known = known.and_then(|schema| schema.attribute(&top.name));
+            complete(top, &here, known);
         }
         // The RFC's order first, then what only the adapter has.
         let rank = |attribute: &scim::Attribute| {
@@ -109,23 +116,26 @@ fn add(mapped: &mut Vec<scim::Attribute>, attribute: &Attribute, known: Option<&
             if let Some(Slot::Where { sub, value }) = &target.slot {
                 slot(top, sub, value, known_top);
             }
-            // The only slot keeps what the client said of its element.
-            if target.slot == Some(Slot::Only) {
-                for sub in ["display", "type", "primary"] {
-                    if let (None, Some(known)) = (top.sub(sub), known_top.and_then(|top| top.sub(sub))) {
-                        let known = known.clone();
-                        top.sub_attributes.push(known);
-                    }
-                }
-            }
         }
         _ => {}
     }
-    if let Some(order) = known_top {
-        top.sub_attributes.sort_by_key(|sub| {
-            order.sub_attributes.iter().position(|known| known.name == sub.name).unwrap_or(usize::MAX)
-        });
+}
+
+/// The only slot of an attribute keeps what the client said of its element besides; and the RFC's order.
+fn complete(top: &mut scim::Attribute, mapped: &[&Attribute], known: Option<&scim::Attribute>) {
+    let Some(known) = known else { return };
+    let only = |attribute: &&&Attribute| {
+        attribute.target.slot == Some(Slot::Only) && name::same(&attribute.target.attribute, &top.name)
+    };
+    if mapped.iter().any(|attribute| only(&attribute)) {
+        for sub in ["display", "type", "primary"] {
+            if let (None, Some(known)) = (top.sub(sub), known.sub(sub)) {
+                top.sub_attributes.push(known.clone());
+            }
+        }
     }
+    let rank = |sub: &scim::Attribute| known.sub_attributes.iter().position(|known| known.name == sub.name);
+    top.sub_attributes.sort_by_key(|sub| rank(sub).unwrap_or(usize::MAX));
 }
 
 fn put(top: &mut scim::Attribute, sub: scim::Attribute) {

@@ -83,7 +83,7 @@ fn what_is_refused() {
         (with("email s: mail"), "`email s` is not an attribute path", "a path is like"),
         (with("id: id"), "`id` is not mapped as an attribute", "the resource's own `id:`"),
         (with("USERNAME: name"), "`userName` is mapped twice", "the first stands at a.yaml:7:7"),
-        (with("userName: name"), "userName", "once"),
+        (with("userName: name"), "duplicate key `userName`", ""),
         // keys and words
         (beside("    wher: { gone: null }\n"), "unknown key `wher`", "did you mean `where`?"),
         (beside("    unmapped: stor\n"), "expected one of `ignore`, `store`, found `stor`", "did you mean `store`?"),
@@ -151,7 +151,7 @@ fn what_is_refused() {
     for (yaml, message, help) in cases {
         let (adapter, findings) = compiled(&yaml);
         let rendered = findings.render(false);
-        if adapter.is_some() || !rendered.contains(message) || !rendered.contains(help) {
+        if (adapter.is_some() && !findings.has_errors()) || !rendered.contains(message) || !rendered.contains(help) {
             wrong.push_str(&format!("--- wanted {message:?}, {help:?}, of\n{yaml}\n--- got\n{rendered}\n"));
         }
     }
@@ -196,6 +196,7 @@ fn what_a_document_means() {
       externalId: sidecar
       active: { column: gone, mutability: readOnly, type: { boolean: { true: null, false: \"${now}\" } } }
       emails.value: { column: mail, enabled: \"${parameter:mails}\" }
+      emails.type: { constant: work }
       nickName: { column: name, enabled: false }
       phoneNumbers[type eq \"work\"].value: { column: extra, json: [phones, work] }
       urn:example:hr:2.0:User:
@@ -212,7 +213,7 @@ fn what_a_document_means() {
     id: id
     where: { kind: r }
     attributes:
-      displayName: label
+      displayName: { column: label, required: true }
       members: { link: { table: role_people, parent: role_id, child: person_id, resource: User, added: [ { insert: log, values: { what: \"+${each.person_id.label}\", at: \"${now}\" } } ] } }
     delete: row
   Dept: { endpoint: /Depts, schema: urn:example:2.0:Dept, table: depts, id: id, attributes: { name: { column: name, required: true } } }
@@ -231,6 +232,7 @@ parameters: { mails: { default: true } }
             "externalId",
             "active",
             "emails.value",
+            "emails.type",
             "phoneNumbers[type eq \"work\"].value",
             "urn:example:hr:2.0:User:state",
             "urn:example:hr:2.0:User:level",
@@ -248,6 +250,7 @@ parameters: { mails: { default: true } }
     let phones = user.schema.core.attribute("phoneNumbers").unwrap();
     assert_eq!(phones.sub("type").unwrap().canonical_values, ["work"]);
     assert!(user.schema.core.attribute("active").unwrap().is_read_only());
+    assert!(user.schema.core.attribute("emails").unwrap().sub("type").unwrap().is_read_only());
     let own = &user.schema.extensions[0];
     assert_eq!((own.name.as_str(), own.id.as_str()), ("hr User", "urn:example:hr:2.0:User"));
     assert_eq!(own.attribute("level").unwrap().kind, crate::scim::Kind::Integer);
@@ -364,4 +367,54 @@ fn the_shipped_adapters_fit_the_real_schemas() {
         assert_eq!(compiled.expect(&rendered).version.as_deref(), Some(version));
         assert!(findings.iter().all(|finding| finding.help.as_ref().is_some_and(|help| help.starts_with("CREATE INDEX"))));
     }
+}
+
+const DEMO: &str = "
+CREATE TABLE departments(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL UNIQUE, given TEXT, family TEXT, mail TEXT, phone TEXT, mobile TEXT, job_title TEXT,
+  employee_no TEXT, department_id INTEGER REFERENCES departments(id), manager_id INTEGER, enabled INTEGER NOT NULL DEFAULT 1, created_at TEXT, updated_at TEXT, left_on TEXT);
+CREATE TABLE profiles(id INTEGER PRIMARY KEY, label TEXT NOT NULL UNIQUE, kind TEXT NOT NULL DEFAULT 'access');
+CREATE TABLE profile_people(profile_id INTEGER NOT NULL, person_id INTEGER NOT NULL, granted_at TEXT, PRIMARY KEY(profile_id, person_id));
+CREATE TABLE projects(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, closed_on TEXT);
+CREATE TABLE project_people(project_id INTEGER NOT NULL, person_id INTEGER NOT NULL, role TEXT NOT NULL DEFAULT 'member', PRIMARY KEY(project_id, person_id));
+CREATE TABLE history(id INTEGER PRIMARY KEY, at TEXT NOT NULL, person_id INTEGER NOT NULL, what TEXT NOT NULL, details TEXT);
+";
+
+#[test]
+fn the_demo_fits_its_application() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("demo.db").display());
+    let second = std::time::Duration::from_secs(1);
+    let options = crate::sql::Options {
+        password: None,
+        tls: None,
+        max: 1,
+        checkout_timeout: second,
+        connect_timeout: second,
+        statement_timeout: second,
+        lock_timeout: second,
+        strict: true,
+    };
+    let database = crate::sql::open(&url, options).unwrap();
+    let mut findings = Findings::new();
+    let document = load(&shipped("demo.yaml"), &[], &mut findings).unwrap();
+    let mut catalogue = Catalogue::default();
+    database
+        .with(&mut |connection| {
+            connection.batch(DEMO)?;
+            catalogue = connection.catalogue(&document.schemas())?;
+            Ok(())
+        })
+        .unwrap();
+    let adapter = compile(&document, &catalogue, Dialect::Sqlite, &mut findings);
+    let rendered = findings.render(false);
+    println!("{rendered}");
+    let adapter = adapter.expect(&rendered);
+    let group = &adapter.resource_types[1];
+    assert_eq!(group.create_in, Some(0));
+    assert_eq!(group.sources[1].id_prefix, "project-");
+    assert!(group.sources[1].create.is_none());
+    assert_eq!(group.sources[1].delete.how, DeleteHow::Refuse);
+    // Writable in one source is writable as far as the schema goes.
+    assert!(!group.schema.core.attribute("displayName").unwrap().is_read_only());
 }
