@@ -12,6 +12,9 @@
 //! | 0 | [`scim`], [`sql`], [`document`] |
 
 pub mod adapter;
+pub mod config;
+pub mod directory;
 pub mod document;
+pub mod own;
 pub mod scim;
 pub mod sql;

@@ -283,7 +283,7 @@ impl Transition<'_> {
         let (before, after) = self.operand(operand);
         let changed = before.as_ref() != Some(&after);
         let is = |value: &Value, expression: &Expression| {
-            environment.value(expression, None).is_some_and(|wanted| same(value, &wanted))
+            environment.value(expression, None).is_some_and(|wanted| equivalent(value, &wanted))
         };
         let order = |expression: &Expression| {
             environment.value(expression, None).and_then(|wanted| match (after.as_int(), wanted.as_int()) {
@@ -330,7 +330,7 @@ pub fn changed_columns(before: &[Value], after: &[Value]) -> Vec<ColumnId> {
 }
 
 /// Whether two values are the same to a database: `1`, `"1"` and true are.
-pub fn same(a: &Value, b: &Value) -> bool {
+pub fn equivalent(a: &Value, b: &Value) -> bool {
     a == b
         || match (a.as_int(), b.as_int()) {
             (Some(a), Some(b)) => a == b,

@@ -228,10 +228,7 @@ impl Compiler<'_> {
                     .filter(|(word, _)| asked.holds_of(&Json::String(word.clone()), case_exact))
                     .map(|(_, stored)| Predicate::eq(expr.clone(), Expr::Value(stored.clone(), column.cast.clone())));
                 let any = Predicate::Or(any.collect());
-                Ok(match asked.negated() {
-                    true => any.clone().and(Predicate::True).or(Predicate::IsNull(expr)),
-                    false => any,
-                })
+                Ok(if asked.negated() { any.or(Predicate::IsNull(expr)) } else { any })
             }
             Conversion::Integer | Conversion::Decimal | Conversion::DateTime | Conversion::Unix(_) | Conversion::Date => {
                 self.ordered(expr, column, &binding.conversion, asked, path)

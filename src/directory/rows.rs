@@ -2,7 +2,7 @@
 //! versions.
 
 use super::plan::{Display, Field, ReadPlan, Shape, SlotPlan, SourcePlan};
-use crate::adapter::{Adapter, Binding, ColumnBinding, Environment, ResourceType, Slot, Source};
+use crate::adapter::{Adapter, Binding, ColumnBinding, Conversion, Environment, ResourceType, Slot, Source};
 use crate::scim::Object;
 use crate::sql::Value;
 use serde::{Deserialize, Serialize};
@@ -233,7 +233,8 @@ impl RowReader<'_> {
         }
         let first = self.reading.joined.get(attribute)?.as_ref()?.first;
         let columns = row.get(first.saturating_add(1)..).unwrap_or_default();
-        if let Some(name) = display_name(target, self.adapter, columns, &self.environment) {
+        let display = Display::of(target);
+        if let Some(name) = display_name(target, display.as_ref(), self.adapter, columns, &self.environment) {
             object.insert("displayName".into(), Json::String(name));
         }
         Some(Json::Object(object))
@@ -339,11 +340,20 @@ fn template_value(
 /// What a row of `source` is called, from the columns that [`Display`] names, in its order.
 pub(super) fn display_name(
     source: &Source,
+    display: Option<&Display>,
     adapter: &Adapter,
     columns: &[Value],
     environment: &Environment<'_>,
 ) -> Option<String> {
-    let display = Display::of(source)?;
+    let display = display?;
+    if let ([attribute], columns) = (display.attributes.as_slice(), columns)
+        && let Some(Binding::Column(binding)) = source.attributes.get(*attribute).map(|attribute| &attribute.binding)
+        && matches!(binding.conversion, Conversion::Text(_))
+        && let Some(position) = display.columns.iter().position(|column| *column == binding.column)
+    {
+        // The usual case, and there may be a hundred thousand of them: the name is a column.
+        return columns.get(position)?.to_text().filter(|name| !name.is_empty());
+    }
     let mut row = vec![Value::Null; source.columns.len()];
     for (value, column) in columns.iter().zip(&display.columns) {
         if let Some(place) = row.get_mut(*column) {

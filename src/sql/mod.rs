@@ -4,6 +4,7 @@
 //! Invariant: SQL text is made here alone, from static text, identifiers and binds. Nothing that a
 //! client sent is ever part of the text.
 
+mod aliases;
 mod address;
 mod backend;
 mod catalogue;
@@ -19,6 +20,7 @@ mod session;
 mod statement;
 mod value;
 
+pub use aliases::{aliases_in, aliases_in_predicate};
 pub use catalogue::{Catalogue, ColumnInfo, ColumnKind, Index, TableInfo};
 pub use connection::{Connection, Database, Isolation, Row, open};
 pub use error::{Error, Failure};
