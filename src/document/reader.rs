@@ -67,12 +67,7 @@ impl<'n> Reader<'n> {
     }
 
     /// One of the listed words under a key that may be there; anything else is reported.
-    pub fn word<T: Clone>(
-        &mut self,
-        key: &str,
-        words: &[(&str, T)],
-        findings: &mut Findings,
-    ) -> Option<T> {
+    pub fn word<T: Clone>(&mut self, key: &str, words: &[(&str, T)], findings: &mut Findings) -> Option<T> {
         self.given(key)?.read_word(words, findings)
     }
 
@@ -88,15 +83,10 @@ impl<'n> Reader<'n> {
     /// Reports every key that was not asked for, with the nearest of those that were.
     pub fn finish(self, findings: &mut Findings) {
         for (key, value) in self.rest() {
-            let unused = self
-                .asked
-                .iter()
-                .filter(|asked| self.node.get(asked).is_none());
+            let unused = self.asked.iter().filter(|asked| self.node.get(asked).is_none());
             let near = nearest(&key.text, unused.map(String::as_str))
                 .or_else(|| nearest(&key.text, self.asked.iter().map(String::as_str)));
-            if !matches!(value.kind(), Kind::Mapping | Kind::Sequence)
-                && super::finding::sensitive(&key.text)
-            {
+            if !matches!(value.kind(), Kind::Mapping | Kind::Sequence) && super::finding::sensitive(&key.text) {
                 findings.hide(value);
             }
             let finding = findings.error(key, format!("unknown key `{}`", key.text));

@@ -32,9 +32,7 @@ impl TableInfo {
     /// The column, if it is there. Names compare as the database compares them: ignoring case on
     /// MySQL and SQLite, exactly on PostgreSQL.
     pub fn column(&self, name: &str) -> Option<&ColumnInfo> {
-        self.columns
-            .iter()
-            .find(|column| column.name.as_str() == name)
+        self.columns.iter().find(|column| column.name.as_str() == name)
     }
 }
 

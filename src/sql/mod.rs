@@ -20,7 +20,6 @@ pub use error::{Error, Failure};
 pub use name::{Alias, Cast, Ident, Table};
 pub use pool::{Options, TlsOptions};
 pub use statement::{
-    Comparison, Delete, Expr, Insert, Join, JoinKind, OnConflict, Order, Predicate, Select,
-    Statement, Union, Update,
+    Comparison, Delete, Expr, Insert, Join, JoinKind, OnConflict, Order, Predicate, Select, Statement, Union, Update,
 };
 pub use value::{Dialect, Value};

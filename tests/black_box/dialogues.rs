@@ -1,12 +1,12 @@
 //! Dialogues of identity providers against the small application on each database, and against the real applications'
 //! schemas where those are at hand.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::support::databases::{Database, Engine};
 use crate::support::replay::replay;
-use crate::support::service::{Options, Service};
-use crate::support::{file, real_case, shared};
+use crate::support::service::{Options, Service, describe};
+use crate::support::{file, real_case, report, repository, shared};
 
 /// Every dialogue of ours, each on an empty application.
 fn all_on(engine: Engine) {
@@ -24,6 +24,9 @@ fn all_on(engine: Engine) {
         let outcome = replay(&dialogue, &mut service.client(), service.token());
         if !outcome.failures.is_empty() {
             problems.push(format!("{}\n{}", dialogue.display(), outcome.failures.join("\n")));
+        } else {
+            let name = dialogue.file_stem().unwrap_or_default().display().to_string();
+            report("suite", &format!("{name} on {engine:?}: {} steps", outcome.steps));
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
@@ -83,6 +86,32 @@ fn on_snipe_it(version: &str, name: &str) {
     replay(&dialogue, &mut service.client(), service.token()).expect_green(&dialogue);
     super::rows::check_snipe_it(&database, name, version);
     real_case(&format!("snipe-it {version} {name}"));
+    if let Some(program) = std::env::var_os("SCIMSHIM_REPLAY") {
+        by_the_reference(&program, &schema, &dialogue, name, version);
+    }
+}
+
+/// Once more, on a fresh database, by the reference interpreter (a Python program) that came with the dialogues.
+fn by_the_reference(program: &std::ffi::OsStr, schema: &Path, dialogue: &Path, name: &str, version: &str) {
+    let database = Database::create(Engine::MariaDb);
+    database.load(schema);
+    let service = Service::start(&database, Options::adapter("adapters/snipe-it.yaml"));
+    let output = std::process::Command::new("python3")
+        .arg(program)
+        .args(["--token", service.token(), &service.url()])
+        .arg(dialogue)
+        .env("SSL_CERT_FILE", service.ca_file())
+        .current_dir(repository())
+        .output()
+        .expect("python3 runs: scripts/need acceptance installs it");
+    assert!(output.status.success(), "{}", describe(&output));
+    super::rows::check_snipe_it(&database, name, version);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let last = text.lines().last().unwrap_or_default();
+    report(
+        "dialogue",
+        &format!("{name} on Snipe-IT {version}, by replay.py over TLS: {last}; rows and history as the application's"),
+    );
 }
 
 #[test]
