@@ -22,6 +22,8 @@ mod steps;
 mod transaction;
 mod unique;
 mod update;
+#[cfg(test)]
+mod tests;
 mod wanted;
 
 pub use permissions::{Operation, Permissions};

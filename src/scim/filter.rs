@@ -60,7 +60,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { length: 8 * 1024, depth: 32, unquoted: true }
+        Self {
+            length: 8 * 1024,
+            depth: 32,
+            unquoted: true,
+        }
     }
 }
 

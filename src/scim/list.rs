@@ -137,7 +137,13 @@ pub struct ListResponse {
 impl ListResponse {
     /// A page by index.
     pub fn new(total: u64, start_index: i64, resources: Vec<Object>) -> Self {
-        Self { total, start_index, resources, next_cursor: None, previous_cursor: None }
+        Self {
+            total,
+            start_index,
+            resources,
+            next_cursor: None,
+            previous_cursor: None,
+        }
     }
 
     /// The message, with all its counters and `Resources` even if empty. Moves the resources.

@@ -53,7 +53,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { operations: 1000, filter: filter::Limits::default() }
+        Self {
+            operations: 1000,
+            filter: filter::Limits::default(),
+        }
     }
 }
 

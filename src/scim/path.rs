@@ -41,7 +41,11 @@ pub enum Path {
 impl AttributePath {
     /// An unqualified attribute.
     pub fn new(attribute: impl Into<String>) -> Self {
-        Self { schema: None, attribute: attribute.into(), sub: None }
+        Self {
+            schema: None,
+            attribute: attribute.into(),
+            sub: None,
+        }
     }
 
     /// Parses; 400 invalidPath.

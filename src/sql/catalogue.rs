@@ -35,9 +35,7 @@ pub struct TableInfo {
 impl TableInfo {
     /// The column, if it is there. The name must be spelled as the catalogue spells it.
     pub fn column(&self, name: &str) -> Option<&ColumnInfo> {
-        self.columns
-            .iter()
-            .find(|column| column.name.as_str() == name)
+        self.columns.iter().find(|column| column.name.as_str() == name)
     }
 }
 
