@@ -72,16 +72,26 @@ impl Application {
             client_agent: None,
             base_url: "https://localhost/scim/v2".into(),
         };
-        Self { _folder: folder, directory, caller }
+        Self {
+            _folder: folder,
+            directory,
+            caller,
+        }
     }
 
     fn create(&self, type_: usize, body: Json) -> Result<Object, Error> {
-        let Json::Object(body) = body else { panic!("not an object") };
-        self.directory.create(&self.caller, type_, body, &Projection::default()).map(|answer| answer.resource)
+        let Json::Object(body) = body else {
+            panic!("not an object")
+        };
+        self.directory
+            .create(&self.caller, type_, body, &Projection::default())
+            .map(|answer| answer.resource)
     }
 
     fn get(&self, type_: usize, id: &str) -> Result<Object, Error> {
-        self.directory.get(&self.caller, type_, id, &Projection::default()).map(|answer| answer.resource)
+        self.directory
+            .get(&self.caller, type_, id, &Projection::default())
+            .map(|answer| answer.resource)
     }
 
     fn patch(&self, type_: usize, id: &str, operations: Json) -> Result<Option<Object>, Error> {
@@ -113,7 +123,10 @@ impl Application {
 
     fn rows(&self, table: &str, columns: &[&str]) -> Vec<Vec<Option<String>>> {
         let alias = sql::Alias(0);
-        let list = columns.iter().map(|column| sql::Expr::column(alias, &sql::Ident::new(column))).collect();
+        let list = columns
+            .iter()
+            .map(|column| sql::Expr::column(alias, &sql::Ident::new(column)))
+            .collect();
         let select = Statement::Select(sql::Select::new(sql::Table::new(table), alias, list));
         let mut rows = Vec::new();
         self.directory
@@ -123,7 +136,9 @@ impl Application {
                 Ok(())
             })
             .unwrap();
-        rows.into_iter().map(|row| row.0.iter().map(Value::to_text).collect()).collect()
+        rows.into_iter()
+            .map(|row| row.0.iter().map(Value::to_text).collect())
+            .collect()
     }
 }
 
@@ -176,15 +191,25 @@ fn a_user_is_created_changed_and_deleted() {
     let id = created["id"].as_str().unwrap().to_owned();
     assert_eq!(created["externalId"], "00u1");
     assert_eq!(created["name"]["familyName"], " ", "given back as it was sent");
-    assert_eq!(created["emails"], json!([{ "value": "cyd@example.org", "type": "other", "primary": true }]));
+    assert_eq!(
+        created["emails"],
+        json!([{ "value": "cyd@example.org", "type": "other", "primary": true }])
+    );
     let enterprise = &created["urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"];
     assert_eq!(enterprise["department"], "Looms");
     assert_eq!(enterprise["manager"]["displayName"], "Ada Byron");
-    assert_eq!(application.get(USER, &id).unwrap(), created, "read back as it was answered");
+    assert_eq!(
+        application.get(USER, &id).unwrap(),
+        created,
+        "read back as it was answered"
+    );
     assert_eq!(application.rows("history", &["what"]), [[Some("created".to_owned())]]);
 
     let taken = application.create(USER, json!({ "userName": "CYD" })).unwrap_err();
-    assert_eq!((taken.status, taken.scim_type), (409, Some(crate::scim::ScimType::Uniqueness)));
+    assert_eq!(
+        (taken.status, taken.scim_type),
+        (409, Some(crate::scim::ScimType::Uniqueness))
+    );
 
     let patched = application
         .patch(USER, &id, json!([{ "op": "Replace", "path": "title", "value": "Weaver" }, { "op": "add", "path": "emails[type eq \"work\"].value", "value": "c@example.org" }]))
@@ -195,13 +220,28 @@ fn a_user_is_created_changed_and_deleted() {
     assert_eq!(patched["emails"].as_array().unwrap().len(), 1);
     assert_eq!(application.rows("history", &["what"]).len(), 2);
 
-    let same = application.patch(USER, &id, json!([{ "op": "replace", "path": "title", "value": "Weaver" }])).unwrap();
-    assert_eq!(same.unwrap()["meta"]["version"], patched["meta"]["version"], "a no-op keeps the version");
+    let same = application
+        .patch(
+            USER,
+            &id,
+            json!([{ "op": "replace", "path": "title", "value": "Weaver" }]),
+        )
+        .unwrap();
+    assert_eq!(
+        same.unwrap()["meta"]["version"],
+        patched["meta"]["version"],
+        "a no-op keeps the version"
+    );
     assert_eq!(application.rows("history", &["what"]).len(), 2, "and writes nothing");
 
-    application.directory.delete(&application.caller, USER, &id, &Precondition::default()).unwrap();
+    application
+        .directory
+        .delete(&application.caller, USER, &id, &Precondition::default())
+        .unwrap();
     assert_eq!(application.get(USER, &id).unwrap_err().status, 404);
-    let again = application.directory.delete(&application.caller, USER, &id, &Precondition::default());
+    let again = application
+        .directory
+        .delete(&application.caller, USER, &id, &Precondition::default());
     assert_eq!(again.unwrap_err().status, 404);
 
     let back = application.create(USER, json!({ "userName": "cyd" })).unwrap();
@@ -231,25 +271,41 @@ fn lists_are_filtered_sorted_and_paged() {
     ] {
         assert_eq!(application.names(USER, &[("filter", filter)]), expected, "{filter}");
     }
-    assert_eq!(application.names(USER, &[("sortBy", "userName"), ("sortOrder", "descending")]), ["bob", "ada"]);
+    assert_eq!(
+        application.names(USER, &[("sortBy", "userName"), ("sortOrder", "descending")]),
+        ["bob", "ada"]
+    );
     let page = application.list(USER, &[("startIndex", "2"), ("count", "1")]).unwrap();
     assert_eq!((page.total, page.resources.len()), (2, 1));
     let none = application.list(USER, &[("count", "0")]).unwrap();
     assert_eq!((none.total, none.resources.len()), (2, 0));
     let refused = application.list(USER, &[("filter", "shoeSize eq 4")]).unwrap_err();
-    assert_eq!((refused.status, refused.scim_type), (400, Some(crate::scim::ScimType::InvalidFilter)));
+    assert_eq!(
+        (refused.status, refused.scim_type),
+        (400, Some(crate::scim::ScimType::InvalidFilter))
+    );
 }
 
 #[test]
 fn two_tables_are_one_sequence_of_groups() {
     let application = Application::new();
-    let group = application.create(GROUP, json!({ "displayName": "Admins", "members": [{ "value": "2" }] })).unwrap();
+    let group = application
+        .create(GROUP, json!({ "displayName": "Admins", "members": [{ "value": "2" }] }))
+        .unwrap();
     assert_eq!(group["id"], "profile-1");
     assert_eq!(group["members"][0]["display"], "Bob");
-    assert_eq!(application.names(GROUP, &[("sortBy", "displayName")]), ["Admins", "Bridge", "Engine"]);
-    assert_eq!(application.names(GROUP, &[("startIndex", "2"), ("count", "1")]), ["Engine"]);
+    assert_eq!(
+        application.names(GROUP, &[("sortBy", "displayName")]),
+        ["Admins", "Bridge", "Engine"]
+    );
+    assert_eq!(
+        application.names(GROUP, &[("startIndex", "2"), ("count", "1")]),
+        ["Engine"]
+    );
     assert_eq!(application.names(GROUP, &[("filter", "members eq \"1\"")]), ["Engine"]);
-    let taken = application.create(GROUP, json!({ "displayName": "engine" })).unwrap_err();
+    let taken = application
+        .create(GROUP, json!({ "displayName": "engine" }))
+        .unwrap_err();
     assert_eq!(taken.status, 409, "uniqueness spans the sources");
 }
 
@@ -259,28 +315,60 @@ fn members_are_changed_row_by_row() {
     application.create(GROUP, json!({ "displayName": "Admins" })).unwrap();
     let members = |application: &Application| {
         let rows = application.rows("profile_people", &["person_id"]);
-        rows.into_iter().filter_map(|mut row| row.pop().flatten()).collect::<Vec<_>>()
+        rows.into_iter()
+            .filter_map(|mut row| row.pop().flatten())
+            .collect::<Vec<_>>()
     };
     let id = "profile-1";
     let done = application
-        .patch(GROUP, id, json!([{ "op": "Add", "path": "members", "value": [{ "value": "1" }, { "value": "2" }] }]))
+        .patch(
+            GROUP,
+            id,
+            json!([{ "op": "Add", "path": "members", "value": [{ "value": "1" }, { "value": "2" }] }]),
+        )
         .unwrap();
     assert!(done.is_none(), "204: the members are not read back");
     assert_eq!(members(&application), ["1", "2"]);
-    application.patch(GROUP, id, json!([{ "op": "add", "path": "members", "value": [{ "value": "1" }] }])).unwrap();
-    assert_eq!(members(&application), ["1", "2"], "adding a member again changes nothing");
-    application.patch(GROUP, id, json!([{ "op": "remove", "path": "members[value eq \"1\"]" }])).unwrap();
+    application
+        .patch(
+            GROUP,
+            id,
+            json!([{ "op": "add", "path": "members", "value": [{ "value": "1" }] }]),
+        )
+        .unwrap();
+    assert_eq!(
+        members(&application),
+        ["1", "2"],
+        "adding a member again changes nothing"
+    );
+    application
+        .patch(
+            GROUP,
+            id,
+            json!([{ "op": "remove", "path": "members[value eq \"1\"]" }]),
+        )
+        .unwrap();
     assert_eq!(members(&application), ["2"]);
-    let unknown =
-        application.patch(GROUP, id, json!([{ "op": "replace", "path": "members", "value": [{ "value": "77" }] }]));
+    let unknown = application.patch(
+        GROUP,
+        id,
+        json!([{ "op": "replace", "path": "members", "value": [{ "value": "77" }] }]),
+    );
     let unknown = unknown.unwrap_err();
     assert_eq!(unknown.status, 400);
     assert!(unknown.detail.contains("\"77\""), "{}", unknown.detail);
     assert_eq!(members(&application), ["2"], "nothing was wiped");
-    application.patch(GROUP, id, json!([{ "op": "replace", "path": "members", "value": [] }])).unwrap();
+    application
+        .patch(GROUP, id, json!([{ "op": "replace", "path": "members", "value": [] }]))
+        .unwrap();
     assert!(members(&application).is_empty());
-    let led = application.patch(GROUP, "project-1", json!([{ "op": "remove", "path": "members" }])).unwrap();
-    assert!(led.is_some_and(|group| group["members"][0]["value"] == "1"), "the lead is left");
+    let led = application
+        .patch(GROUP, "project-1", json!([{ "op": "remove", "path": "members" }]))
+        .unwrap();
+    assert!(
+        led.is_some_and(|group| group["members"][0]["value"] == "1"),
+        "the lead is left"
+    );
 }
 
 #[test]
@@ -290,15 +378,23 @@ fn what_is_refused_leaves_no_trace() {
         (json!({ "displayName": "no userName" }), 400),
         (json!({ "userName": " " }), 400),
         (json!({ "userName": "dee", "emails": [{ "value": "no address" }] }), 400),
-        (json!({ "userName": "dee", "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": { "department": "New", "manager": "99" } }), 400),
+        (
+            json!({ "userName": "dee", "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": { "department": "New", "manager": "99" } }),
+            400,
+        ),
         (json!({ "userName": "x".repeat(101) }), 400),
     ] {
         let refused = application.create(USER, body.clone()).unwrap_err();
         assert_eq!(refused.status, status, "{body}: {}", refused.detail);
     }
     assert_eq!(application.rows("people", &["login"]).len(), 2);
-    assert!(application.rows("departments", &["name"]).is_empty(), "not even a department made on the way");
+    assert!(
+        application.rows("departments", &["name"]).is_empty(),
+        "not even a department made on the way"
+    );
     assert!(application.rows("history", &["what"]).is_empty());
-    let own = application.patch(USER, "1", json!([{ "op": "add", "path": "manager", "value": "1" }])).unwrap_err();
+    let own = application
+        .patch(USER, "1", json!([{ "op": "add", "path": "manager", "value": "1" }]))
+        .unwrap_err();
     assert_eq!(own.status, 400, "nobody manages themselves");
 }

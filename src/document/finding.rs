@@ -83,8 +83,7 @@ impl Findings {
     /// Takes back what another finding says better.
     pub(super) fn retract(&mut self, at: &Place, message: &str) {
         self.list.retain(|finding| {
-            finding.message != message
-                || !finding.place.as_ref().is_some_and(|place| place.same(at))
+            finding.message != message || !finding.place.as_ref().is_some_and(|place| place.same(at))
         });
     }
 

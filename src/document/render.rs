@@ -179,22 +179,8 @@ mod tests {
             (vec![(9, 14)], 9, 14, "k: { p: *****, q: x }", 8, 5),
             (vec![(9, 14)], 11, 2, "k: { p: *****, q: x }", 8, 5),
             (vec![(9, 14)], 4, 27, "k: { p: *****, q: x }", 3, 18),
-            (
-                vec![(9, 2), (9, 14), (12, 1)],
-                28,
-                1,
-                "k: { p: *****, q: x }",
-                18,
-                1,
-            ),
-            (
-                vec![(28, 900)],
-                1,
-                1,
-                "k: { p: hunter2hunter2, q: *****",
-                0,
-                1,
-            ),
+            (vec![(9, 2), (9, 14), (12, 1)], 28, 1, "k: { p: *****, q: x }", 18, 1),
+            (vec![(28, 900)], 1, 1, "k: { p: hunter2hunter2, q: *****", 0, 1),
         ];
         for (hidden, column, len, line, start, length) in cases {
             let mut findings = Findings::new();
@@ -217,17 +203,11 @@ mod tests {
         ));
         let place = Place {
             source,
-            position: Position {
-                line: 1,
-                column: 501,
-            },
+            position: Position { line: 1, column: 501 },
             len: 3,
         };
         let (line, start, length) = Findings::new().cite(&place).unwrap();
         assert_eq!(line.chars().count(), WIDTH);
-        assert_eq!(
-            line.chars().skip(start).take(length).collect::<String>(),
-            "bad"
-        );
+        assert_eq!(line.chars().skip(start).take(length).collect::<String>(), "bad");
     }
 }

@@ -4,8 +4,8 @@
 //! Invariant: SQL text is made here alone, from static text, identifiers and binds. Nothing that a
 //! client sent is ever part of the text.
 
-mod aliases;
 mod address;
+mod aliases;
 mod backend;
 mod catalogue;
 mod connect;
