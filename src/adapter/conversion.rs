@@ -210,10 +210,21 @@ fn from_wall(wall: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
 }
 
 pub(super) fn wall_clock(text: &str) -> Option<NaiveDateTime> {
-    ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]
-        .into_iter()
-        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
-        .or_else(|| Some(NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_time(NaiveTime::MIN)))
+    [
+        "%Y-%m-%d %H:%M:%S%.f",
+        "%Y-%m-%dT%H:%M:%S%.f",
+        "%Y-%m-%d %H:%M",
+        "%Y-%m-%dT%H:%M",
+    ]
+    .into_iter()
+    .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+    .or_else(|| {
+        Some(
+            NaiveDate::parse_from_str(text, "%Y-%m-%d")
+                .ok()?
+                .and_time(NaiveTime::MIN),
+        )
+    })
 }
 
 fn text(value: &Json) -> Result<String, Refusal> {
@@ -261,9 +272,7 @@ fn write_text(rule: &TextRule, value: &Json, column: &Column, zone: Tz) -> Resul
             fit_integer(number, column)
         }
         ColumnKind::Decimal | ColumnKind::Float => write_decimal(&Json::String(text), column),
-        ColumnKind::DateTime | ColumnKind::Instant => {
-            Ok(stored_instant(instant(&Json::String(text))?, column, zone))
-        }
+        ColumnKind::DateTime | ColumnKind::Instant => Ok(stored_instant(instant(&Json::String(text))?, column, zone)),
         ColumnKind::Date => write_date(text.trim(), column),
         ColumnKind::Binary(_) => Ok(Value::Bytes(text.into_bytes())),
         ColumnKind::Uuid => write_uuid(text.trim(), column),
@@ -282,7 +291,11 @@ fn read_text(rule: &TextRule, value: &Value, column: &Column) -> Option<Json> {
     }
     let mut text = value.to_text()?;
     // PostgreSQL pads char(n) with blanks.
-    if column.cast.as_ref().is_some_and(|cast| cast.as_str().starts_with("character(")) {
+    if column
+        .cast
+        .as_ref()
+        .is_some_and(|cast| cast.as_str().starts_with("character("))
+    {
         text.truncate(text.trim_end().len());
     }
     (!text.is_empty()).then_some(Json::String(text))
@@ -315,7 +328,10 @@ fn read_boolean(yes: &[Expression], no: &[Expression], value: &Value, column: &C
     };
     // What is computed when it is written (the time of day) is known by not being NULL.
     let computed = |side: &[Expression]| {
-        !value.is_null() && side.iter().any(|expression| !matches!(expression, Expression::Literal(_)))
+        !value.is_null()
+            && side
+                .iter()
+                .any(|expression| !matches!(expression, Expression::Literal(_)))
     };
     match (literal(yes), literal(no)) {
         (true, _) => Some(true),
@@ -345,7 +361,12 @@ fn integer(value: &Json) -> Result<i128, Refusal> {
             .map(i128::from)
             .or_else(|| number.as_u64().map(i128::from))
             // 5.0 is a whole number too.
-            .or_else(|| number.to_string().strip_suffix(".0").and_then(|whole| whole.parse().ok())),
+            .or_else(|| {
+                number
+                    .to_string()
+                    .strip_suffix(".0")
+                    .and_then(|whole| whole.parse().ok())
+            }),
         Json::String(text) => text.trim().parse().ok(),
         _ => None,
     };
@@ -361,7 +382,9 @@ fn fit_integer(number: i128, column: &Column) -> Result<Value, Refusal> {
     if let Ok(number) = i64::try_from(number) {
         return Ok(Value::Int(number));
     }
-    u64::try_from(number).map(Value::UInt).or_else(|_| refuse("is too large a number"))
+    u64::try_from(number)
+        .map(Value::UInt)
+        .or_else(|_| refuse("is too large a number"))
 }
 
 fn write_decimal(value: &Json, column: &Column) -> Result<Value, Refusal> {
@@ -452,20 +475,34 @@ fn locale(text: &str, separator: char, values: &[String]) -> Result<String, Refu
         let mut spelled = parts.next().unwrap_or_default().to_ascii_lowercase();
         for part in parts {
             spelled.push(separator);
-            spelled.push_str(&if part.len() == 2 { part.to_ascii_uppercase() } else { part.to_owned() });
+            spelled.push_str(&if part.len() == 2 {
+                part.to_ascii_uppercase()
+            } else {
+                part.to_owned()
+            });
         }
         return Ok(spelled);
     }
     let plain = |value: &String| value.replace('_', "-");
     let exact = values.iter().find(|value| plain(value).eq_ignore_ascii_case(&tag));
     let spoken = |language: &str| {
-        values.iter().find(|value| plain(value).split('-').next().is_some_and(|l| l.eq_ignore_ascii_case(language)))
+        values.iter().find(|value| {
+            plain(value)
+                .split('-')
+                .next()
+                .is_some_and(|l| l.eq_ignore_ascii_case(language))
+        })
     };
     // `no` is Norwegian of either kind; most who write it write bokmål.
-    let known = exact.or_else(|| spoken(language)).or_else(|| spoken("nb").filter(|_| language == "no"));
+    let known = exact
+        .or_else(|| spoken(language))
+        .or_else(|| spoken("nb").filter(|_| language == "no"));
     match known {
         Some(value) => Ok(value.clone()),
-        None => refuse(format!("is not one of the application's languages ({})", values.join(", "))),
+        None => refuse(format!(
+            "is not one of the application's languages ({})",
+            values.join(", ")
+        )),
     }
 }
 
@@ -477,11 +514,21 @@ mod tests {
     use serde_json::json;
 
     fn column(kind: ColumnKind) -> Column {
-        Column { name: Ident::new("c"), kind, cast: None, nullable: true, ignores_case: false }
+        Column {
+            name: Ident::new("c"),
+            kind,
+            cast: None,
+            nullable: true,
+            ignores_case: false,
+        }
     }
 
     fn text_rule() -> TextRule {
-        TextRule { trim: true, empty: Some(Value::Null), ..TextRule::default() }
+        TextRule {
+            trim: true,
+            empty: Some(Value::Null),
+            ..TextRule::default()
+        }
     }
 
     const INT: ColumnKind = ColumnKind::Integer { min: 0, max: 255 };
@@ -494,7 +541,10 @@ mod tests {
     #[test]
     fn writes() {
         let null_text = Conversion::Text(text_rule());
-        let keep = Conversion::Text(TextRule { keep_overflow: true, ..TextRule::default() });
+        let keep = Conversion::Text(TextRule {
+            keep_overflow: true,
+            ..TextRule::default()
+        });
         let flag = Conversion::Boolean {
             yes: vec![Expression::Literal(Value::Int(1))],
             no: vec![Expression::Literal(Value::Int(0))],
@@ -514,13 +564,23 @@ mod tests {
             (plain(), t10(), json!(""), Ok("".into())),
             (plain(), t10(), json!(701984), Ok("701984".into())),
             (plain(), t10(), json!("ääääääääää"), Ok("ääääääääää".into())),
-            (plain(), t10(), json!("12345678901"), Err("is longer than 10 characters")),
+            (
+                plain(),
+                t10(),
+                json!("12345678901"),
+                Err("is longer than 10 characters"),
+            ),
             (plain(), t10(), json!("a\0b"), Err("contains a NUL character")),
             (plain(), t10(), json!({"a": 1}), Err("is not a string")),
             (keep, t10(), json!("12345678901"), Ok("1234567890".into())),
             (plain(), INT, json!("12"), Ok(Value::Int(12))),
             (plain(), INT, json!("x"), Err("is not a whole number")),
-            (plain(), ColumnKind::Enum(vec!["a".into(), "b".into()]), json!("c"), Err("is not one of a, b")),
+            (
+                plain(),
+                ColumnKind::Enum(vec!["a".into(), "b".into()]),
+                json!("c"),
+                Err("is not one of a, b"),
+            ),
             (flag.clone(), INT, json!("False"), Ok(Value::Int(0))),
             (flag.clone(), INT, json!(true), Ok(Value::Int(1))),
             (flag, INT, json!("yes"), Err("is not true or false")),
@@ -529,28 +589,78 @@ mod tests {
             (Conversion::Integer, INT, json!(256), Err("is not between 0 and 255")),
             (Conversion::Integer, INT, json!(5.0), Ok(Value::Int(5))),
             (Conversion::Integer, INT, json!(5.5), Err("is not a whole number")),
-            (Conversion::Decimal, ColumnKind::Decimal, json!("12.50"), Ok("12.50".into())),
-            (Conversion::Decimal, ColumnKind::Decimal, json!("1e999"), Err("is not a number")),
-            (Conversion::DateTime, ColumnKind::DateTime, json!("2026-11-21T19:00:00Z"), Ok(wall("2026-11-21 20:00:00"))),
-            (Conversion::DateTime, ColumnKind::DateTime, json!("2026-07-01T12:00:00+05:30"), Ok(wall("2026-07-01 08:30:00"))),
-            (Conversion::DateTime, ColumnKind::Text(None), json!("2026-11-21T19:00:00"), Ok("2026-11-21 20:00:00".into())),
+            (
+                Conversion::Decimal,
+                ColumnKind::Decimal,
+                json!("12.50"),
+                Ok("12.50".into()),
+            ),
+            (
+                Conversion::Decimal,
+                ColumnKind::Decimal,
+                json!("1e999"),
+                Err("is not a number"),
+            ),
+            (
+                Conversion::DateTime,
+                ColumnKind::DateTime,
+                json!("2026-11-21T19:00:00Z"),
+                Ok(wall("2026-11-21 20:00:00")),
+            ),
+            (
+                Conversion::DateTime,
+                ColumnKind::DateTime,
+                json!("2026-07-01T12:00:00+05:30"),
+                Ok(wall("2026-07-01 08:30:00")),
+            ),
+            (
+                Conversion::DateTime,
+                ColumnKind::Text(None),
+                json!("2026-11-21T19:00:00"),
+                Ok("2026-11-21 20:00:00".into()),
+            ),
             (
                 Conversion::DateTime,
                 ColumnKind::DateTime,
                 json!("tomorrow"),
                 Err("is not a date and time like 2026-11-21T19:00:00Z"),
             ),
-            (Conversion::Unix(1000), ColumnKind::Other, json!("1970-01-01T00:00:01.500Z"), Ok(Value::Int(1500))),
+            (
+                Conversion::Unix(1000),
+                ColumnKind::Other,
+                json!("1970-01-01T00:00:01.500Z"),
+                Ok(Value::Int(1500)),
+            ),
             (
                 Conversion::Date,
                 ColumnKind::Date,
                 json!("2026-11-21T00:00:00Z"),
                 Ok(Value::Date(NaiveDate::from_ymd_opt(2026, 11, 21).unwrap())),
             ),
-            (Conversion::Date, ColumnKind::Date, json!("21.11.2026"), Err("is not a date like 2026-11-21")),
-            (Conversion::Binary, ColumnKind::Binary(Some(2)), json!("AQI="), Ok(Value::Bytes(vec![1, 2]))),
-            (Conversion::Binary, ColumnKind::Binary(Some(1)), json!("AQI="), Err("is longer than 1 bytes")),
-            (Conversion::Json, ColumnKind::Json, json!({"a": [1]}), Ok("{\"a\":[1]}".into())),
+            (
+                Conversion::Date,
+                ColumnKind::Date,
+                json!("21.11.2026"),
+                Err("is not a date like 2026-11-21"),
+            ),
+            (
+                Conversion::Binary,
+                ColumnKind::Binary(Some(2)),
+                json!("AQI="),
+                Ok(Value::Bytes(vec![1, 2])),
+            ),
+            (
+                Conversion::Binary,
+                ColumnKind::Binary(Some(1)),
+                json!("AQI="),
+                Err("is longer than 1 bytes"),
+            ),
+            (
+                Conversion::Json,
+                ColumnKind::Json,
+                json!({"a": [1]}),
+                Ok("{\"a\":[1]}".into()),
+            ),
             (Conversion::Uuid, ColumnKind::Uuid, json!("nope"), Err("is not a UUID")),
             (en.clone(), t10(), json!("en-US,en;q=0.8"), Ok("en-US".into())),
             (en.clone(), t10(), json!("de_AT"), Ok("de-DE".into())),
@@ -565,14 +675,21 @@ mod tests {
         ];
         for (conversion, kind, input, expected) in cases {
             let got = conversion.write(&input, &column(kind), TZ);
-            assert_eq!(got, expected.map_err(|e| Refusal(e.to_owned())), "{conversion:?} {input}");
+            assert_eq!(
+                got,
+                expected.map_err(|e| Refusal(e.to_owned())),
+                "{conversion:?} {input}"
+            );
         }
     }
 
     #[test]
     fn reads() {
         let flag = Conversion::Boolean {
-            yes: vec![Expression::Literal("active".into()), Expression::Literal("invited".into())],
+            yes: vec![
+                Expression::Literal("active".into()),
+                Expression::Literal("invited".into()),
+            ],
             no: vec![Expression::Literal("suspended".into())],
         };
         let disabled_at = Conversion::Boolean {
@@ -582,27 +699,99 @@ mod tests {
         let cases: Vec<(Conversion, ColumnKind, Value, Option<Json>)> = vec![
             (Conversion::Text(text_rule()), ColumnKind::Text(None), "".into(), None),
             (Conversion::Text(text_rule()), INT, Value::Int(7), Some(json!("7"))),
-            (flag.clone(), ColumnKind::Text(None), "invited".into(), Some(json!(true))),
+            (
+                flag.clone(),
+                ColumnKind::Text(None),
+                "invited".into(),
+                Some(json!(true)),
+            ),
             (flag.clone(), ColumnKind::Text(None), "locked".into(), None),
             (flag, ColumnKind::Text(None), Value::Null, None),
-            (disabled_at.clone(), ColumnKind::DateTime, Value::Null, Some(json!(true))),
-            (disabled_at, ColumnKind::DateTime, wall("2026-01-01 00:00:00"), Some(json!(false))),
-            (Conversion::Enum(vec![("x".into(), Value::Int(3))]), INT, Value::Int(4), None),
-            (Conversion::Enum(vec![("x".into(), Value::Int(3))]), INT, "3".into(), Some(json!("x"))),
-            (Conversion::Decimal, ColumnKind::Decimal, "12.50".into(), Some(json!(12.5))),
-            (Conversion::DateTime, ColumnKind::DateTime, wall("2026-11-21 20:00:00"), Some(json!("2026-11-21T19:00:00Z"))),
+            (
+                disabled_at.clone(),
+                ColumnKind::DateTime,
+                Value::Null,
+                Some(json!(true)),
+            ),
+            (
+                disabled_at,
+                ColumnKind::DateTime,
+                wall("2026-01-01 00:00:00"),
+                Some(json!(false)),
+            ),
+            (
+                Conversion::Enum(vec![("x".into(), Value::Int(3))]),
+                INT,
+                Value::Int(4),
+                None,
+            ),
+            (
+                Conversion::Enum(vec![("x".into(), Value::Int(3))]),
+                INT,
+                "3".into(),
+                Some(json!("x")),
+            ),
+            (
+                Conversion::Decimal,
+                ColumnKind::Decimal,
+                "12.50".into(),
+                Some(json!(12.5)),
+            ),
+            (
+                Conversion::DateTime,
+                ColumnKind::DateTime,
+                wall("2026-11-21 20:00:00"),
+                Some(json!("2026-11-21T19:00:00Z")),
+            ),
             // 02:30 was never shown on that day: 01:30 UTC is when the clock would have said so.
-            (Conversion::DateTime, ColumnKind::DateTime, wall("2026-03-29 02:30:00"), Some(json!("2026-03-29T01:30:00Z"))),
+            (
+                Conversion::DateTime,
+                ColumnKind::DateTime,
+                wall("2026-03-29 02:30:00"),
+                Some(json!("2026-03-29T01:30:00Z")),
+            ),
             // 02:30 was shown twice: the first.
-            (Conversion::DateTime, ColumnKind::DateTime, wall("2026-10-25 02:30:00"), Some(json!("2026-10-25T00:30:00Z"))),
-            (Conversion::DateTime, ColumnKind::Text(None), "2026-11-21 20:00:00".into(), Some(json!("2026-11-21T19:00:00Z"))),
-            (Conversion::Unix(1000), INT, Value::Int(1500), Some(json!("1970-01-01T00:00:01.500Z"))),
-            (Conversion::Binary, ColumnKind::Binary(None), Value::Bytes(vec![1, 2]), Some(json!("AQI="))),
-            (Conversion::Locale { separator: '_', values: vec![] }, INT, "fr_CA".into(), Some(json!("fr-CA"))),
+            (
+                Conversion::DateTime,
+                ColumnKind::DateTime,
+                wall("2026-10-25 02:30:00"),
+                Some(json!("2026-10-25T00:30:00Z")),
+            ),
+            (
+                Conversion::DateTime,
+                ColumnKind::Text(None),
+                "2026-11-21 20:00:00".into(),
+                Some(json!("2026-11-21T19:00:00Z")),
+            ),
+            (
+                Conversion::Unix(1000),
+                INT,
+                Value::Int(1500),
+                Some(json!("1970-01-01T00:00:01.500Z")),
+            ),
+            (
+                Conversion::Binary,
+                ColumnKind::Binary(None),
+                Value::Bytes(vec![1, 2]),
+                Some(json!("AQI=")),
+            ),
+            (
+                Conversion::Locale {
+                    separator: '_',
+                    values: vec![],
+                },
+                INT,
+                "fr_CA".into(),
+                Some(json!("fr-CA")),
+            ),
             (Conversion::Json, ColumnKind::Json, "{broken".into(), None),
         ];
         for (conversion, kind, stored, expected) in cases {
-            assert_eq!(conversion.read(&stored, &column(kind), TZ), expected, "{conversion:?} {stored:?}");
+            assert_eq!(
+                conversion.read(&stored, &column(kind), TZ),
+                expected,
+                "{conversion:?} {stored:?}"
+            );
         }
     }
 
@@ -612,7 +801,10 @@ mod tests {
             yes: vec![Expression::Literal(Value::Null)],
             no: vec![Expression::Variable(Variable::Now)],
         };
-        assert!(matches!(disabled_at.write_boolean(false), Some(Expression::Variable(Variable::Now))));
+        assert!(matches!(
+            disabled_at.write_boolean(false),
+            Some(Expression::Variable(Variable::Now))
+        ));
         let at = column(ColumnKind::DateTime);
         assert_eq!(disabled_at.write(&json!(true), &at, TZ), Ok(Value::Null));
         assert!(disabled_at.write(&json!(false), &at, TZ).is_err());

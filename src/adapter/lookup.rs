@@ -29,7 +29,15 @@ pub(super) fn lookup(
     let filter = reader.given("where");
     let ambiguous = reader.word("ambiguous", &[("first", false), ("reject", true)], findings);
     let missing = reader
-        .word("missing", &[("create", Missing::Create), ("clear", Missing::Clear), ("reject", Missing::Reject)], findings)
+        .word(
+            "missing",
+            &[
+                ("create", Missing::Create),
+                ("clear", Missing::Clear),
+                ("reject", Missing::Reject),
+            ],
+            findings,
+        )
         .unwrap_or(Missing::Reject);
     let create = reader.given("create");
     let revive = reader.given("revive");
@@ -47,24 +55,49 @@ pub(super) fn lookup(
         None => relation.column("id", table?, findings)?,
     };
     if !relation.is_unique(&key.name) {
-        findings.error(node, format!("`{}` is not unique in `{}`, so it is no key", key.name, relation.table));
+        findings.error(
+            node,
+            format!("`{}` is not unique in `{}`, so it is no key", key.name, relation.table),
+        );
     }
     if !relation.is_unique(&matched.name) && ambiguous.is_none() {
         findings
-            .warning(matched_node, format!("`{}` is not unique in `{}`: of several rows the lowest key is taken", matched.name, relation.table))
+            .warning(
+                matched_node,
+                format!(
+                    "`{}` is not unique in `{}`: of several rows the lowest key is taken",
+                    matched.name, relation.table
+                ),
+            )
             .help("say `ambiguous: first` if that is right, or `ambiguous: reject`");
     }
     suggest_index(&relation, &matched.name, matched_node, context, findings);
     let kind = entry.definition.as_ref().map(|definition| definition.kind);
-    let conversion = conversion(type_, kind, &compiled(matched), matched_node, context, findings);
+    // No text means no row, whatever the column there allows.
+    let asked = Column {
+        nullable: true,
+        ..compiled(matched)
+    };
+    let conversion = conversion(type_, kind, &asked, matched_node, context, findings);
     let filter = condition(filter, &relation, Scope::plain(), context, findings);
 
-    let scope = Scope { id: true, ..Scope::plain() };
+    let scope = Scope {
+        id: true,
+        ..Scope::plain()
+    };
     let mut set = Vec::new();
     let mut then = Vec::new();
     if let Some(mut reader) = create.and_then(|create| Reader::mapping(create, findings)) {
         set = assignments(reader.given("set"), &relation, Scope::plain(), context, findings);
-        then = steps(reader.given("then"), Scope { each: Each::Nothing, ..scope }, context, findings);
+        then = steps(
+            reader.given("then"),
+            Scope {
+                each: Each::Nothing,
+                ..scope
+            },
+            context,
+            findings,
+        );
         reader.finish(findings);
     }
     for (column, value) in equalities(&filter) {
@@ -73,8 +106,18 @@ pub(super) fn lookup(
         }
     }
     if missing == Missing::Create {
-        let filled: Vec<&Ident> = set.iter().map(|(column, _)| &column.name).chain([&matched.name]).collect();
-        filled_or_reported(&relation, &filled, create.unwrap_or(node), "`create: { set: ... }`", findings);
+        let filled: Vec<&Ident> = set
+            .iter()
+            .map(|(column, _)| &column.name)
+            .chain([&matched.name])
+            .collect();
+        filled_or_reported(
+            &relation,
+            &filled,
+            create.unwrap_or(node),
+            "`create: { set: ... }`",
+            findings,
+        );
     }
     let revive = revive.and_then(|node| read_revive(node, &relation, context, findings));
     Some(Lookup {
@@ -106,6 +149,15 @@ fn read_revive(
     reader.finish(findings);
     Some(LookupRevive {
         filter: condition(filter, relation, Scope::plain(), context, findings),
-        set: assignments(set, relation, Scope { id: true, ..Scope::plain() }, context, findings),
+        set: assignments(
+            set,
+            relation,
+            Scope {
+                id: true,
+                ..Scope::plain()
+            },
+            context,
+            findings,
+        ),
     })
 }

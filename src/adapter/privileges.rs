@@ -110,7 +110,10 @@ impl Collected {
                 if let Some(leave) = &link.leave {
                     self.condition(leave);
                 }
-                link.set.iter().chain(&link.remove_sets).for_each(|(_, value)| self.expression(value));
+                link.set
+                    .iter()
+                    .chain(&link.remove_sets)
+                    .for_each(|(_, value)| self.expression(value));
                 self.steps(&link.added);
                 self.steps(&link.removed);
             }
@@ -159,10 +162,11 @@ impl Collected {
 }
 
 impl Source {
-    /// Whether any change of a resource writes its row.
+    /// Whether any change of a resource writes or locks its row.
     fn update_is_possible(&self) -> bool {
         !self.update.set.is_empty()
             || self.attributes.iter().any(|attribute| super::checks::writes(attribute).is_some())
-            || self.attributes.iter().any(|a| matches!(&a.binding, Binding::Link(link) if link.touch))
+            // The row is locked while its members change, and locking asks for UPDATE.
+            || self.attributes.iter().any(|attribute| matches!(attribute.binding, Binding::Link(_)))
     }
 }

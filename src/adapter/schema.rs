@@ -6,25 +6,46 @@ use super::{Attribute, Binding, Slot, Source};
 use crate::scim::{self, Kind, Mutability, ResourceSchema, Schema, name, urn};
 
 /// The schema of a resource type with these sources. `own` is the URN of a type of the adapter's own.
-pub(super) fn schema(resource: &str, own: Option<&str>, description: &str, base: Base, sources: &[Source]) -> ResourceSchema {
+pub(super) fn schema(
+    resource: &str,
+    own: Option<&str>,
+    description: &str,
+    base: Base,
+    sources: &[Source],
+) -> ResourceSchema {
     let described = |of: Option<&str>, known: Option<&Schema>| {
         let mut mapped: Vec<scim::Attribute> = Vec::new();
-        for source in sources {
-            for attribute in source.attributes.iter().filter(|attribute| attribute.target.extension.as_deref() == of) {
-                add(&mut mapped, attribute, known);
-            }
+        let here: Vec<&Attribute> = sources
+            .iter()
+            .flat_map(|source| &source.attributes)
+            .filter(|attribute| attribute.target.extension.as_deref() == of)
+            .collect();
+        for attribute in &here {
+            add(&mut mapped, attribute, known);
+        }
+        for top in &mut mapped {
+            let known = known.and_then(|schema| schema.attribute(&top.name));
+            complete(top, &here, known);
         }
         // The RFC's order first, then what only the adapter has.
         let rank = |attribute: &scim::Attribute| {
             known
-                .and_then(|schema| schema.attributes.iter().position(|known| name::same(&known.name, &attribute.name)))
+                .and_then(|schema| {
+                    schema
+                        .attributes
+                        .iter()
+                        .position(|known| name::same(&known.name, &attribute.name))
+                })
                 .unwrap_or(usize::MAX)
         };
         mapped.sort_by_key(rank);
         mapped
     };
     let mut core = base.core.clone().unwrap_or_else(|| Schema {
-        id: own.map_or_else(|| format!("urn:scimshim:params:scim:schemas:core:2.0:{resource}"), str::to_owned),
+        id: own.map_or_else(
+            || format!("urn:scimshim:params:scim:schemas:core:2.0:{resource}"),
+            str::to_owned,
+        ),
         name: resource.to_owned(),
         description: description.to_owned(),
         attributes: Vec::new(),
@@ -67,8 +88,11 @@ fn title(id: &str) -> &str {
 /// Adds one mapped attribute below its top attribute.
 fn add(mapped: &mut Vec<scim::Attribute>, attribute: &Attribute, known: Option<&Schema>) {
     let target = &attribute.target;
-    let common = ResourceSchema::common().iter().any(|common| name::same(&common.name, &target.attribute));
-    if common && target.extension.is_none() && known.is_none_or(|schema| schema.attribute(&target.attribute).is_none()) {
+    let common = ResourceSchema::common()
+        .iter()
+        .any(|common| name::same(&common.name, &target.attribute));
+    if common && target.extension.is_none() && known.is_none_or(|schema| schema.attribute(&target.attribute).is_none())
+    {
         return;
     }
     let known_top = known.and_then(|schema| schema.attribute(&target.attribute));
@@ -109,27 +133,34 @@ fn add(mapped: &mut Vec<scim::Attribute>, attribute: &Attribute, known: Option<&
             if let Some(Slot::Where { sub, value }) = &target.slot {
                 slot(top, sub, value, known_top);
             }
-            // The only slot keeps what the client said of its element.
-            if target.slot == Some(Slot::Only) {
-                for sub in ["display", "type", "primary"] {
-                    if let (None, Some(known)) = (top.sub(sub), known_top.and_then(|top| top.sub(sub))) {
-                        let known = known.clone();
-                        top.sub_attributes.push(known);
-                    }
-                }
-            }
         }
         _ => {}
     }
-    if let Some(order) = known_top {
-        top.sub_attributes.sort_by_key(|sub| {
-            order.sub_attributes.iter().position(|known| known.name == sub.name).unwrap_or(usize::MAX)
-        });
+}
+
+/// The only slot of an attribute keeps what the client said of its element besides; and the RFC's order.
+fn complete(top: &mut scim::Attribute, mapped: &[&Attribute], known: Option<&scim::Attribute>) {
+    let Some(known) = known else { return };
+    let only = |attribute: &&&Attribute| {
+        attribute.target.slot == Some(Slot::Only) && name::same(&attribute.target.attribute, &top.name)
+    };
+    if mapped.iter().any(|attribute| only(&attribute)) {
+        for sub in ["display", "type", "primary"] {
+            if let (None, Some(known)) = (top.sub(sub), known.sub(sub)) {
+                top.sub_attributes.push(known.clone());
+            }
+        }
     }
+    let rank = |sub: &scim::Attribute| known.sub_attributes.iter().position(|known| known.name == sub.name);
+    top.sub_attributes.sort_by_key(|sub| rank(sub).unwrap_or(usize::MAX));
 }
 
 fn put(top: &mut scim::Attribute, sub: scim::Attribute) {
-    match top.sub_attributes.iter_mut().find(|known| name::same(&known.name, &sub.name)) {
+    match top
+        .sub_attributes
+        .iter_mut()
+        .find(|known| name::same(&known.name, &sub.name))
+    {
         Some(known) => {
             // Mapped in several slots or sources: writable as soon as one of them is.
             if known.is_read_only() {
@@ -150,7 +181,13 @@ fn slot(top: &mut scim::Attribute, sub: &str, value: &str, known: Option<&scim::
         made.canonical_values.clear();
         top.sub_attributes.push(made);
     }
-    let Some(sub) = top.sub_attributes.iter_mut().find(|candidate| name::same(&candidate.name, sub)) else { return };
+    let Some(sub) = top
+        .sub_attributes
+        .iter_mut()
+        .find(|candidate| name::same(&candidate.name, sub))
+    else {
+        return;
+    };
     if !sub.canonical_values.iter().any(|known| known == value) {
         sub.canonical_values.push(value.to_owned());
     }
@@ -160,14 +197,20 @@ fn slot(top: &mut scim::Attribute, sub: &str, value: &str, known: Option<&scim::
 fn pointer(top: &mut scim::Attribute, resource: &str, display: &str) {
     top.kind = Kind::Complex;
     let types = vec![resource.to_owned()];
-    let mut value = top.sub("value").cloned().unwrap_or_else(|| {
-        scim::Attribute::new("value", Kind::String, &format!("The id of the {resource}"))
-    });
-    let mut reference = top.sub("$ref").cloned().unwrap_or_else(|| {
-        scim::Attribute::new("$ref", Kind::Reference, &format!("The URI of the {resource}"))
-    });
+    let mut value = top
+        .sub("value")
+        .cloned()
+        .unwrap_or_else(|| scim::Attribute::new("value", Kind::String, &format!("The id of the {resource}")));
+    let mut reference = top
+        .sub("$ref")
+        .cloned()
+        .unwrap_or_else(|| scim::Attribute::new("$ref", Kind::Reference, &format!("The URI of the {resource}")));
     let mut shown = top.sub(display).cloned().unwrap_or_else(|| {
-        scim::Attribute::new(display, Kind::String, &format!("The name of the {resource}, for display"))
+        scim::Attribute::new(
+            display,
+            Kind::String,
+            &format!("The name of the {resource}, for display"),
+        )
     });
     value.reference_types.clear();
     reference.reference_types = types;

@@ -28,7 +28,9 @@ pub fn run(given: Option<PathBuf>, arguments: &Arguments) -> Result<(), Failure>
         return Ok(());
     }
     print("-- scimshim's own tables")?;
-    print(assembler.own().ddl().trim_end())?;
+    for statement in assembler.own().ddl() {
+        print(&format!("{statement};"))?;
+    }
     // What the adapter touches is known exactly only against the live catalogue.
     let mut findings = Findings::new();
     let adapter = assembler.compile(&mut findings);
@@ -55,8 +57,8 @@ pub fn run(given: Option<PathBuf>, arguments: &Arguments) -> Result<(), Failure>
 /// Creates the tables and the signing key where they are missing.
 pub fn apply(assembler: &Assembler) -> Result<(), Failure> {
     let (database, own) = (assembler.database(), assembler.own());
-    let ddl = own.ddl();
-    database.with(&mut |connection| connection.batch(&ddl))?;
+    let statements = own.ddl();
+    database.with(&mut |connection| statements.iter().try_for_each(|statement| connection.batch(statement)))?;
     TokenStore::new(Arc::clone(database), own.clone()).create_signing_key()?;
     Ok(())
 }

@@ -7,18 +7,17 @@
 
 use super::token::{Fingerprint, SigningKey, fingerprint};
 use arc_swap::ArcSwapOption;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Older than this, the set is read again while it is still used.
 const RENEW: Duration = Duration::from_millis(500);
 /// Older than this, it is not used any more.
 const STALE: Duration = Duration::from_secs(1);
-/// A token that we signed and do not know may have been issued since the set was read, if that was
-/// longer ago than this.
-const JUST_ISSUED: Duration = Duration::from_millis(50);
+/// So many refused tokens are remembered.
+const REFUSED: usize = 10_000;
 /// How often the use of a token is written down, in seconds.
 const LAST_USED: i64 = 60;
 
@@ -81,6 +80,9 @@ struct Shared {
     key: SigningKey,
     issuer: String,
     snapshot: ArcSwapOption<Snapshot>,
+    /// Tokens that we signed and that were not in a set read after they came: revoked, and that for
+    /// ever. Trying one again asks nobody.
+    refused: Mutex<HashSet<Fingerprint>>,
     /// Held by whoever reads the set.
     reading: Arc<tokio::sync::Mutex<()>>,
 }
@@ -88,17 +90,25 @@ struct Shared {
 impl LiveTokens {
     /// Tokens of `store`, signed by `key` for `issuer` (the public URL). Nothing is read yet.
     pub fn new(store: Arc<dyn Store>, key: SigningKey, issuer: String) -> Self {
-        let shared = Shared { store, key, issuer, snapshot: ArcSwapOption::empty(), reading: Arc::default() };
+        let shared = Shared {
+            store,
+            key,
+            issuer,
+            snapshot: ArcSwapOption::empty(),
+            refused: Mutex::default(),
+            reading: Arc::default(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
     /// Whether a token is good for an identity server; `audience` is what it must have been made for.
     pub async fn check(&self, token: &str, server: &str, audience: &str) -> Result<Arc<Known>, Denied> {
         let fingerprint = fingerprint(token);
-        let snapshot = self.fresh(STALE).await?;
+        let came = Instant::now();
+        let snapshot = self.fresh(|snapshot| snapshot.read.elapsed() < STALE).await?;
         let known = match snapshot.tokens.get(&fingerprint) {
             Some(known) => Arc::clone(known),
-            None => self.just_issued(token, audience, &fingerprint, snapshot.read).await?,
+            None => self.just_issued(token, audience, &fingerprint, came).await?,
         };
         if known.token.server != server {
             return Err(Denied::Refused("the token is for another identity server".to_owned()));
@@ -121,21 +131,29 @@ impl LiveTokens {
         token: &str,
         audience: &str,
         fingerprint: &Fingerprint,
-        read: Instant,
+        came: Instant,
     ) -> Result<Arc<Known>, Denied> {
-        self.shared.key.verify(token, &self.shared.issuer, audience).map_err(Denied::Refused)?;
-        if read.elapsed() > JUST_ISSUED {
-            if let Some(known) = self.fresh(JUST_ISSUED).await?.tokens.get(fingerprint) {
-                return Ok(Arc::clone(known));
-            }
+        let revoked = || Denied::Refused("the token was revoked".to_owned());
+        let refused = || self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused().contains(fingerprint) {
+            return Err(revoked());
         }
-        Err(Denied::Refused("the token was revoked".to_owned()))
+        self.shared.key.verify(token, &self.shared.issuer, audience).map_err(Denied::Refused)?;
+        if let Some(known) = self.fresh(|snapshot| snapshot.read >= came).await?.tokens.get(fingerprint) {
+            return Ok(Arc::clone(known));
+        }
+        let mut refused = refused();
+        if refused.len() >= REFUSED {
+            refused.clear();
+        }
+        refused.insert(*fingerprint);
+        Err(revoked())
     }
 
-    /// The set, not older than `oldest`.
-    async fn fresh(&self, oldest: Duration) -> Result<Arc<Snapshot>, Denied> {
-        let usable = |shared: &Shared| shared.snapshot.load_full().filter(|snapshot| snapshot.read.elapsed() < oldest);
-        if let Some(snapshot) = usable(&self.shared) {
+    /// The set, as fresh as asked for.
+    async fn fresh(&self, enough: impl Fn(&Snapshot) -> bool) -> Result<Arc<Snapshot>, Denied> {
+        let usable = || self.shared.snapshot.load_full().filter(|snapshot| enough(snapshot));
+        if let Some(snapshot) = usable() {
             if snapshot.read.elapsed() >= RENEW {
                 if let Ok(reading) = Arc::clone(&self.shared.reading).try_lock_owned() {
                     let shared = Arc::clone(&self.shared);
@@ -151,7 +169,7 @@ impl LiveTokens {
         }
         // Whoever gets the lock reads for all who wait for it.
         let reading = Arc::clone(&self.shared.reading).lock_owned().await;
-        if let Some(snapshot) = usable(&self.shared) {
+        if let Some(snapshot) = usable() {
             return Ok(snapshot);
         }
         let shared = Arc::clone(&self.shared);
@@ -209,7 +227,6 @@ mod tests {
     use super::super::token::{Claims, audience, new_id};
     use super::*;
     use crate::sql::{Error, Failure};
-    use std::sync::Mutex;
     use std::sync::atomic::AtomicUsize;
 
     const URL: &str = "https://scim.example.com";
@@ -272,9 +289,9 @@ mod tests {
         assert!(matches!(live.check("x.y.z", "entra", &entra).await, Err(Denied::Refused(_))));
         assert_eq!(store.reads.load(Relaxed), 1, "a token we did not sign asks nobody");
 
-        tokio::time::sleep(JUST_ISSUED * 2).await;
         let second = store.issue(&key, "entra");
         live.check(&second, "entra", &entra).await.unwrap();
+        assert_eq!(store.reads.load(Relaxed), 2, "one read finds a token that is new");
 
         store.tokens.lock().unwrap().clear();
         let revoked = Instant::now();
@@ -283,8 +300,13 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
 
+        let reads = store.reads.load(Relaxed);
+        for _ in 0..100 {
+            assert!(live.check(&token, "entra", &entra).await.is_err());
+        }
+        assert!(store.reads.load(Relaxed) <= reads + 1, "a revoked token asks once");
+
         let third = store.issue(&key, "entra");
-        tokio::time::sleep(JUST_ISSUED * 2).await;
         live.check(&third, "entra", &entra).await.unwrap();
         *store.down.lock().unwrap() = true;
         tokio::time::sleep(STALE).await;

@@ -10,7 +10,7 @@ enum Kind {
     Text(u16),
     /// Text of any length.
     Long,
-    /// A 64-bit integer; instants are seconds or microseconds since 1970.
+    /// A 64-bit integer. Instants are microseconds since 1970, those of tokens seconds, as in a JWT.
     Integer,
 }
 
@@ -32,13 +32,11 @@ const TABLES: &[Definition] = &[
             ("server", Kind::Text(64), true),
             ("resource_type", Kind::Text(64), true),
             ("resource_id", Kind::Text(191), true),
-            ("external_id", Kind::Text(255), true),
+            ("external_id", Kind::Text(500), true),
         ],
-        key: &["server", "resource_type", "resource_id"],
-        indexes: &[
-            ("by_external_id", false, &["server", "resource_type", "external_id"]),
-            ("by_resource", false, &["resource_type", "resource_id"]),
-        ],
+        key: &["resource_type", "resource_id", "server"],
+        // With four bytes a character still within InnoDB's 3072 for one index.
+        indexes: &[("by_external_id", false, &["server", "resource_type", "external_id"])],
     },
     Definition {
         table: OwnTable::Sidecar,
@@ -64,7 +62,7 @@ const TABLES: &[Definition] = &[
     },
     Definition {
         table: OwnTable::Claims,
-        columns: &[("kind", Kind::Text(128), true), ("hash", Kind::Text(64), true)],
+        columns: &[("kind", Kind::Text(191), true), ("hash", Kind::Text(64), true)],
         key: &["kind", "hash"],
         indexes: &[],
     },
@@ -93,27 +91,28 @@ const TABLES: &[Definition] = &[
 ];
 
 impl Own {
-    /// Creates what is missing and leaves what is there.
-    pub fn ddl(&self) -> String {
-        let mut sql = match self.dialect {
-            Dialect::Mysql => format!("CREATE DATABASE IF NOT EXISTS `{}` CHARACTER SET utf8mb4;\n", self.schema),
-            Dialect::Postgres => format!("CREATE SCHEMA IF NOT EXISTS \"{}\";\n", self.schema),
-            Dialect::Sqlite => String::new(),
-        };
-        for definition in TABLES {
-            self.create(definition, &mut sql);
+    /// What creates our tables where they are missing and leaves what is there, in order.
+    pub fn ddl(&self) -> Vec<String> {
+        let mut statements = Vec::new();
+        match self.dialect {
+            Dialect::Mysql => statements.push(format!("CREATE DATABASE IF NOT EXISTS `{}`", self.schema)),
+            Dialect::Postgres => statements.push(format!("CREATE SCHEMA IF NOT EXISTS \"{}\"", self.schema)),
+            Dialect::Sqlite => {}
         }
-        sql
+        for definition in TABLES {
+            self.create(definition, &mut statements);
+        }
+        statements
     }
 
-    fn create(&self, definition: &Definition, sql: &mut String) {
+    fn create(&self, definition: &Definition, statements: &mut Vec<String>) {
         let name = self.quoted(definition.table);
         let quote = |column: &str| match self.dialect {
             Dialect::Mysql => format!("`{column}`"),
             Dialect::Postgres | Dialect::Sqlite => format!("\"{column}\""),
         };
         let list = |columns: &[&str]| columns.iter().map(|column| quote(column)).collect::<Vec<_>>().join(", ");
-        sql.push_str(&format!("CREATE TABLE IF NOT EXISTS {name} (\n"));
+        let mut sql = format!("CREATE TABLE IF NOT EXISTS {name} (\n");
         for (column, kind, required) in definition.columns {
             let kind = match (kind, self.dialect) {
                 (Kind::Text(length), Dialect::Mysql | Dialect::Postgres) => format!("VARCHAR({length})"),
@@ -129,10 +128,12 @@ impl Own {
                 let kind = if *unique { "UNIQUE KEY" } else { "KEY" };
                 sql.push_str(&format!(",\n  {kind} `{index}` ({})", list(columns)));
             }
-            sql.push_str("\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;\n");
+            sql.push_str("\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin");
+            statements.push(sql);
             return;
         }
-        sql.push_str("\n);\n");
+        sql.push_str("\n)");
+        statements.push(sql);
         for (index, unique, columns) in definition.indexes {
             let unique = if *unique { "UNIQUE " } else { "" };
             // SQLite's index names are the database's, PostgreSQL's the schema's.
@@ -140,7 +141,7 @@ impl Own {
                 Dialect::Sqlite => format!("{}_{}_{index}", self.schema, definition.table.name()),
                 Dialect::Mysql | Dialect::Postgres => format!("{}_{index}", definition.table.name()),
             };
-            sql.push_str(&format!("CREATE {unique}INDEX IF NOT EXISTS \"{index}\" ON {name} ({});\n", list(columns)));
+            statements.push(format!("CREATE {unique}INDEX IF NOT EXISTS \"{index}\" ON {name} ({})", list(columns)));
         }
     }
 
