@@ -36,7 +36,9 @@ pub(super) fn attribute(
         .filter_map(|form| reader.optional_entry(form).map(|(key, _)| key))
         .collect();
     if let [_, second, ..] = forms.as_slice() {
-        findings.error(*second, format!("`{}` has two bindings", entry.target.path())).help("one attribute, one binding");
+        findings
+            .error(*second, format!("`{}` has two bindings", entry.target.path()))
+            .help("one attribute, one binding");
         return None;
     }
     let found = binding(&mut reader, forms.first().copied(), entry, outline, writable, context, findings);
@@ -223,9 +225,9 @@ fn binding(
         _ => {
             let Some(column) = column else {
                 let Some(template) = template else {
-                    findings.error(&entry.key, format!("`{}` has no binding", entry.target.path())).help(
-                        "one of column, lookup, reference, link, template, constant, sidecar",
-                    );
+                    findings
+                        .error(&entry.key, format!("`{}` has no binding", entry.target.path()))
+                        .help("one of column, lookup, reference, link, template, constant, sidecar");
                     for key in ["type", "json", "hash", "fallback", "also"] {
                         reader.optional(key);
                     }
@@ -250,7 +252,9 @@ fn binding(
 
 fn needed<'n>(column: Option<&'n Node>, reader: &Reader<'_>, findings: &mut Findings) -> Option<&'n Node> {
     if column.is_none() {
-        findings.error(reader.node(), "the key `column` is missing").help("it is the foreign key in the resource's row");
+        findings
+            .error(reader.node(), "the key `column` is missing")
+            .help("it is the foreign key in the resource's row");
     }
     column
 }
@@ -302,7 +306,14 @@ fn column_binding(
         }
     });
     if hash.is_some() && matches!(column.kind, ColumnKind::Text(Some(room)) if room < 60) {
-        findings.error(at, format!("a bcrypt hash has 60 characters; the column `{}` {}", column.name, super::expressions::holds(&column.kind)));
+        findings.error(
+            at,
+            format!(
+                "a bcrypt hash has 60 characters; the column `{}` {}",
+                column.name,
+                super::expressions::holds(&column.kind)
+            ),
+        );
     }
     let conversion = conversion(reader.given("type"), kind, &travelling, at, context, findings);
     let known = kind.unwrap_or_else(|| kind_of(&conversion));
@@ -316,16 +327,8 @@ fn column_binding(
     if (!fallback.is_empty() || !shown.is_empty()) && !matches!(conversion, Conversion::Text(_)) {
         findings.error(at, "templates give text, and this attribute is none");
     }
-    let binding = ColumnBinding {
-        column: id,
-        conversion,
-        json,
-        shown_when_empty: shown,
-        fallback,
-        also,
-        hash,
-        writes: writable,
-    };
+    let binding =
+        ColumnBinding { column: id, conversion, json, shown_when_empty: shown, fallback, also, hash, writes: writable };
     (binding, known)
 }
 
@@ -355,7 +358,10 @@ pub(super) fn none(reader: &mut Reader<'_>, column: &Column, findings: &mut Find
     let none = reader.optional("none").map_or(Value::Null, |node| literal(node, column, findings));
     if none.is_null() && !column.nullable {
         findings
-            .error(reader.node(), format!("the column `{}` cannot be NULL: it needs something for nothing", column.name))
+            .error(
+                reader.node(),
+                format!("the column `{}` cannot be NULL: it needs something for nothing", column.name),
+            )
             .help("say what it holds then, like `none: 0`");
     }
     none

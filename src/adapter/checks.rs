@@ -102,9 +102,7 @@ pub(super) fn writes(attribute: &Attribute) -> Option<usize> {
     match &attribute.binding {
         Binding::Column(binding) => binding.writes.then_some(binding.column),
         Binding::Lookup(lookup) => lookup.writes.then_some(lookup.column),
-        Binding::Reference(reference) => {
-            (!attribute.schema.is_read_only()).then_some(reference.column)
-        }
+        Binding::Reference(reference) => (!attribute.schema.is_read_only()).then_some(reference.column),
         _ => None,
     }
 }
@@ -126,7 +124,12 @@ fn one_writer(source: &Source, outline: &Outline<'_>, findings: &mut Findings) {
             findings
                 .error(
                     &entry.key,
-                    format!("`{}` and `{}` both write `{}`", earlier.target.path(), attribute.target.path(), column.name),
+                    format!(
+                        "`{}` and `{}` both write `{}`",
+                        earlier.target.path(),
+                        attribute.target.path(),
+                        column.name
+                    ),
                 )
                 .help("one of them should say `mutability: readOnly`");
         }
@@ -138,7 +141,8 @@ fn searched(source: &Source, outline: &Outline<'_>, context: &Context<'_>, findi
     for (attribute, entry) in source.attributes.iter().zip(&outline.entries) {
         let Binding::Column(binding) = &attribute.binding else { continue };
         let path = attribute.target.path();
-        let asked = attribute.unique != Unique::No || matches!(path.as_str(), "userName" | "externalId" | "emails.value");
+        let asked =
+            attribute.unique != Unique::No || matches!(path.as_str(), "userName" | "externalId" | "emails.value");
         if let (true, true, Some(column)) = (asked, binding.json.is_empty(), source.columns.get(binding.column)) {
             suggest_index(&outline.relation, &column.name, &entry.key, context, findings);
         }
@@ -272,7 +276,8 @@ fn holds<'e>(
             let is_null = |value: &Expression| matches!(value, Expression::Literal(Value::Null));
             if let Test::Is(wanted) = test
                 && is_null(wanted)
-                && set(&column.name).is_some_and(|given| matches!(given, Expression::Variable(Variable::Now | Variable::Uuid)))
+                && set(&column.name)
+                    .is_some_and(|given| matches!(given, Expression::Variable(Variable::Now | Variable::Uuid)))
             {
                 return Some(false);
             }

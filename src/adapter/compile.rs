@@ -63,7 +63,8 @@ fn compiled(document: &Document, catalogue: &Catalogue, dialect: Dialect, findin
     let context = Context { names, types: root.get("types").cloned(), outlines: all };
     let mut resource_types: Vec<ResourceType> =
         resources.iter().filter_map(|(key, node)| resource(key, node, &context, findings)).collect();
-    for (source, outline) in resource_types.iter_mut().flat_map(|resource| &mut resource.sources).zip(&context.outlines) {
+    for (source, outline) in resource_types.iter_mut().flat_map(|resource| &mut resource.sources).zip(&context.outlines)
+    {
         // Others may have asked for columns after this source was compiled.
         source.columns.clone_from(&outline.columns.borrow());
         checks::source(source, outline, &context, findings);
@@ -80,7 +81,14 @@ fn compiled(document: &Document, catalogue: &Catalogue, dialect: Dialect, findin
         add_groups(&mut resource.schema);
     }
     unused_types(&root, findings);
-    Some(Adapter { name: document.name.clone(), title: document.title.clone(), version, time_zone: zone, strict, resource_types })
+    Some(Adapter {
+        name: document.name.clone(),
+        title: document.title.clone(),
+        version,
+        time_zone: zone,
+        strict,
+        resource_types,
+    })
 }
 
 fn recognise(node: Option<&Node>, names: &Names<'_>, findings: &mut Findings) {
@@ -100,7 +108,9 @@ fn recognise(node: Option<&Node>, names: &Names<'_>, findings: &mut Findings) {
 }
 
 fn zone(node: Option<&Node>, findings: &mut Findings) -> Tz {
-    let Some(text) = node.filter(|node| !node.is_null()).and_then(|node| node.read_str(findings)) else { return Tz::UTC };
+    let Some(text) = node.filter(|node| !node.is_null()).and_then(|node| node.read_str(findings)) else {
+        return Tz::UTC;
+    };
     text.parse().unwrap_or_else(|_| {
         let finding = findings.error(&node.cloned(), format!("there is no time zone `{text}`"));
         match nearest(text, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())) {
@@ -121,8 +131,19 @@ fn unused_types(root: &Node, findings: &mut Findings) {
 }
 
 const SHARED: &[&str] = &[
-    "table", "id", "where", "protected", "timestamps", "label", "attributes", "create", "update", "delete", "unmapped",
-    "unknown_members", "id_prefix",
+    "table",
+    "id",
+    "where",
+    "protected",
+    "timestamps",
+    "label",
+    "attributes",
+    "create",
+    "update",
+    "delete",
+    "unmapped",
+    "unknown_members",
+    "id_prefix",
 ];
 
 fn resource(key: &Key, node: &Node, context: &Context<'_>, findings: &mut Findings) -> Option<ResourceType> {
@@ -161,7 +182,9 @@ fn resource(key: &Key, node: &Node, context: &Context<'_>, findings: &mut Findin
     });
     let taken = ["/Schemas", "/ResourceTypes", "/ServiceProviderConfig", "/ServiceProviderConfigs", "/Bulk", "/Me"];
     if !plain || taken.iter().any(|taken| taken.eq_ignore_ascii_case(&endpoint)) {
-        findings.error(&node.get("endpoint").cloned(), format!("`{endpoint}` cannot be an endpoint")).help("like /Locations");
+        findings
+            .error(&node.get("endpoint").cloned(), format!("`{endpoint}` cannot be an endpoint"))
+            .help("like /Locations");
     }
     let description = description.map_or_else(
         || match name {
@@ -197,8 +220,12 @@ fn resource(key: &Key, node: &Node, context: &Context<'_>, findings: &mut Findin
             position
         }
         None => {
-            let creating: Vec<usize> =
-                found.iter().enumerate().filter(|(_, source)| source.create.is_some()).map(|(index, _)| index).collect();
+            let creating: Vec<usize> = found
+                .iter()
+                .enumerate()
+                .filter(|(_, source)| source.create.is_some())
+                .map(|(index, _)| index)
+                .collect();
             if creating.len() > 1 {
                 findings
                     .error(key, format!("several sources of `{name}` can create"))
@@ -221,7 +248,10 @@ fn prefixes(name: &str, sources: &[Source], listed: Option<&Node>, findings: &mu
         if let Some(clash) = clash {
             let at = listed.and_then(|listed| listed.get(&source.name)).cloned();
             findings
-                .error(&at, format!("the ids of `{}` and `{}` of `{name}` cannot be told apart", clash.name, source.name))
+                .error(
+                    &at,
+                    format!("the ids of `{}` and `{}` of `{name}` cannot be told apart", clash.name, source.name),
+                )
                 .help(format!("`id_prefix: {}-`", source.name));
         }
     }
@@ -286,7 +316,11 @@ fn timestamps(node: Option<&Node>, outline: &Outline<'_>, findings: &mut Finding
         let info = outline.relation.named(node, findings)?;
         if !matches!(
             info.kind,
-            ColumnKind::DateTime | ColumnKind::Instant | ColumnKind::Date | ColumnKind::Text(_) | ColumnKind::Integer { .. }
+            ColumnKind::DateTime
+                | ColumnKind::Instant
+                | ColumnKind::Date
+                | ColumnKind::Text(_)
+                | ColumnKind::Integer { .. }
         ) {
             findings.error(node, format!("the column `{}` {}", info.name, super::expressions::holds(&info.kind)));
         }
@@ -337,12 +371,7 @@ fn create(
     Some(create)
 }
 
-fn read_revive(
-    node: &Node,
-    outline: &Outline<'_>,
-    context: &Context<'_>,
-    findings: &mut Findings,
-) -> Option<Revive> {
+fn read_revive(node: &Node, outline: &Outline<'_>, context: &Context<'_>, findings: &mut Findings) -> Option<Revive> {
     let mut reader = Reader::mapping(node, findings)?;
     let by = reader.required("by", findings);
     let filter = reader.required("where", findings);
@@ -437,4 +466,3 @@ fn delete(
     }
     delete
 }
-

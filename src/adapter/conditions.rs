@@ -57,8 +57,12 @@ impl Compiling<'_, '_, '_> {
         }
         for (key, value) in node.read_entries(findings).unwrap_or_default() {
             if key.text == "any" {
-                let any: Vec<Condition> =
-                    value.read_items(findings).unwrap_or_default().iter().map(|item| self.all(item, findings)).collect();
+                let any: Vec<Condition> = value
+                    .read_items(findings)
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|item| self.all(item, findings))
+                    .collect();
                 if any.is_empty() {
                     findings.error(key, "`any` of nothing is never true");
                 }
@@ -108,6 +112,14 @@ impl Compiling<'_, '_, '_> {
         };
         let mut parts = Vec::new();
         for (key, inner) in entries {
+            let looks_up =
+                matches!(key.text.as_str(), "like" | "json") || (key.text == "in" && inner.kind() == Kind::Mapping);
+            if self.when && looks_up {
+                findings
+                    .error(key, format!("`{}` is not supported in `when` by this version", key.text))
+                    .help("say it in the `where` of a guard or step");
+                continue;
+            }
             let test = match key.text.as_str() {
                 "not" => {
                     parts.push(Condition::Not(Box::new(self.test(operand, column, inner, findings))));
@@ -235,7 +247,9 @@ pub(super) fn join(mut parts: Vec<Condition>) -> Condition {
 pub(super) fn equalities(condition: &Condition) -> Vec<(Column, Expression)> {
     match condition {
         Condition::And(parts) => parts.iter().flat_map(equalities).collect(),
-        Condition::Test(Operand::Column(column), Test::Is(value)) if !matches!(value, Expression::Literal(Value::Null)) => {
+        Condition::Test(Operand::Column(column), Test::Is(value))
+            if !matches!(value, Expression::Literal(Value::Null)) =>
+        {
             vec![(column.clone(), value.clone())]
         }
         _ => Vec::new(),

@@ -97,9 +97,10 @@ impl Target {
     pub(super) fn is_called(&self, path: &str) -> bool {
         let own = self.path();
         own.eq_ignore_ascii_case(path)
-            || self.extension.as_ref().is_some_and(|urn| {
-                own.get(urn.len() + 1..).is_some_and(|short| short.eq_ignore_ascii_case(path))
-            })
+            || self
+                .extension
+                .as_ref()
+                .is_some_and(|urn| own.get(urn.len() + 1..).is_some_and(|short| short.eq_ignore_ascii_case(path)))
     }
 }
 

@@ -48,7 +48,7 @@ pub fn load(path: &Path, parameters: &[(String, Node)], findings: &mut Findings)
     from_root(root, parameters, findings)
 }
 
-/// As [`load`], of a document that is in memory; what it extends is looked for as `find` does.
+/// As [`load`], of a document that is in memory.
 pub fn read(source: Source, parameters: &[(String, Node)], findings: &mut Findings) -> Option<Document> {
     let path = PathBuf::from(&source.name);
     let root = document::parse(source, findings)?;
@@ -56,23 +56,16 @@ pub fn read(source: Source, parameters: &[(String, Node)], findings: &mut Findin
     from_root(root, parameters, findings)
 }
 
-/// The file of the adapter called `name`: in `beside`, then where packages put them, then in `adapters/`
-/// of the working folder. A name with a slash or an extension is a path, relative to `beside`'s parent.
-pub fn find(name: &str, beside: Option<&Path>) -> Option<PathBuf> {
-    candidates(name, beside).into_iter().find(|path| path.is_file())
-}
-
+/// Where an adapter that is extended may be: in the folder of the one that extends it, then where the
+/// configuration and the packages have adapters, then in `adapters/` of the working folder. With a slash
+/// or an extension it is a path from that folder.
 fn candidates(name: &str, beside: Option<&Path>) -> Vec<PathBuf> {
     if name.contains('/') || name.ends_with(".yaml") || name.ends_with(".yml") {
-        let mut paths = Vec::new();
-        if let Some(parent) = beside.and_then(Path::parent) {
-            paths.push(parent.join(name));
-        }
-        paths.push(PathBuf::from(name));
-        return paths;
+        return vec![beside.unwrap_or(Path::new("")).join(name)];
     }
     let file = format!("{name}.yaml");
-    let folders = [Path::new("/etc/scimshim/adapters"), Path::new("/usr/share/scimshim/adapters"), Path::new("adapters")];
+    let folders =
+        [Path::new("/etc/scimshim/adapters"), Path::new("/usr/share/scimshim/adapters"), Path::new("adapters")];
     beside.into_iter().chain(folders).map(|folder| folder.join(&file)).collect()
 }
 
@@ -112,8 +105,18 @@ fn same_file(one: &Path, other: &Path) -> bool {
 }
 
 const TOP: &[&str] = &[
-    "adapter", "title", "extends", "databases", "recognise", "parameters", "time_zone", "table_prefix", "session",
-    "types", "versions", "resources",
+    "adapter",
+    "title",
+    "extends",
+    "databases",
+    "recognise",
+    "parameters",
+    "time_zone",
+    "table_prefix",
+    "session",
+    "types",
+    "versions",
+    "resources",
 ];
 
 fn from_root(root: Node, configured: &[(String, Node)], findings: &mut Findings) -> Option<Document> {
@@ -129,7 +132,9 @@ fn from_root(root: Node, configured: &[(String, Node)], findings: &mut Findings)
     let name = match root.get("adapter") {
         Some(name) => name.read_str(findings)?.to_owned(),
         None => {
-            findings.error(&root, "the key `adapter` is missing").help("it names the adapter: `adapter: my-application`");
+            findings
+                .error(&root, "the key `adapter` is missing")
+                .help("it names the adapter: `adapter: my-application`");
             return None;
         }
     };
@@ -151,8 +156,7 @@ fn read_parameters(node: Option<&Node>, configured: &[(String, Node)], findings:
         let help = reader.string("help", findings).map(str::to_owned);
         let listed = reader.given("choices");
         reader.finish(findings);
-        let choices: Vec<String> =
-            listed.map(Node::one_or_many).unwrap_or_default().iter().map(|choice| text_of(choice)).collect();
+        let choices: Vec<String> = listed.map(Node::one_or_many).unwrap_or_default().iter().map(text_of).collect();
         let given = configured.iter().find(|(name, _)| *name == key.text).map(|(_, value)| value.clone());
         let Some(value) = given.or_else(|| default.clone()) else {
             findings
@@ -211,7 +215,12 @@ impl Document {
 
     /// The document with the version laid over it that fits the catalogue, parameters filled in, and
     /// which version that is. `None` where none fits.
-    pub(super) fn resolved(&self, catalogue: &Catalogue, dialect: Dialect, findings: &mut Findings) -> Option<(Node, Option<String>)> {
+    pub(super) fn resolved(
+        &self,
+        catalogue: &Catalogue,
+        dialect: Dialect,
+        findings: &mut Findings,
+    ) -> Option<(Node, Option<String>)> {
         let names = Names::new(catalogue, dialect, &self.prefix(findings));
         let mut version = None;
         let mut root = self.root.clone();
@@ -219,10 +228,15 @@ impl Document {
             let mut wants = Vec::new();
             for (key, node) in versions.read_entries(findings)? {
                 let when = node.get("when");
-                if let Some((unknown, _)) =
-                    when.map(Node::entries).unwrap_or_default().iter().find(|(key, _)| !["has", "lacks"].contains(&key.text.as_str()))
+                if let Some((unknown, _)) = when
+                    .map(Node::entries)
+                    .unwrap_or_default()
+                    .iter()
+                    .find(|(key, _)| !["has", "lacks"].contains(&key.text.as_str()))
                 {
-                    findings.error(unknown, format!("unknown key `{}`", unknown.text)).help("known keys here: has, lacks");
+                    findings
+                        .error(unknown, format!("unknown key `{}`", unknown.text))
+                        .help("known keys here: has, lacks");
                 }
                 let has = when.and_then(|when| when.get("has")).map(Node::one_or_many).unwrap_or_default();
                 let lacks = when.and_then(|when| when.get("lacks")).map(Node::one_or_many).unwrap_or_default();
@@ -231,7 +245,8 @@ impl Document {
                 if missing.is_empty() && present.is_empty() {
                     let over = without(node, &["when"]);
                     for (key, _) in over.entries() {
-                        if ["adapter", "extends", "versions", "parameters", "table_prefix", "databases"].contains(&key.text.as_str())
+                        if ["adapter", "extends", "versions", "parameters", "table_prefix", "databases"]
+                            .contains(&key.text.as_str())
                             || !TOP.contains(&key.text.as_str())
                         {
                             findings.error(key, format!("a version cannot change `{}`", key.text));
@@ -269,7 +284,18 @@ impl Document {
             Data::String(text) if text.contains("${parameter:") => {
                 let named = matches!(
                     key,
-                    Some("table" | "column" | "parent" | "child" | "match" | "key" | "id" | "insert" | "timestamps" | "first")
+                    Some(
+                        "table"
+                            | "column"
+                            | "parent"
+                            | "child"
+                            | "match"
+                            | "key"
+                            | "id"
+                            | "insert"
+                            | "timestamps"
+                            | "first"
+                    )
                 ) || (step && matches!(key, Some("update" | "delete")));
                 if named {
                     findings
@@ -313,7 +339,8 @@ impl Document {
                     return parameter.value.clone();
                 }
                 if matches!(parameter.value.kind(), Kind::Sequence | Kind::Mapping) {
-                    findings.error(node, format!("the parameter `{name}` is {}, not text", parameter.value.kind_name()));
+                    findings
+                        .error(node, format!("the parameter `{name}` is {}, not text", parameter.value.kind_name()));
                 }
                 filled.push_str(&text_of(&parameter.value));
             } else {

@@ -93,31 +93,18 @@ pub(super) fn assignments(
 }
 
 /// One template, or the first of a list whose parts are all there.
-pub(super) fn templates(
-    node: Option<&Node>,
-    scope: Scope<'_, '_>,
-    findings: &mut Findings,
-) -> Vec<Template> {
+pub(super) fn templates(node: Option<&Node>, scope: Scope<'_, '_>, findings: &mut Findings) -> Vec<Template> {
     let items = node.map(Node::one_or_many).unwrap_or_default();
     items.iter().filter_map(|item| template(item, scope, findings)).collect()
 }
 
 /// One template.
-pub(super) fn template(
-    node: &Node,
-    scope: Scope<'_, '_>,
-    findings: &mut Findings,
-) -> Option<Template> {
+pub(super) fn template(node: &Node, scope: Scope<'_, '_>, findings: &mut Findings) -> Option<Template> {
     let text = node.read_str(findings)?;
     parse(text, node, scope, findings)
 }
 
-fn parse(
-    text: &str,
-    node: &Node,
-    scope: Scope<'_, '_>,
-    findings: &mut Findings,
-) -> Option<Template> {
+fn parse(text: &str, node: &Node, scope: Scope<'_, '_>, findings: &mut Findings) -> Option<Template> {
     let mut parts = Vec::new();
     let mut literal = String::new();
     let mut rest = text;
@@ -164,12 +151,7 @@ const WORDS: &[(&str, Variable)] = &[
     ("changes", Variable::Changes),
 ];
 
-fn variable(
-    name: &str,
-    node: &Node,
-    scope: Scope<'_, '_>,
-    findings: &mut Findings,
-) -> Option<Variable> {
+fn variable(name: &str, node: &Node, scope: Scope<'_, '_>, findings: &mut Findings) -> Option<Variable> {
     let elsewhere = |findings: &mut Findings, hint: &str| {
         findings.error(node, format!("`${{{name}}}` means nothing here")).help(hint.to_owned());
         None
@@ -260,7 +242,10 @@ pub(super) fn literal(node: &Node, column: &Column, findings: &mut Findings) -> 
     match fitted(node, column) {
         Ok(value) => value,
         Err(problem) => {
-            findings.error(node, format!("{} {problem}: the column `{}` {}", node.found(), column.name, holds(&column.kind)));
+            findings.error(
+                node,
+                format!("{} {problem}: the column `{}` {}", node.found(), column.name, holds(&column.kind)),
+            );
             Value::Null
         }
     }
@@ -323,10 +308,12 @@ fn fitted(node: &Node, column: &Column) -> Result<Value, String> {
             None => problem("is not a date"),
         },
         ColumnKind::Binary(_) => Ok(Value::Bytes(text.into_bytes())),
-        ColumnKind::Enum(labels) if !labels.contains(&text) => match nearest(&text, labels.iter().map(String::as_str)) {
-            Some(near) => Err(format!("is not one of its labels (did you mean `{near}`?)")),
-            None => problem("is not one of its labels"),
-        },
+        ColumnKind::Enum(labels) if !labels.contains(&text) => {
+            match nearest(&text, labels.iter().map(String::as_str)) {
+                Some(near) => Err(format!("is not one of its labels (did you mean `{near}`?)")),
+                None => problem("is not one of its labels"),
+            }
+        }
         ColumnKind::Uuid if uuid::Uuid::parse_str(text.trim()).is_err() => problem("is not a UUID"),
         ColumnKind::Enum(_) | ColumnKind::Uuid | ColumnKind::Json | ColumnKind::Other => Ok(Value::Text(text)),
     }

@@ -11,12 +11,7 @@ use super::{Column, ColumnId, Link};
 use crate::document::{Findings, Kind, Node, Reader};
 use std::cell::RefCell;
 
-pub(super) fn link(
-    node: &Node,
-    outline: &Outline<'_>,
-    context: &Context<'_>,
-    findings: &mut Findings,
-) -> Option<Link> {
+pub(super) fn link(node: &Node, outline: &Outline<'_>, context: &Context<'_>, findings: &mut Findings) -> Option<Link> {
     let mut reader = Reader::mapping(node, findings)?;
     let table = reader.required("table", findings);
     let parent = reader.required("parent", findings);

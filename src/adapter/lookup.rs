@@ -29,7 +29,11 @@ pub(super) fn lookup(
     let filter = reader.given("where");
     let ambiguous = reader.word("ambiguous", &[("first", false), ("reject", true)], findings);
     let missing = reader
-        .word("missing", &[("create", Missing::Create), ("clear", Missing::Clear), ("reject", Missing::Reject)], findings)
+        .word(
+            "missing",
+            &[("create", Missing::Create), ("clear", Missing::Clear), ("reject", Missing::Reject)],
+            findings,
+        )
         .unwrap_or(Missing::Reject);
     let create = reader.given("create");
     let revive = reader.given("revive");
@@ -51,7 +55,13 @@ pub(super) fn lookup(
     }
     if !relation.is_unique(&matched.name) && ambiguous.is_none() {
         findings
-            .warning(matched_node, format!("`{}` is not unique in `{}`: of several rows the lowest key is taken", matched.name, relation.table))
+            .warning(
+                matched_node,
+                format!(
+                    "`{}` is not unique in `{}`: of several rows the lowest key is taken",
+                    matched.name, relation.table
+                ),
+            )
             .help("say `ambiguous: first` if that is right, or `ambiguous: reject`");
     }
     suggest_index(&relation, &matched.name, matched_node, context, findings);

@@ -65,7 +65,10 @@ fn outline<'a>(
     let relation = names.table(table?, findings)?;
     let id = relation.named(id?, findings)?;
     if !relation.is_unique(&id.name) {
-        findings.error(node.get("id")?, format!("`{}` is not the primary key of `{}`, nor unique", id.name, relation.table));
+        findings.error(
+            node.get("id")?,
+            format!("`{}` is not the primary key of `{}`, nor unique", id.name, relation.table),
+        );
     }
     Some(Outline {
         resource: resource.to_owned(),
@@ -118,7 +121,9 @@ fn entry(extension: Option<&str>, key: &Key, node: &Node, base: &Base, findings:
         return None;
     }
     if node.is_null() {
-        findings.error(key, format!("`{}` is mapped to nothing", key.text)).help("name a column, or leave the line out");
+        findings
+            .error(key, format!("`{}` is mapped to nothing", key.text))
+            .help("name a column, or leave the line out");
         return None;
     }
     let Some(mut target) = parse(&key.text) else {
@@ -139,7 +144,8 @@ fn entry(extension: Option<&str>, key: &Key, node: &Node, base: &Base, findings:
         .cloned();
     let Some(top) = top else {
         if let Some(schema) = schema {
-            let finding = findings.error(key, format!("the schema {} has no attribute `{}`", schema.id, target.attribute));
+            let finding =
+                findings.error(key, format!("the schema {} has no attribute `{}`", schema.id, target.attribute));
             match nearest(&target.attribute, schema.attributes.iter().map(|a| a.name.as_str()).chain(["externalId"])) {
                 Some(near) => finding.help(format!("did you mean `{near}`?")),
                 None => finding.help("attributes of your own stand under a URN of your own"),
@@ -194,7 +200,8 @@ fn place(target: &mut Target, top: &Attribute, key: &Key, node: &Node, findings:
             Some(sub)
         }
         (None, true) if !whole && node.kind() != Kind::Null && node.get("type").is_none() => {
-            let first = if top.multi_valued { "value" } else { top.sub_attributes.first().map_or("value", |sub| &sub.name) };
+            let first =
+                if top.multi_valued { "value" } else { top.sub_attributes.first().map_or("value", |sub| &sub.name) };
             findings
                 .error(key, format!("`{}` is a complex attribute", top.name))
                 .help(format!("map its sub-attributes, like `{}.{first}`", top.name));
@@ -245,7 +252,9 @@ mod tests {
         for path in ["userName", "name.givenName", "phoneNumbers[type eq \"work\"].value", "emails.value", "x.$ref"] {
             assert_eq!(parse(path).map(|target| target.path()).as_deref(), Some(path));
         }
-        for path in ["", "a.b.c", "a[", "a[type eq work].value", "a[type ne \"x\"].value", "a b", "a[type eq \"x\"]value"] {
+        for path in
+            ["", "a.b.c", "a[", "a[type eq work].value", "a[type ne \"x\"].value", "a b", "a[type eq \"x\"]value"]
+        {
             assert_eq!(parse(path), None, "{path}");
         }
     }

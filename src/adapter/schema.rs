@@ -6,7 +6,13 @@ use super::{Attribute, Binding, Slot, Source};
 use crate::scim::{self, Kind, Mutability, ResourceSchema, Schema, name, urn};
 
 /// The schema of a resource type with these sources. `own` is the URN of a type of the adapter's own.
-pub(super) fn schema(resource: &str, own: Option<&str>, description: &str, base: Base, sources: &[Source]) -> ResourceSchema {
+pub(super) fn schema(
+    resource: &str,
+    own: Option<&str>,
+    description: &str,
+    base: Base,
+    sources: &[Source],
+) -> ResourceSchema {
     let described = |of: Option<&str>, known: Option<&Schema>| {
         let mut mapped: Vec<scim::Attribute> = Vec::new();
         let here: Vec<&Attribute> = sources
@@ -75,7 +81,8 @@ fn title(id: &str) -> &str {
 fn add(mapped: &mut Vec<scim::Attribute>, attribute: &Attribute, known: Option<&Schema>) {
     let target = &attribute.target;
     let common = ResourceSchema::common().iter().any(|common| name::same(&common.name, &target.attribute));
-    if common && target.extension.is_none() && known.is_none_or(|schema| schema.attribute(&target.attribute).is_none()) {
+    if common && target.extension.is_none() && known.is_none_or(|schema| schema.attribute(&target.attribute).is_none())
+    {
         return;
     }
     let known_top = known.and_then(|schema| schema.attribute(&target.attribute));
@@ -170,12 +177,14 @@ fn slot(top: &mut scim::Attribute, sub: &str, value: &str, known: Option<&scim::
 fn pointer(top: &mut scim::Attribute, resource: &str, display: &str) {
     top.kind = Kind::Complex;
     let types = vec![resource.to_owned()];
-    let mut value = top.sub("value").cloned().unwrap_or_else(|| {
-        scim::Attribute::new("value", Kind::String, &format!("The id of the {resource}"))
-    });
-    let mut reference = top.sub("$ref").cloned().unwrap_or_else(|| {
-        scim::Attribute::new("$ref", Kind::Reference, &format!("The URI of the {resource}"))
-    });
+    let mut value = top
+        .sub("value")
+        .cloned()
+        .unwrap_or_else(|| scim::Attribute::new("value", Kind::String, &format!("The id of the {resource}")));
+    let mut reference = top
+        .sub("$ref")
+        .cloned()
+        .unwrap_or_else(|| scim::Attribute::new("$ref", Kind::Reference, &format!("The URI of the {resource}")));
     let mut shown = top.sub(display).cloned().unwrap_or_else(|| {
         scim::Attribute::new(display, Kind::String, &format!("The name of the {resource}, for display"))
     });

@@ -100,8 +100,12 @@ fn natural(kind: Option<Kind>, column: &Column, at: &Node, findings: &mut Findin
         (Kind::Boolean, ColumnKind::Boolean) => Some(flag(Value::Bool(true), Value::Bool(false))),
         (Kind::Boolean, ColumnKind::Integer { .. }) => Some(flag(Value::Int(1), Value::Int(0))),
         (Kind::Integer, ColumnKind::Integer { .. } | ColumnKind::Decimal) => Some(Conversion::Integer),
-        (Kind::Decimal, ColumnKind::Decimal | ColumnKind::Float | ColumnKind::Integer { .. }) => Some(Conversion::Decimal),
-        (Kind::DateTime, ColumnKind::DateTime | ColumnKind::Instant | ColumnKind::Text(_)) => Some(Conversion::DateTime),
+        (Kind::Decimal, ColumnKind::Decimal | ColumnKind::Float | ColumnKind::Integer { .. }) => {
+            Some(Conversion::Decimal)
+        }
+        (Kind::DateTime, ColumnKind::DateTime | ColumnKind::Instant | ColumnKind::Text(_)) => {
+            Some(Conversion::DateTime)
+        }
         (Kind::Binary, ColumnKind::Binary(_) | ColumnKind::Text(_)) => Some(Conversion::Binary),
         (Kind::Complex, ColumnKind::Json) => Some(Conversion::Json),
         _ => None,
@@ -109,14 +113,24 @@ fn natural(kind: Option<Kind>, column: &Column, at: &Node, findings: &mut Findin
     conversion.unwrap_or_else(|| {
         let help = match (kind, stored) {
             (Kind::Boolean, _) => "say what stands for each side: `type: { boolean: { true: ..., false: ... } }`",
-            (Kind::DateTime, ColumnKind::Integer { .. }) => "say how it counts: `type: { datetime: { unix: seconds } }`",
+            (Kind::DateTime, ColumnKind::Integer { .. }) => {
+                "say how it counts: `type: { datetime: { unix: seconds } }`"
+            }
             (Kind::String, ColumnKind::Integer { .. }) => "if only numbers are ever sent, say `type: text`",
             (_, ColumnKind::Json) => "name the key in the document: `json: [key]`",
             (Kind::Complex, _) => "a complex attribute is mapped by its sub-attributes",
             _ => "say how with `type`",
         };
         findings
-            .error(at, format!("the column `{}` {}, and the attribute is of type {}", column.name, holds(stored), kind.as_str()))
+            .error(
+                at,
+                format!(
+                    "the column `{}` {}, and the attribute is of type {}",
+                    column.name,
+                    holds(stored),
+                    kind.as_str()
+                ),
+            )
             .help(help);
         text()
     })
@@ -127,8 +141,12 @@ fn word(word: &str, column: &Column, at: &Node, findings: &mut Findings) -> Opti
     let stored = &column.kind;
     let fits = match word {
         "boolean" => matches!(stored, ColumnKind::Boolean | ColumnKind::Integer { .. }),
-        "integer" => matches!(stored, ColumnKind::Integer { .. } | ColumnKind::Decimal | ColumnKind::Text(_) | ColumnKind::Other),
-        "decimal" => !matches!(stored, ColumnKind::Binary(_) | ColumnKind::Boolean | ColumnKind::Json | ColumnKind::Enum(_)),
+        "integer" => {
+            matches!(stored, ColumnKind::Integer { .. } | ColumnKind::Decimal | ColumnKind::Text(_) | ColumnKind::Other)
+        }
+        "decimal" => {
+            !matches!(stored, ColumnKind::Binary(_) | ColumnKind::Boolean | ColumnKind::Json | ColumnKind::Enum(_))
+        }
         "datetime" => {
             matches!(stored, ColumnKind::DateTime | ColumnKind::Instant | ColumnKind::Date | ColumnKind::Text(_))
         }
@@ -202,11 +220,8 @@ fn form(node: &Node, column: &Column, context: &Context<'_>, findings: &mut Find
         )),
         "datetime" => {
             let mut reader = Reader::mapping(inner, findings)?;
-            let scale = reader.word(
-                "unix",
-                &[("seconds", 1), ("milliseconds", 1000), ("microseconds", 1_000_000)],
-                findings,
-            );
+            let scale =
+                reader.word("unix", &[("seconds", 1), ("milliseconds", 1000), ("microseconds", 1_000_000)], findings);
             reader.finish(findings);
             Some(Conversion::Unix(scale?))
         }
@@ -248,9 +263,7 @@ fn text(node: &Node, column: &Column, findings: &mut Findings) -> Option<TextRul
         lower: reader.boolean("lower", findings).unwrap_or(false),
         min: count(reader.given("min"), findings),
         max: count(reader.given("max"), findings),
-        keep_overflow: reader
-            .word("on_overflow", &[("keep", true), ("reject", false)], findings)
-            .unwrap_or(false),
+        keep_overflow: reader.word("on_overflow", &[("keep", true), ("reject", false)], findings).unwrap_or(false),
         empty: None,
     };
     // `empty: null` says NULL; only its absence keeps ''.
