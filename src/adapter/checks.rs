@@ -28,7 +28,13 @@ pub(super) fn filled_or_reported(
         .collect();
     for column in open {
         findings
-            .error(at, format!("nothing fills `{}.{column}`, which cannot be NULL and has no default", relation.table))
+            .error(
+                at,
+                format!(
+                    "nothing fills `{}.{column}`, which cannot be NULL and has no default",
+                    relation.table
+                ),
+            )
             .help(format!("give it a value in {where_to}"));
     }
 }
@@ -44,7 +50,9 @@ pub(super) fn suggest_index(
     if relation.is_indexed(column) {
         return;
     }
-    let long = relation.find(column.as_str()).is_some_and(|info| info.sql_type.to_ascii_lowercase().ends_with("text"));
+    let long = relation
+        .find(column.as_str())
+        .is_some_and(|info| info.sql_type.to_ascii_lowercase().ends_with("text"));
     let on = match context.names.dialect {
         // MySQL indexes the beginning of a TEXT column only.
         Dialect::Mysql if long => format!("`{column}`(191)"),
@@ -57,7 +65,10 @@ pub(super) fn suggest_index(
     };
     let name = format!("scimshim_{}_{column}", relation.table.name);
     findings
-        .warning(at, format!("`{}.{column}` is searched by and has no index", relation.table))
+        .warning(
+            at,
+            format!("`{}.{column}` is searched by and has no index", relation.table),
+        )
         .help(format!("CREATE INDEX {name} ON {table} ({on});"));
 }
 
@@ -89,7 +100,10 @@ pub(super) fn source(source: &Source, outline: &Outline<'_>, context: &Context<'
                 ),
             };
             findings.error(at, message).help(match optional {
-                Some(_) => format!("say `required: true` there, or `create: {{ set: {{ {}: ... }} }}`", column.name),
+                Some(_) => format!(
+                    "say `required: true` there, or `create: {{ set: {{ {}: ... }} }}`",
+                    column.name
+                ),
                 None => format!("`create: {{ set: {{ {}: ... }} }}`", column.name),
             });
         }
@@ -139,7 +153,9 @@ fn one_writer(source: &Source, outline: &Outline<'_>, findings: &mut Findings) {
 /// Columns that clients search by in practice: names, external ids, what is unique, addresses.
 fn searched(source: &Source, outline: &Outline<'_>, context: &Context<'_>, findings: &mut Findings) {
     for (attribute, entry) in source.attributes.iter().zip(&outline.entries) {
-        let Binding::Column(binding) = &attribute.binding else { continue };
+        let Binding::Column(binding) = &attribute.binding else {
+            continue;
+        };
         let path = attribute.target.path();
         let asked =
             attribute.unique != Unique::No || matches!(path.as_str(), "userName" | "externalId" | "emails.value");
@@ -166,7 +182,9 @@ fn templates_end(source: &Source, outline: &Outline<'_>, findings: &mut Findings
             let mut seen = Vec::new();
             let mut open = vec![start];
             while let Some(index) = open.pop() {
-                let Some(attribute) = source.attributes.get(index) else { continue };
+                let Some(attribute) = source.attributes.get(index) else {
+                    continue;
+                };
                 for next in of(attribute).iter().flat_map(attributes_of) {
                     if !seen.contains(&next) {
                         seen.push(next);
@@ -175,7 +193,10 @@ fn templates_end(source: &Source, outline: &Outline<'_>, findings: &mut Findings
                 }
             }
             if seen.contains(&start) {
-                findings.error(&entry.key, format!("the templates of `{}` come back to itself", entry.target.path()));
+                findings.error(
+                    &entry.key,
+                    format!("the templates of `{}` come back to itself", entry.target.path()),
+                );
             }
         }
     }
@@ -217,7 +238,10 @@ fn filled_on_create<'s>(source: &'s Source, create: &Create) -> Vec<&'s Ident> {
         ids.extend(source.timestamps.created);
         ids.extend(source.timestamps.modified);
     }
-    ids.iter().filter_map(|id| source.columns.get(*id)).map(|column| &column.name).collect()
+    ids.iter()
+        .filter_map(|id| source.columns.get(*id))
+        .map(|column| &column.name)
+        .collect()
 }
 
 /// A created row must be one that the resource's `where` shows, and none that is protected.
@@ -239,10 +263,15 @@ fn created_inside(source: &Source, create: &Create, outline: &Outline<'_>, findi
     };
     let set = |name: &Ident| {
         let id = source.columns.iter().position(|column| column.name == *name);
-        id.and_then(|id| create.set.iter().find(|(set, _)| *set == id)).map(|(_, value)| value)
+        id.and_then(|id| create.set.iter().find(|(set, _)| *set == id))
+            .map(|(_, value)| value)
     };
     if holds(&source.filter, &known, &set) == Some(false) {
-        let at = outline.node.get("create").or_else(|| outline.node.get("where")).unwrap_or(&outline.node);
+        let at = outline
+            .node
+            .get("create")
+            .or_else(|| outline.node.get("where"))
+            .unwrap_or(&outline.node);
         findings
             .error(at, "a created row would stand outside `where`")
             .help("write in `create: { set: ... }` what `where` asks for");
@@ -305,7 +334,10 @@ fn holds<'e>(
 
 /// `active` must be mapped where something deactivates.
 pub(super) fn can_deactivate(source: &[Attribute], at: &Node, findings: &mut Findings) {
-    if !source.iter().any(|attribute| attribute.target.path() == "active" && writes(attribute).is_some()) {
+    if !source
+        .iter()
+        .any(|attribute| attribute.target.path() == "active" && writes(attribute).is_some())
+    {
         findings.error(at, "`deactivate` needs the attribute `active` to be mapped to a column");
     }
 }

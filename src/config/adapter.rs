@@ -48,20 +48,12 @@ pub fn adapter_path(name: &str, config_dir: &Path) -> Result<PathBuf, Vec<PathBu
 }
 
 fn directories(config_dir: &Path) -> Vec<PathBuf> {
-    let mut directories = vec![
-        config_dir.join("adapters"),
-        PACKAGED_ADAPTERS.into(),
-        "adapters".into(),
-    ];
+    let mut directories = vec![config_dir.join("adapters"), PACKAGED_ADAPTERS.into(), "adapters".into()];
     directories.dedup();
     directories
 }
 
-pub(super) fn read(
-    reader: &mut Reader<'_>,
-    context: Context<'_>,
-    findings: &mut Findings,
-) -> Option<AdapterChoice> {
+pub(super) fn read(reader: &mut Reader<'_>, context: Context<'_>, findings: &mut Findings) -> Option<AdapterChoice> {
     let node = reader.required("adapter", findings)?;
     if node.entries().is_empty() {
         return find(node, None, context, findings);
@@ -69,19 +61,12 @@ pub(super) fn read(
     let mut reader = Reader::mapping(node, findings)?;
     let name = reader.required("name", findings);
     let parameters = reader.given("parameters");
-    let parameters = parameters
-        .filter(|node| node.read_entries(findings).is_some())
-        .cloned();
+    let parameters = parameters.filter(|node| node.read_entries(findings).is_some()).cloned();
     reader.finish(findings);
     find(name?, parameters, context, findings)
 }
 
-fn find(
-    node: &Node,
-    parameters: Option<Node>,
-    context: Context<'_>,
-    findings: &mut Findings,
-) -> Option<AdapterChoice> {
+fn find(node: &Node, parameters: Option<Node>, context: Context<'_>, findings: &mut Findings) -> Option<AdapterChoice> {
     let name = node.read_str(findings)?;
     match adapter_path(name, context.directory) {
         Ok(path) => Some(AdapterChoice {
@@ -91,15 +76,10 @@ fn find(
             place: node.place().clone(),
         }),
         Err(tried) => {
-            let tried: Vec<_> = tried
-                .iter()
-                .map(|path| path.display().to_string())
-                .collect();
+            let tried: Vec<_> = tried.iter().map(|path| path.display().to_string()).collect();
             let names = names(context.directory);
             let near = nearest(name, names.iter().map(String::as_str));
-            let near = near
-                .map(|near| format!("did you mean `{near}`? "))
-                .unwrap_or_default();
+            let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
             findings
                 .error(node, format!("there is no adapter `{name}`"))
                 .help(format!("{near}tried: {}", tried.join(", ")));

@@ -45,11 +45,7 @@ pub struct Pool {
     pub checkout_timeout: Duration,
 }
 
-pub(super) fn read(
-    reader: &mut Reader<'_>,
-    context: Context<'_>,
-    findings: &mut Findings,
-) -> Option<Database> {
+pub(super) fn read(reader: &mut Reader<'_>, context: Context<'_>, findings: &mut Findings) -> Option<Database> {
     let node = reader.required("database", findings)?;
     let mut reader = Reader::mapping(node, findings)?;
     let url = match reader.required("url", findings) {
@@ -58,23 +54,11 @@ pub(super) fn read(
     };
     let password_node = reader.given("password");
     let password = password_node.map(|node| secret::read(node, context, findings));
-    let tls_node = reader
-        .given("tls")
-        .filter(|node| node.as_str() != Some("none"));
+    let tls_node = reader.given("tls").filter(|node| node.as_str() != Some("none"));
     let ca = tls_node.map(|node| tls(node, context, findings));
     let pool = pool(&mut reader, findings);
-    let statement_timeout = values::duration(
-        &mut reader,
-        "statement_timeout",
-        Duration::from_secs(5),
-        findings,
-    );
-    let lock_timeout = values::duration(
-        &mut reader,
-        "lock_timeout",
-        Duration::from_secs(5),
-        findings,
-    );
+    let statement_timeout = values::duration(&mut reader, "statement_timeout", Duration::from_secs(5), findings);
+    let lock_timeout = values::duration(&mut reader, "lock_timeout", Duration::from_secs(5), findings);
     reader.finish(findings);
 
     let (backend, url, inline) = url?;
@@ -112,27 +96,17 @@ pub(super) fn read(
 }
 
 /// The URL's kind, itself without password, and the password it had.
-fn url(
-    node: &Node,
-    context: Context<'_>,
-    findings: &mut Findings,
-) -> Option<(Backend, String, Option<Secret>)> {
-    const FORMS: &str =
-        "mysql://USER@HOST/DATABASE, postgres://USER@HOST/DATABASE or sqlite://PATH";
+fn url(node: &Node, context: Context<'_>, findings: &mut Findings) -> Option<(Backend, String, Option<Secret>)> {
+    const FORMS: &str = "mysql://USER@HOST/DATABASE, postgres://USER@HOST/DATABASE or sqlite://PATH";
     findings.hide(node); // it may hold a password; unhidden places are never quoted in a message below
     let Some(text) = node.as_str() else {
         findings
-            .error(
-                node,
-                format!("expected a database URL, found {}", node.kind_name()),
-            )
+            .error(node, format!("expected a database URL, found {}", node.kind_name()))
             .help(FORMS);
         return None;
     };
     let Some((scheme, rest)) = text.split_once("://") else {
-        findings
-            .error(node, "not a database URL: `://` is missing")
-            .help(FORMS);
+        findings.error(node, "not a database URL: `://` is missing").help(FORMS);
         return None;
     };
     let backend = match scheme {
@@ -146,13 +120,8 @@ fn url(
             } else {
                 crate::document::nearest(scheme, known)
             };
-            let finding = findings.error(
-                node,
-                format!("a database URL cannot start with `{scheme}://`"),
-            );
-            finding.help(near.map_or(FORMS.to_owned(), |near| {
-                format!("did you mean `{near}://`?")
-            }));
+            let finding = findings.error(node, format!("a database URL cannot start with `{scheme}://`"));
+            finding.help(near.map_or(FORMS.to_owned(), |near| format!("did you mean `{near}://`?")));
             return None;
         }
     };
@@ -179,14 +148,10 @@ fn url(
             .filter_map(|pair| pair.split('=').next())
     };
     if user.is_empty() && !parameters().any(|name| name == "user") {
-        findings
-            .error(node, "the database URL names no user")
-            .help(FORMS);
+        findings.error(node, "the database URL names no user").help(FORMS);
     }
     if database.is_empty() {
-        findings
-            .error(node, "the database URL names no database")
-            .help(FORMS);
+        findings.error(node, "the database URL names no database").help(FORMS);
     }
     for name in parameters() {
         if name.starts_with("ssl") || name.starts_with("tls") {
@@ -218,11 +183,7 @@ fn url(
     } else {
         "mysql"
     };
-    Some((
-        backend,
-        format!("{scheme}://{user}{hosts}/{database}{query}"),
-        password,
-    ))
+    Some((backend, format!("{scheme}://{user}{hosts}/{database}{query}"), password))
 }
 
 fn tls(node: &Node, context: Context<'_>, findings: &mut Findings) -> Option<PathBuf> {
@@ -237,18 +198,10 @@ fn pool(reader: &mut Reader<'_>, findings: &mut Findings) -> Pool {
         max: 8,
         checkout_timeout: Duration::from_secs(2),
     };
-    if let Some(mut reader) = reader
-        .given("pool")
-        .and_then(|node| Reader::mapping(node, findings))
-    {
+    if let Some(mut reader) = reader.given("pool").and_then(|node| Reader::mapping(node, findings)) {
         let max = values::count(&mut reader, "max", 8, 1..=1024, findings);
         pool.max = u32::try_from(max).unwrap_or(pool.max);
-        pool.checkout_timeout = values::duration(
-            &mut reader,
-            "checkout_timeout",
-            pool.checkout_timeout,
-            findings,
-        );
+        pool.checkout_timeout = values::duration(&mut reader, "checkout_timeout", pool.checkout_timeout, findings);
         reader.finish(findings);
     }
     pool
@@ -263,11 +216,7 @@ pub(super) fn own_schema(reader: &mut Reader<'_>, findings: &mut Findings) -> Op
     let word = text
         .bytes()
         .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    if !word
-        || text.is_empty()
-        || text.len() > 48
-        || text.starts_with(|first: char| first.is_ascii_digit())
-    {
+    if !word || text.is_empty() || text.len() > 48 || text.starts_with(|first: char| first.is_ascii_digit()) {
         let finding = findings.error(node, format!("not a name for a schema: {}", node.found()));
         finding.help("lower-case letters, digits and `_`, not starting with a digit, at most 48");
         return None;

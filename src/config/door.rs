@@ -43,11 +43,7 @@ pub(super) struct Door {
     pub(super) admin: Admin,
 }
 
-pub(super) fn read(
-    reader: &mut Reader<'_>,
-    context: Context<'_>,
-    findings: &mut Findings,
-) -> Option<Door> {
+pub(super) fn read(reader: &mut Reader<'_>, context: Context<'_>, findings: &mut Findings) -> Option<Door> {
     let listen = listen(reader, findings);
     let trusted_proxies = values::networks(reader, "trusted_proxies", findings);
     let tls = match reader.optional("tls").filter(|node| !node.is_null()) {
@@ -94,19 +90,12 @@ fn listen(reader: &mut Reader<'_>, findings: &mut Findings) -> Vec<SocketAddr> {
             .error(node, "nothing to listen on")
             .help("leave `listen` out for 0.0.0.0:8443");
     }
-    if addresses.is_empty() {
-        default
-    } else {
-        addresses
-    }
+    if addresses.is_empty() { default } else { addresses }
 }
 
 fn tls(node: &Node, context: Context<'_>, findings: &mut Findings) -> Option<Tls> {
     if node.as_str().is_some() {
-        let finding = findings.error(
-            node,
-            format!("expected a mapping or `none`, found {}", node.found()),
-        );
+        let finding = findings.error(node, format!("expected a mapping or `none`, found {}", node.found()));
         finding.help("tls: { certificate: PATH, private_key: PATH }");
         return None;
     }
@@ -117,9 +106,7 @@ fn tls(node: &Node, context: Context<'_>, findings: &mut Findings) -> Option<Tls
         values::warn_if_world_readable(path, node, findings);
     }
     let versions = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
-    let minimum = reader
-        .word("minimum", &versions, findings)
-        .unwrap_or(TlsVersion::V1_2);
+    let minimum = reader.word("minimum", &versions, findings).unwrap_or(TlsVersion::V1_2);
     later::refuse(&mut reader, "tls", findings);
     reader.finish(findings);
     Some(Tls {
@@ -142,12 +129,7 @@ fn plain(node: &Node, listen: &[SocketAddr], trusted_proxies: &[IpNet], findings
     }
 }
 
-fn public_url(
-    reader: &mut Reader<'_>,
-    listen: &[SocketAddr],
-    plain: bool,
-    findings: &mut Findings,
-) -> Option<String> {
+fn public_url(reader: &mut Reader<'_>, listen: &[SocketAddr], plain: bool, findings: &mut Findings) -> Option<String> {
     let local = plain && listen.iter().all(|address| address.ip().is_loopback());
     let Some(node) = reader.given("public_url") else {
         let first = listen
@@ -159,11 +141,7 @@ fn public_url(
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         };
-        let url = format!(
-            "{}://{host}:{}",
-            if local { "http" } else { "https" },
-            first.port()
-        );
+        let url = format!("{}://{host}:{}", if local { "http" } else { "https" }, first.port());
         findings
             .warning(reader.node(), format!("`public_url` is missing; taking {url}"))
             .help("set it to the address that identity providers use: it stands in every meta.location and token");
@@ -175,13 +153,9 @@ fn public_url(
         Some(("https" | "http", rest)) => match rest {
             _ if text.contains(['?', '#']) => Some("must have no query and no fragment"),
             _ if text.contains('@') => Some("must name no user"),
-            _ if text.chars().any(|c| c.is_whitespace() || c.is_control()) => {
-                Some("must have no spaces")
-            }
+            _ if text.chars().any(|c| c.is_whitespace() || c.is_control()) => Some("must have no spaces"),
             _ if rest.ends_with('/') => Some("must not end with a slash"),
-            _ if !is_authority(rest.split('/').next().unwrap_or_default()) => {
-                Some("must name a host")
-            }
+            _ if !is_authority(rest.split('/').next().unwrap_or_default()) => Some("must name a host"),
             _ => None,
         },
         _ => Some("must start with `https://`"),
@@ -202,17 +176,9 @@ fn is_authority(text: &str) -> bool {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (text, None),
     };
-    let host_ok = match host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
+    let host_ok = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            !host.is_empty()
-                && host
-                    .chars()
-                    .all(|c| c.is_alphanumeric() || matches!(c, '.' | '-'))
-        }
+        None => !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-')),
     };
     host_ok && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
@@ -221,10 +187,7 @@ fn admin(reader: &mut Reader<'_>, listen: &[SocketAddr], findings: &mut Findings
     let default = Admin {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9443)),
     };
-    let Some(mut reader) = reader
-        .given("admin")
-        .and_then(|node| Reader::mapping(node, findings))
-    else {
+    let Some(mut reader) = reader.given("admin").and_then(|node| Reader::mapping(node, findings)) else {
         return default;
     };
     let node = reader.given("listen");
@@ -234,22 +197,15 @@ fn admin(reader: &mut Reader<'_>, listen: &[SocketAddr], findings: &mut Findings
             findings
                 .error(
                     node,
-                    format!(
-                        "the private listener must be on loopback, not on {}",
-                        address.ip()
-                    ),
+                    format!("the private listener must be on loopback, not on {}", address.ip()),
                 )
                 .help(format!("write `127.0.0.1:{}`", address.port()));
         }
         let clash = |other: &SocketAddr| {
-            other.port() == address.port()
-                && (other.ip() == address.ip() || other.ip().is_unspecified())
+            other.port() == address.port() && (other.ip() == address.ip() || other.ip().is_unspecified())
         };
         if address.port() != 0 && listen.iter().any(clash) {
-            findings.error(
-                node,
-                format!("port {} is already taken by `listen`", address.port()),
-            );
+            findings.error(node, format!("port {} is already taken by `listen`", address.port()));
         }
     }
     reader.finish(findings);

@@ -159,10 +159,7 @@ impl Action {
     ];
 }
 
-pub(super) fn read(
-    reader: &mut Reader<'_>,
-    findings: &mut Findings,
-) -> Option<Vec<IdentityServer>> {
+pub(super) fn read(reader: &mut Reader<'_>, findings: &mut Findings) -> Option<Vec<IdentityServer>> {
     let node = reader.required("identity_servers", findings)?;
     let entries = node.read_entries(findings)?;
     if entries.is_empty() {
@@ -180,12 +177,7 @@ pub(super) fn read(
 }
 
 /// Exactly one is the default; a single one is it unless it says no.
-fn one_default(
-    node: &Node,
-    entries: &[(Key, Node)],
-    servers: &mut [IdentityServer],
-    findings: &mut Findings,
-) {
+fn one_default(node: &Node, entries: &[(Key, Node)], servers: &mut [IdentityServer], findings: &mut Findings) {
     let said = |node: &Node| node.get("default").and_then(Node::as_bool);
     if let [(_, only)] = entries
         && said(only).is_none()
@@ -193,10 +185,7 @@ fn one_default(
         servers.iter_mut().for_each(|server| server.default = true);
         return;
     }
-    let marked: Vec<&(Key, Node)> = entries
-        .iter()
-        .filter(|(_, node)| said(node) == Some(true))
-        .collect();
+    let marked: Vec<&(Key, Node)> = entries.iter().filter(|(_, node)| said(node) == Some(true)).collect();
     match marked.as_slice() {
         [] => {
             let names = entries
@@ -221,21 +210,11 @@ fn one_default(
 
 fn server(key: &Key, node: &Node, findings: &mut Findings) -> Option<IdentityServer> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !key.text.bytes().all(plain)
-        || key.text.is_empty()
-        || key.text.len() > 64
-        || key.text == "v2"
-    {
-        let finding = findings.error(
-            key,
-            format!("`{}` cannot name an identity server", key.text),
-        );
+    if !key.text.bytes().all(plain) || key.text.is_empty() || key.text.len() > 64 || key.text == "v2" {
+        let finding = findings.error(key, format!("`{}` cannot name an identity server", key.text));
         finding.help("lower-case letters, digits and `-`, at most 64, and not `v2`: the name stands in its URL");
     }
-    let nothing = Node::new(
-        crate::document::Data::Mapping(Vec::new()),
-        key.place.clone(),
-    );
+    let nothing = Node::new(crate::document::Data::Mapping(Vec::new()), key.place.clone());
     // `okta:` with nothing below is an identity server with every default.
     let node = if node.is_null() { &nothing } else { node };
     let mut reader = Reader::mapping(node, findings)?;
@@ -249,17 +228,11 @@ fn server(key: &Key, node: &Node, findings: &mut Findings) -> Option<IdentitySer
         .given("acting_user")
         .filter(|node| node.read_str(findings).is_some())
         .cloned();
-    if let Some(node) = acting_user
-        .as_ref()
-        .filter(|node| node.as_str() == Some(""))
-    {
+    if let Some(node) = acting_user.as_ref().filter(|node| node.as_str() == Some("")) {
         findings.error(node, "the acting user has no name");
     }
     let allow_from = values::networks(&mut reader, "allow_from", findings);
-    if let Some(node) = reader
-        .given("allow_from")
-        .filter(|node| node.one_or_many().is_empty())
-    {
+    if let Some(node) = reader.given("allow_from").filter(|node| node.one_or_many().is_empty()) {
         findings
             .error(node, "an empty list would allow nobody")
             .help("leave `allow_from` out to allow every address");
@@ -267,10 +240,7 @@ fn server(key: &Key, node: &Node, findings: &mut Findings) -> Option<IdentitySer
     let authentication = authentication(&mut reader, findings);
     let may = may(&mut reader, findings);
     let mapping = |node: &&Node, findings: &mut Findings| node.read_entries(findings).is_some();
-    let scope = reader
-        .given("scope")
-        .filter(|node| mapping(node, findings))
-        .cloned();
+    let scope = reader.given("scope").filter(|node| mapping(node, findings)).cloned();
     let parameters = reader
         .given("parameters")
         .filter(|node| mapping(node, findings))
@@ -301,10 +271,7 @@ fn switches(reader: &mut Reader<'_>, profile: Profile, findings: &mut Findings) 
     else {
         return switches;
     };
-    let answers = [
-        ("200", PatchAnswers::Resource),
-        ("204", PatchAnswers::NoContent),
-    ];
+    let answers = [("200", PatchAnswers::Resource), ("204", PatchAnswers::NoContent)];
     switches.patch_answers = reader
         .word("patch_answers", &answers, findings)
         .unwrap_or(switches.patch_answers);
@@ -345,15 +312,8 @@ fn authentication(reader: &mut Reader<'_>, findings: &mut Findings) -> Option<Au
             .help("write `authentication: bearer`");
     }
     let bearer = reader.optional("bearer").map(|node| {
-        if let Some(mut reader) = (!node.is_null())
-            .then(|| Reader::mapping(node, findings))
-            .flatten()
-        {
-            later::refuse(
-                &mut reader,
-                "identity_servers.*.authentication.bearer",
-                findings,
-            );
+        if let Some(mut reader) = (!node.is_null()).then(|| Reader::mapping(node, findings)).flatten() {
+            later::refuse(&mut reader, "identity_servers.*.authentication.bearer", findings);
             reader.finish(findings);
         }
         Bearer {}

@@ -216,9 +216,7 @@ pub(super) fn refuse(reader: &mut Reader<'_>, section: &str, findings: &mut Find
 
 /// The same for a setting written as a word (`authentication: basic`); false if the word is none of the section's.
 pub(super) fn refuse_word(section: &str, word: &str, at: &Node, findings: &mut Findings) -> bool {
-    let later = TABLE
-        .iter()
-        .find(|later| later.section == section && later.key == word);
+    let later = TABLE.iter().find(|later| later.section == section && later.key == word);
     if let Some(later) = later {
         not_yet(later, at, findings);
     }
@@ -236,16 +234,11 @@ pub(super) fn words(section: &str) -> impl Iterator<Item = &'static str> {
 fn not_yet(later: &Later, at: &impl Located, findings: &mut Findings) {
     let finding = findings.error(
         at,
-        format!(
-            "this version of scimshim does not support `{}` yet",
-            later.key
-        ),
+        format!("this version of scimshim does not support `{}` yet", later.key),
     );
     match later.harmless {
         Some(harmless) => finding.help(format!("remove it, or write `{}: {harmless}`", later.key)),
-        None if later.section == AUTHENTICATION => {
-            finding.help("this version knows `authentication: bearer`")
-        }
+        None if later.section == AUTHENTICATION => finding.help("this version knows `authentication: bearer`"),
         None => finding.help("remove it"),
     };
 }
@@ -261,10 +254,7 @@ impl Shape {
                 let words: Vec<(&str, ())> = words.iter().map(|word| (*word, ())).collect();
                 node.read_word(&words, findings);
             }
-            Many(shape) => node
-                .one_or_many()
-                .iter()
-                .for_each(|item| shape.check(item, findings)),
+            Many(shape) => node.one_or_many().iter().for_each(|item| shape.check(item, findings)),
             Short(_) if node.as_str().is_some() => {}
             Map(keys) | Short(keys) => {
                 let Some(mut reader) = Reader::mapping(node, findings) else {

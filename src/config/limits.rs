@@ -64,10 +64,7 @@ impl Default for Limits {
 
 pub(super) fn read(reader: &mut Reader<'_>, findings: &mut Findings) -> Limits {
     let mut limits = Limits::default();
-    let Some(mut reader) = reader
-        .given("limits")
-        .and_then(|node| Reader::mapping(node, findings))
-    else {
+    let Some(mut reader) = reader.given("limits").and_then(|node| Reader::mapping(node, findings)) else {
         return limits;
     };
     let durations = [
@@ -99,11 +96,7 @@ pub(super) fn read(reader: &mut Reader<'_>, findings: &mut Findings) -> Limits {
         ("filter_depth", &mut limits.filter_depth, 128),
         ("patch_operations", &mut limits.patch_operations, 1_000_000),
         ("bulk_operations", &mut limits.bulk_operations, 1_000_000),
-        (
-            "failures_per_minute",
-            &mut limits.failures_per_minute,
-            1_000_000,
-        ),
+        ("failures_per_minute", &mut limits.failures_per_minute, 1_000_000),
     ];
     for (key, value, most) in counts {
         *value = values::count(&mut reader, key, *value, 1..=most, findings);
@@ -165,10 +158,7 @@ pub(super) fn log(reader: &mut Reader<'_>, findings: &mut Findings) -> Log {
         format: LogFormat::Auto,
         level: LogLevel::Info,
     };
-    let Some(mut reader) = reader
-        .given("log")
-        .and_then(|node| Reader::mapping(node, findings))
-    else {
+    let Some(mut reader) = reader.given("log").and_then(|node| Reader::mapping(node, findings)) else {
         return log;
     };
     let formats = [
@@ -176,9 +166,7 @@ pub(super) fn log(reader: &mut Reader<'_>, findings: &mut Findings) -> Log {
         ("text", LogFormat::Text),
         ("json", LogFormat::Json),
     ];
-    log.format = reader
-        .word("format", &formats, findings)
-        .unwrap_or(log.format);
+    log.format = reader.word("format", &formats, findings).unwrap_or(log.format);
     let levels = [
         LogLevel::Error,
         LogLevel::Warn,
@@ -187,11 +175,7 @@ pub(super) fn log(reader: &mut Reader<'_>, findings: &mut Findings) -> Log {
         LogLevel::Trace,
     ];
     log.level = reader
-        .word(
-            "level",
-            &levels.map(|level| (level.name(), level)),
-            findings,
-        )
+        .word("level", &levels.map(|level| (level.name(), level)), findings)
         .unwrap_or(log.level);
     later::refuse(&mut reader, "log", findings);
     reader.finish(findings);

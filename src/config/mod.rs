@@ -25,9 +25,7 @@ use crate::document::{Findings, Node, Reader, Source, parse};
 pub use adapter::{AdapterChoice, PACKAGED_ADAPTERS, adapter_path};
 pub use database::{Backend, Database, Pool};
 pub use door::{Admin, Tls, TlsVersion};
-pub use identity::{
-    Action, Adopt, Authentication, Bearer, IdentityServer, PatchAnswers, Profile, Put, Switches,
-};
+pub use identity::{Action, Adopt, Authentication, Bearer, IdentityServer, PatchAnswers, Profile, Put, Switches};
 pub use limits::{Limits, Log, LogFormat, LogLevel};
 pub use secret::Secret;
 
@@ -63,9 +61,7 @@ pub struct Config {
 impl Config {
     /// The identity server of a name.
     pub fn identity_server(&self, name: &str) -> Option<&IdentityServer> {
-        self.identity_servers
-            .iter()
-            .find(|server| server.name == name)
+        self.identity_servers.iter().find(|server| server.name == name)
     }
 
     /// The identity server that answers under `/scim/v2` without its name.
@@ -110,10 +106,7 @@ fn check(
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    let context = Context {
-        directory,
-        environment,
-    };
+    let context = Context { directory, environment };
     let mut own = Findings::new();
     let config = parse(source, &mut own).and_then(|node| read(&node, path, context, &mut own));
     let config = config.filter(|_| !own.has_errors());

@@ -54,9 +54,7 @@ pub(super) fn read(node: &Node, context: Context<'_>, findings: &mut Findings) -
     let origin = node.as_str().map(origin);
     if !matches!(
         origin,
-        Some(Ok(Origin::File(_)
-            | Origin::Environment(_)
-            | Origin::Credential(_)))
+        Some(Ok(Origin::File(_) | Origin::Environment(_) | Origin::Credential(_)))
     ) {
         findings.hide(node);
     }
@@ -64,8 +62,7 @@ pub(super) fn read(node: &Node, context: Context<'_>, findings: &mut Findings) -
         // Not `read_str`: its message would quote what was found.
         None => {
             findings.hide_rest(node);
-            let finding =
-                findings.error(node, format!("expected text, found {}", node.kind_name()));
+            let finding = findings.error(node, format!("expected text, found {}", node.kind_name()));
             finding.help("put it in quotes");
             return None;
         }
@@ -87,16 +84,14 @@ pub(super) fn read(node: &Node, context: Context<'_>, findings: &mut Findings) -
             value
         }
         Some(Ok(Origin::File(path))) => read_file(&context.resolve(path), node, findings),
-        Some(Ok(Origin::Credential(name))) => {
-            match (context.environment)("CREDENTIALS_DIRECTORY") {
-                Some(directory) => read_file(&Path::new(&directory).join(name), node, findings),
-                None => {
-                    let finding = findings.error(node, "there is no $CREDENTIALS_DIRECTORY");
-                    finding.help("systemd sets it for a unit with LoadCredential=; elsewhere use ${file:PATH}");
-                    None
-                }
+        Some(Ok(Origin::Credential(name))) => match (context.environment)("CREDENTIALS_DIRECTORY") {
+            Some(directory) => read_file(&Path::new(&directory).join(name), node, findings),
+            None => {
+                let finding = findings.error(node, "there is no $CREDENTIALS_DIRECTORY");
+                finding.help("systemd sets it for a unit with LoadCredential=; elsewhere use ${file:PATH}");
+                None
             }
-        }
+        },
     }?;
     if text.is_empty() {
         findings.error(node, "the secret is empty");
@@ -106,19 +101,14 @@ pub(super) fn read(node: &Node, context: Context<'_>, findings: &mut Findings) -
 }
 
 fn origin(text: &str) -> Result<Origin<'_>, ()> {
-    let Some(reference) = text
-        .strip_prefix("${")
-        .and_then(|rest| rest.strip_suffix('}'))
-    else {
+    let Some(reference) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else {
         return Ok(Origin::Inline);
     };
     match reference.split_once(':') {
         Some((_, "")) | None => Err(()),
         Some(("file", path)) => Ok(Origin::File(path)),
         Some(("env", name)) => Ok(Origin::Environment(name)),
-        Some(("credential", name)) if !name.contains('/') && name != ".." => {
-            Ok(Origin::Credential(name))
-        }
+        Some(("credential", name)) if !name.contains('/') && name != ".." => Ok(Origin::Credential(name)),
         Some(_) => Err(()),
     }
 }
@@ -127,13 +117,9 @@ fn origin(text: &str) -> Result<Origin<'_>, ()> {
 fn read_file(path: &Path, node: &Node, findings: &mut Findings) -> Option<String> {
     use std::io::Read;
     let mut text = String::new();
-    let read =
-        std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text));
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text));
     if let Err(error) = read {
-        findings.error(
-            node,
-            format!("cannot read the secret from {}: {error}", path.display()),
-        );
+        findings.error(node, format!("cannot read the secret from {}: {error}", path.display()));
         return None;
     }
     values::warn_if_world_readable(path, node, findings);

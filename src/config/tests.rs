@@ -51,27 +51,15 @@ fn read_in(directory: &TempDir, text: &str) -> (Option<Config>, Findings) {
     };
     let mut findings = Findings::new();
     let source = Source::new("c.yaml", text);
-    let config = check(
-        source,
-        &directory.path().join("c.yaml"),
-        &environment,
-        &mut findings,
-    );
-    assert_eq!(
-        config.is_none(),
-        findings.has_errors(),
-        "{}",
-        findings.render(false)
-    );
+    let config = check(source, &directory.path().join("c.yaml"), &environment, &mut findings);
+    assert_eq!(config.is_none(), findings.has_errors(), "{}", findings.render(false));
     (config, findings)
 }
 
 /// `GOOD` with each line that starts with the same key replaced.
 fn with(lines: &str) -> String {
     let key = lines.split(':').next().unwrap();
-    let kept = GOOD
-        .lines()
-        .filter(|line| line.split(':').next() != Some(key));
+    let kept = GOOD.lines().filter(|line| line.split(':').next() != Some(key));
     let text: String = kept.map(|line| format!("{line}\n")).collect();
     format!("{lines}\n{text}")
 }
@@ -81,10 +69,7 @@ fn printed(lines: &str) -> String {
     let directory = folder();
     let (_, findings) = read_in(&directory, &with(lines));
     let rendered = findings.render(true) + &findings.to_json().to_string();
-    assert!(
-        !rendered.contains("hunter2"),
-        "a secret is printed: {rendered}"
-    );
+    assert!(!rendered.contains("hunter2"), "a secret is printed: {rendered}");
     let one = |finding: &crate::document::Finding| {
         let place = finding.place.as_ref().unwrap();
         let help = finding
@@ -99,12 +84,7 @@ fn printed(lines: &str) -> String {
             finding.message
         )
     };
-    let all = findings
-        .sorted()
-        .into_iter()
-        .map(one)
-        .collect::<Vec<_>>()
-        .join("\n");
+    let all = findings.sorted().into_iter().map(one).collect::<Vec<_>>().join("\n");
     all.replace(&directory.path().display().to_string(), "DIR")
 }
 
@@ -114,24 +94,15 @@ fn a_good_configuration_and_its_defaults() {
     let (config, findings) = read_in(&directory, GOOD);
     assert_eq!(findings.render(false), "");
     let config = config.unwrap();
-    assert_eq!(
-        config.database.password.as_ref().unwrap().expose(),
-        "hunter2"
-    );
+    assert_eq!(config.database.password.as_ref().unwrap().expose(), "hunter2");
     assert_eq!(config.database.url, "mysql://scimshim@db.internal/app");
     assert_eq!(config.database.statement_timeout, Duration::from_secs(5));
     assert_eq!(
-        (
-            config.database.pool.max,
-            config.database.pool.checkout_timeout
-        ),
+        (config.database.pool.max, config.database.pool.checkout_timeout),
         (8, Duration::from_secs(2))
     );
     assert_eq!(config.own_schema, "scimshim");
-    assert_eq!(
-        config.adapter.path,
-        directory.path().join("adapters/demo.yaml")
-    );
+    assert_eq!(config.adapter.path, directory.path().join("adapters/demo.yaml"));
     assert_eq!(config.limits, Limits::default());
     assert_eq!(
         config.log,
@@ -231,9 +202,7 @@ fn what_each_mistake_is_answered_with() {
         .iter()
         .map(|(lines, expected)| (lines, printed(lines), expected))
         .filter(|(_, printed, expected)| printed != *expected)
-        .map(|(lines, printed, expected)| {
-            format!("{lines}\nprinted:  {printed}\nexpected: {expected}\n")
-        })
+        .map(|(lines, printed, expected)| format!("{lines}\nprinted:  {printed}\nexpected: {expected}\n"))
         .collect();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
@@ -242,8 +211,7 @@ fn what_each_mistake_is_answered_with() {
 fn a_file_that_cannot_be_read() {
     let mut findings = Findings::new();
     assert!(load(Path::new("/nonexistent/c.yaml"), &mut findings).is_none());
-    let expected =
-        "error: cannot read /nonexistent/c.yaml: No such file or directory (os error 2)\n1 error\n";
+    let expected = "error: cannot read /nonexistent/c.yaml: No such file or directory (os error 2)\n1 error\n";
     assert_eq!(findings.render(false), expected);
 }
 
@@ -262,9 +230,7 @@ fn the_example_has_nothing_wrong() {
     for name in ["db-ca.pem", "db-password"] {
         write(&directory, name, "hunter2", 0o640);
     }
-    let example =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.yaml"))
-            .unwrap();
+    let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.yaml")).unwrap();
     let here = |text: &str| {
         text.replace("/etc/scimshim", &folder)
             .replace("/etc/ssl/certs", &folder)
@@ -272,11 +238,7 @@ fn the_example_has_nothing_wrong() {
     let (config, findings) = read_in(&directory, &here(&example));
     assert_eq!(findings.render(false), "");
     let config = config.unwrap();
-    assert_eq!(
-        config.limits,
-        Limits::default(),
-        "the example shows the defaults"
-    );
+    assert_eq!(config.limits, Limits::default(), "the example shows the defaults");
 
     // Every setting that is commented out is one that this version refuses, and says so.
     let uncommented: String = example
@@ -298,9 +260,6 @@ fn the_example_has_nothing_wrong() {
     );
     assert_eq!(
         messages.len(),
-        example
-            .lines()
-            .filter(|line| line.contains("# not yet"))
-            .count()
+        example.lines().filter(|line| line.contains("# not yet")).count()
     );
 }

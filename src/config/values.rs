@@ -20,9 +20,7 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit())?;
         let (number, after) = rest.split_at(digits);
-        let letters = after
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(after.len());
+        let letters = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
         let (unit, next) = after.split_at(letters);
         let milliseconds = match unit {
             "ms" => 1,
@@ -63,9 +61,7 @@ pub(super) fn read_duration(node: &Node, findings: &mut Findings) -> Option<Dura
     if duration.is_none() {
         let finding = findings.error(node, format!("expected a duration, found {}", node.found()));
         match node.as_i64() {
-            Some(number) if number > 0 => {
-                finding.help(format!("a unit is missing: `{number}s`, `{number}m` ..."))
-            }
+            Some(number) if number > 0 => finding.help(format!("a unit is missing: `{number}s`, `{number}m` ...")),
             _ => finding.help("durations are written `500ms`, `10s`, `2m`, `1h30m`, `400d`, `10y`"),
         };
     }
@@ -73,12 +69,7 @@ pub(super) fn read_duration(node: &Node, findings: &mut Findings) -> Option<Dura
 }
 
 /// The duration under a key, or its default.
-pub(super) fn duration(
-    reader: &mut Reader<'_>,
-    key: &str,
-    default: Duration,
-    findings: &mut Findings,
-) -> Duration {
+pub(super) fn duration(reader: &mut Reader<'_>, key: &str, default: Duration, findings: &mut Findings) -> Duration {
     reader
         .given(key)
         .and_then(|node| read_duration(node, findings))
@@ -86,12 +77,7 @@ pub(super) fn duration(
 }
 
 /// The size under a key, or its default.
-pub(super) fn size(
-    reader: &mut Reader<'_>,
-    key: &str,
-    default: usize,
-    findings: &mut Findings,
-) -> usize {
+pub(super) fn size(reader: &mut Reader<'_>, key: &str, default: usize, findings: &mut Findings) -> usize {
     let Some(node) = reader.given(key) else {
         return default;
     };
@@ -117,19 +103,13 @@ pub(super) fn count(
     let Some(number) = node.read_i64(findings) else {
         return default;
     };
-    match usize::try_from(number)
-        .ok()
-        .filter(|number| range.contains(number))
-    {
+    match usize::try_from(number).ok().filter(|number| range.contains(number)) {
         Some(number) => number,
         None => {
             let (low, high) = range.into_inner();
             findings.error(
                 node,
-                format!(
-                    "expected a number from {low} to {high}, found {}",
-                    node.found()
-                ),
+                format!("expected a number from {low} to {high}, found {}", node.found()),
             );
             default
         }
@@ -143,28 +123,17 @@ pub(super) fn read_listen(node: &Node, findings: &mut Findings) -> Option<Socket
         return Some(address);
     }
     let found = node.found();
-    let finding = findings.error(
-        node,
-        format!("expected an address and a port, found {found}"),
-    );
+    let finding = findings.error(node, format!("expected an address and a port, found {found}"));
     let port = text
         .strip_prefix("localhost:")
         .or_else(|| text.strip_prefix("*:"))
         .or_else(|| text.strip_prefix(':'));
     match (text.parse::<IpAddr>(), port.unwrap_or(text).parse::<u16>()) {
-        (Ok(IpAddr::V4(address)), _) => {
-            finding.help(format!("the port is missing: `{address}:8443`"))
-        }
-        (Ok(IpAddr::V6(address)), _) => {
-            finding.help(format!("the port is missing: \"[{address}]:8443\""))
-        }
-        (_, Ok(port)) if text.starts_with("localhost") => {
-            finding.help(format!("write `127.0.0.1:{port}`"))
-        }
+        (Ok(IpAddr::V4(address)), _) => finding.help(format!("the port is missing: `{address}:8443`")),
+        (Ok(IpAddr::V6(address)), _) => finding.help(format!("the port is missing: \"[{address}]:8443\"")),
+        (_, Ok(port)) if text.starts_with("localhost") => finding.help(format!("write `127.0.0.1:{port}`")),
         (_, Ok(port)) => finding.help(format!("write `0.0.0.0:{port}`")),
-        _ => {
-            finding.help("for example 0.0.0.0:8443 or \"[::]:8443\"; a host name is not an address")
-        }
+        _ => finding.help("for example 0.0.0.0:8443 or \"[::]:8443\"; a host name is not an address"),
     };
     None
 }
@@ -172,10 +141,7 @@ pub(super) fn read_listen(node: &Node, findings: &mut Findings) -> Option<Socket
 /// Networks (`10.0.0.0/8`) or single addresses under a key, one or a list; anything else is reported.
 pub(super) fn networks(reader: &mut Reader<'_>, key: &str, findings: &mut Findings) -> Vec<IpNet> {
     let nodes = reader.given(key).map(Node::one_or_many).unwrap_or_default();
-    nodes
-        .iter()
-        .filter_map(|node| read_network(node, findings))
-        .collect()
+    nodes.iter().filter_map(|node| read_network(node, findings)).collect()
 }
 
 fn read_network(node: &Node, findings: &mut Findings) -> Option<IpNet> {
@@ -186,10 +152,7 @@ fn read_network(node: &Node, findings: &mut Findings) -> Option<IpNet> {
         .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
     let Some(network) = network else {
         let found = node.found();
-        let finding = findings.error(
-            node,
-            format!("expected a network or an address, found {found}"),
-        );
+        let finding = findings.error(node, format!("expected a network or an address, found {found}"));
         finding.help("for example `10.0.0.0/8`, `192.0.2.7` or \"2001:db8::/32\"");
         return None;
     };
@@ -266,11 +229,7 @@ mod tests {
             ("99999999999999999999s", None),
         ];
         for (text, expected) in cases {
-            assert_eq!(
-                parse_duration(text),
-                expected.map(Duration::from_millis),
-                "{text}"
-            );
+            assert_eq!(parse_duration(text), expected.map(Duration::from_millis), "{text}");
         }
     }
 

@@ -3,9 +3,9 @@
 
 use super::rows;
 use super::transaction::Fault;
+use super::unique::Claims;
 use super::{Caller, Directory, Place, plan};
 use crate::adapter::{Aliases, Attribute, Binding, ColumnBinding, ColumnId, Conversion, Environment, Hash};
-use super::unique::Claims;
 use crate::scim::Error;
 use crate::sql::{Alias, Connection, Expr, Predicate, Select, Statement, Value};
 use serde_json::Value as Json;
@@ -27,8 +27,13 @@ impl<'a> Writing<'a> {
         'a: 'b,
     {
         let claims = std::mem::take(&mut self.claims);
-        let mut inner =
-            Writing { caller: self.caller, place: self.place, environment, secrets: self.secrets, claims };
+        let mut inner = Writing {
+            caller: self.caller,
+            place: self.place,
+            environment,
+            secrets: self.secrets,
+            claims,
+        };
         let done = work(&mut inner);
         self.claims = inner.claims;
         done
@@ -114,7 +119,9 @@ impl Directory {
         columns: &mut Vec<(ColumnId, Value)>,
     ) -> Result<(), Fault> {
         let source = writing.place.source;
-        let Some(column) = source.columns.get(binding.column) else { return Ok(()) };
+        let Some(column) = source.columns.get(binding.column) else {
+            return Ok(());
+        };
         let value = wish.values.get(index).and_then(Option::as_ref);
         let name = rows::path(attribute);
         let stored = match (value, binding.hash) {
@@ -145,7 +152,9 @@ impl Directory {
                 Some(empty) if !empty.is_null() || column.nullable => empty,
                 _ if !binding.fallback.is_empty() => Value::Null,
                 _ if wish.lenient => return Ok(()),
-                _ => return Err(Error::mutability(format!("{name} cannot be removed: its column takes no NULL")).into()),
+                _ => {
+                    return Err(Error::mutability(format!("{name} cannot be removed: its column takes no NULL")).into());
+                }
             },
         };
         columns.push((binding.column, stored));
@@ -167,10 +176,14 @@ impl Directory {
         let known = columns.iter().position(|(column, _)| *column == binding.column);
         let current = match known.and_then(|known| columns.get(known)) {
             Some((_, value)) => value.to_text(),
-            None => writing.environment.row.and_then(|(_, row)| row.get(binding.column)?.to_text()),
+            None => writing
+                .environment
+                .row
+                .and_then(|(_, row)| row.get(binding.column)?.to_text()),
         };
-        let mut document: Json =
-            current.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_else(|| Json::Object(Default::default()));
+        let mut document: Json = current
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_else(|| Json::Object(Default::default()));
         set_json(&mut document, &binding.json, value.clone());
         let text = Value::Text(document.to_string());
         match known.and_then(|known| columns.get_mut(known)) {
@@ -188,9 +201,14 @@ impl Directory {
         columns: &mut Vec<(ColumnId, Value)>,
     ) -> Result<(), Fault> {
         let source = writing.place.source;
-        let environment = Environment { attributes: Some(wish.values), ..writing.environment };
+        let environment = Environment {
+            attributes: Some(wish.values),
+            ..writing.environment
+        };
         for (index, attribute) in source.attributes.iter().enumerate() {
-            let Binding::Column(binding) = &attribute.binding else { continue };
+            let Binding::Column(binding) = &attribute.binding else {
+                continue;
+            };
             if binding.fallback.is_empty() || wish.values.get(index).is_some_and(Option::is_some) {
                 continue;
             }
@@ -202,8 +220,13 @@ impl Directory {
             if current.is_some_and(|value| value.to_text().is_some_and(|text| !text.is_empty())) {
                 continue;
             }
-            let Some(column) = source.columns.get(binding.column) else { continue };
-            let made = binding.fallback.iter().find_map(|template| environment.template(template));
+            let Some(column) = source.columns.get(binding.column) else {
+                continue;
+            };
+            let made = binding
+                .fallback
+                .iter()
+                .find_map(|template| environment.template(template));
             let Some(made) = made else { continue };
             let value = binding
                 .conversion
@@ -225,7 +248,9 @@ impl Directory {
         attribute: &Attribute,
         value: &Json,
     ) -> Result<Value, Fault> {
-        let Binding::Reference(reference) = &attribute.binding else { return Ok(Value::Null) };
+        let Binding::Reference(reference) = &attribute.binding else {
+            return Ok(Value::Null);
+        };
         let name = rows::path(attribute);
         let id = match value {
             Json::String(id) => id.clone(),
@@ -243,8 +268,12 @@ impl Directory {
         let mut aliases = Aliases::from(1);
         let kind = plan::own_kind(type_, target);
         let visible = plan::visible(target, &kind, &self.own, plan::MAIN, &writing.environment, &mut aliases);
-        let select = Select::new(target.table.clone(), plan::MAIN, vec![Expr::column(plan::MAIN, &wanted.name)])
-            .filter(Predicate::eq(plan::key(target, plan::MAIN), Expr::Value(key, cast)).and(visible));
+        let select = Select::new(
+            target.table.clone(),
+            plan::MAIN,
+            vec![Expr::column(plan::MAIN, &wanted.name)],
+        )
+        .filter(Predicate::eq(plan::key(target, plan::MAIN), Expr::Value(key, cast)).and(visible));
         let rows = connection.query(&Statement::Select(select), &[])?;
         let found = rows.into_iter().next().and_then(|row| row.0.into_iter().next());
         found.filter(|found| !found.is_null()).ok_or_else(|| unknown().into())
@@ -260,11 +289,17 @@ impl Directory {
     ) -> Result<Vec<Secret>, Error> {
         let mut secrets = Vec::new();
         for (index, attribute) in place.source.attributes.iter().enumerate() {
-            let Binding::Column(ColumnBinding { column, hash: Some(Hash::Bcrypt(cost)), .. }) = &attribute.binding
+            let Binding::Column(ColumnBinding {
+                column,
+                hash: Some(Hash::Bcrypt(cost)),
+                ..
+            }) = &attribute.binding
             else {
                 continue;
             };
-            let Some(Some(Json::String(plain))) = wanted.get(index) else { continue };
+            let Some(Some(Json::String(plain))) = wanted.get(index) else {
+                continue;
+            };
             let seen = match (key, place.source.columns.get(*column)) {
                 (Some(key), Some(column)) => {
                     let cast = place.source.columns.first().and_then(|column| column.cast.clone());
@@ -273,8 +308,10 @@ impl Directory {
                         Alias(0),
                         vec![Expr::column(Alias(0), &column.name)],
                     );
-                    let select =
-                        select.filter(Predicate::eq(plan::key(place.source, Alias(0)), Expr::Value(key.clone(), cast)));
+                    let select = select.filter(Predicate::eq(
+                        plan::key(place.source, Alias(0)),
+                        Expr::Value(key.clone(), cast),
+                    ));
                     let statement = Statement::Select(select);
                     let rows = self.read(false, |connection| Ok(connection.query(&statement, &[])?))?;
                     rows.into_iter().next().and_then(|row| row.0.into_iter().next())
@@ -291,7 +328,11 @@ impl Directory {
                 // The prefix that PHP and most others know.
                 Some(parts.format_for_version(bcrypt::Version::TwoY))
             };
-            secrets.push(Secret { attribute: index, seen, hash });
+            secrets.push(Secret {
+                attribute: index,
+                seen,
+                hash,
+            });
         }
         Ok(secrets)
     }
@@ -315,7 +356,9 @@ fn check_rule(attribute: &Attribute, value: &Json) -> Result<(), Error> {
     if let Some(pattern) = &rule.pattern
         && !pattern.is_match(text)
     {
-        return Err(Error::invalid_value(format!("{name} does not have the form that the application asks for ({pattern})")));
+        return Err(Error::invalid_value(format!(
+            "{name} does not have the form that the application asks for ({pattern})"
+        )));
     }
     Ok(())
 }

@@ -55,9 +55,15 @@ impl Directory {
         let whole = wanted.links.len() == place.plan.links.len() && !wanted.links.is_empty();
         let mut ids = vec![Vec::new(); rows.len()];
         for index in &wanted.links {
-            let Some(attribute) = place.source.attributes.get(*index) else { continue };
-            let Binding::Link(link) = &attribute.binding else { continue };
-            let Some((_, type_)) = plan::find_type(&self.adapter, &link.resource_type) else { continue };
+            let Some(attribute) = place.source.attributes.get(*index) else {
+                continue;
+            };
+            let Binding::Link(link) = &attribute.binding else {
+                continue;
+            };
+            let Some((_, type_)) = plan::find_type(&self.adapter, &link.resource_type) else {
+                continue;
+            };
             let Some(source) = type_.sources.first() else { continue };
             let side = Side {
                 link,
@@ -72,15 +78,23 @@ impl Directory {
                     continue;
                 };
                 if let Some(ids) = ids.get_mut(position) {
-                    ids.extend(elements.iter().filter_map(|e| e.get("value")?.as_str().map(str::to_owned)));
+                    ids.extend(
+                        elements
+                            .iter()
+                            .filter_map(|e| e.get("value")?.as_str().map(str::to_owned)),
+                    );
                 }
                 push(resource, &attribute.target.attribute, elements);
             }
         }
         if wanted.groups {
             for reverse in &place.type_plan.reverse {
-                let Some(type_) = self.adapter.resource_types.get(reverse.type_) else { continue };
-                let Some(source) = type_.sources.get(reverse.source) else { continue };
+                let Some(type_) = self.adapter.resource_types.get(reverse.type_) else {
+                    continue;
+                };
+                let Some(source) = type_.sources.get(reverse.source) else {
+                    continue;
+                };
                 let Some(Binding::Link(link)) = source.attributes.get(reverse.attribute).map(|a| &a.binding) else {
                     continue;
                 };
@@ -100,7 +114,9 @@ impl Directory {
                 }
             }
         }
-        Ok(Members { ids: whole.then_some(ids) })
+        Ok(Members {
+            ids: whole.then_some(ids),
+        })
     }
 
     fn elements(
@@ -131,9 +147,16 @@ impl Directory {
         let display = Display::of(side.source);
         let mut columns = vec![near, plan::key(side.source, target)];
         for column in display.iter().flat_map(|display| &display.columns) {
-            columns.extend(side.source.columns.get(*column).map(|column| Expr::column(target, &column.name)));
+            columns.extend(
+                side.source
+                    .columns
+                    .get(*column)
+                    .map(|column| Expr::column(target, &column.name)),
+            );
         }
-        let Some(there) = side.source.columns.get(side.far.1) else { return Ok(HashMap::new()) };
+        let Some(there) = side.source.columns.get(side.far.1) else {
+            return Ok(HashMap::new());
+        };
         let environment = blank_environment(&self.adapter);
         let mut aliases = Aliases::from(2);
         let kind = plan::own_kind(side.type_, side.source);
@@ -146,16 +169,32 @@ impl Directory {
         });
         select.filter = filter
             .and(environment.predicate(&side.link.filter, Some(link), &mut aliases))
-            .and(plan::visible(side.source, &kind, &self.own, target, &environment, &mut aliases));
-        select.order.push(Order { by: plan::key(side.source, target), descending: false });
+            .and(plan::visible(
+                side.source,
+                &kind,
+                &self.own,
+                target,
+                &environment,
+                &mut aliases,
+            ));
+        select.order.push(Order {
+            by: plan::key(side.source, target),
+            descending: false,
+        });
         let mut found: HashMap<String, Vec<Json>> = HashMap::new();
         for row in connection.query(&Statement::Select(select), &[])? {
-            let (Some(near), Some(key)) = (row.0.first().and_then(Value::to_text), row.0.get(1)) else { continue };
+            let (Some(near), Some(key)) = (row.0.first().and_then(Value::to_text), row.0.get(1)) else {
+                continue;
+            };
             let id = rows::scim_id(side.source, key);
             let mut element = Object::new();
-            element.insert("$ref".into(), Json::String(rows::location(&caller.base_url, side.type_, &id)));
+            element.insert(
+                "$ref".into(),
+                Json::String(rows::location(&caller.base_url, side.type_, &id)),
+            );
             let columns = row.0.get(2..).unwrap_or_default();
-            if let Some(name) = rows::display_name(side.source, display.as_ref(), &self.adapter, columns, &environment) {
+            if let Some(name) = rows::display_name(side.source, display.as_ref(), &self.adapter, columns, &environment)
+            {
                 element.insert("display".into(), Json::String(name));
             }
             element.insert("value".into(), Json::String(id));
@@ -171,7 +210,9 @@ fn near_key(rows: &[Row], position: usize, column: usize) -> Option<String> {
 }
 
 fn push(resource: &mut Object, name: &str, elements: Vec<Json>) {
-    let entry = resource.entry(name.to_owned()).or_insert_with(|| Json::Array(Vec::new()));
+    let entry = resource
+        .entry(name.to_owned())
+        .or_insert_with(|| Json::Array(Vec::new()));
     if let Json::Array(all) = entry {
         all.extend(elements);
     }

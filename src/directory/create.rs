@@ -27,22 +27,42 @@ struct Wanted<'a> {
 
 impl Directory {
     /// Creates a resource.
-    pub fn create(&self, caller: &Caller, type_: usize, body: Object, projection: &Projection) -> Result<Answer, Error> {
+    pub fn create(
+        &self,
+        caller: &Caller,
+        type_: usize,
+        body: Object,
+        projection: &Projection,
+    ) -> Result<Answer, Error> {
         let (resource_type, _) = self.type_(type_)?;
         caller.server.may.check(&resource_type.name, Operation::Create)?;
-        let refused = || Error::forbidden(format!("a {} cannot be created: the adapter refuses it", resource_type.name));
+        let refused = || {
+            Error::forbidden(format!(
+                "a {} cannot be created: the adapter refuses it",
+                resource_type.name
+            ))
+        };
         let place = self.place(type_, resource_type.create_in.ok_or_else(refused)?)?;
         let rules = place.source.create.as_ref().ok_or_else(refused)?;
         let (resource, collections) = self.incoming(&place, body)?;
         let values = wanted(place.source, place.plan, &resource);
         check_required(&place, &values)?;
         let secrets = self.secrets(&place, None, &values)?;
-        let wanted = Wanted { resource: &resource, collections: &collections, values: &values };
+        let wanted = Wanted {
+            resource: &resource,
+            collections: &collections,
+            values: &values,
+        };
         let address = caller.address();
         let environment = self.environment(caller, chrono::Utc::now(), &address);
         let found = self.write(|connection| {
-            let mut writing =
-                Writing { caller, place, environment, secrets: &secrets, claims: Vec::new() };
+            let mut writing = Writing {
+                caller,
+                place,
+                environment,
+                secrets: &secrets,
+                claims: Vec::new(),
+            };
             let found = self.create_in(connection, &mut writing, rules, &wanted, projection)?;
             self.release(connection, &writing.claims)?;
             Ok(found)
@@ -88,9 +108,16 @@ impl Directory {
         let (place, caller) = (writing.place, writing.caller);
         let source = place.source;
         let base = writing.environment;
-        let environment = Environment { attributes: Some(wanted.values), ..base };
+        let environment = Environment {
+            attributes: Some(wanted.values),
+            ..base
+        };
         let given: Vec<bool> = wanted.values.iter().map(Option::is_some).collect();
-        let wish = Wish { values: wanted.values, changed: &given, lenient: true };
+        let wish = Wish {
+            values: wanted.values,
+            changed: &given,
+            lenient: true,
+        };
         let set = writing.within(environment, |writing| self.columns(connection, writing, &wish))?;
         if let Some(says) = self.refused(connection, &rules.guards, &environment, None)? {
             return Err(Error::forbidden(says).into());
@@ -102,11 +129,15 @@ impl Directory {
         let mut filled = vec![false; source.columns.len()];
         let mut aliases = Aliases::from(1);
         let timestamps = [source.timestamps.created, source.timestamps.modified];
-        let timestamps = timestamps.into_iter().flatten().filter(|_| source.timestamps.written).map(|id| {
-            let column = source.columns.get(id);
-            let value = environment.now_for(column);
-            (id, Expr::Value(value, column.and_then(|column| column.cast.clone())))
-        });
+        let timestamps = timestamps
+            .into_iter()
+            .flatten()
+            .filter(|_| source.timestamps.written)
+            .map(|id| {
+                let column = source.columns.get(id);
+                let value = environment.now_for(column);
+                (id, Expr::Value(value, column.and_then(|column| column.cast.clone())))
+            });
         let from_attributes = set.into_iter().map(|(id, value)| {
             let cast = source.columns.get(id).and_then(|column| column.cast.clone());
             (id, Expr::Value(value, cast))
@@ -135,15 +166,30 @@ impl Directory {
         let Some(key_column) = source.columns.first() else {
             return Err(Error::internal("a source without a key").into());
         };
-        let insert =
-            Insert { table: source.table.clone(), columns, rows: vec![values], on_conflict: OnConflict::Fail };
+        let insert = Insert {
+            table: source.table.clone(),
+            columns,
+            rows: vec![values],
+            on_conflict: OnConflict::Fail,
+        };
         let key = connection.insert(&insert, &key_column.name)?;
         if let Some(first) = row.first_mut() {
             *first = key.clone();
         }
-        let id = Environment { id: Some(&key), row: Some((source, &row)), attributes: Some(wanted.values), ..base };
-        let known = Environment { id: Some(&key), row: None, ..base };
-        writing.within(known, |writing| self.after_insert(connection, writing, rules, wanted, &key, &row, &id))?;
+        let id = Environment {
+            id: Some(&key),
+            row: Some((source, &row)),
+            attributes: Some(wanted.values),
+            ..base
+        };
+        let known = Environment {
+            id: Some(&key),
+            row: None,
+            ..base
+        };
+        writing.within(known, |writing| {
+            self.after_insert(connection, writing, rules, wanted, &key, &row, &id)
+        })?;
         let mut answered = self.collections_wanted(&place, projection);
         // Nobody is in a group before existing.
         answered.groups = false;
@@ -151,8 +197,7 @@ impl Directory {
             return Err(Error::forbidden("the new resource would not be among the rows that exist for SCIM").into());
         };
         let reader = self.reader(&place, caller);
-        let (resource, forms) =
-            self.keep_forms(connection, writing, &reader, None, wanted.resource, &found.row)?;
+        let (resource, forms) = self.keep_forms(connection, writing, &reader, None, wanted.resource, &found.row)?;
         if forms && let Some(again) = self.read_one(connection, caller, &place, &key, &answered)? {
             found = again;
             for (name, value) in resource {
@@ -174,7 +219,11 @@ impl Directory {
         environment: &Environment<'_>,
     ) -> Result<(), Fault> {
         let place = writing.place;
-        if let Some(external_id) = place.plan.external_id.and_then(|index| wanted.values.get(index)?.as_ref()) {
+        if let Some(external_id) = place
+            .plan
+            .external_id
+            .and_then(|index| wanted.values.get(index)?.as_ref())
+        {
             self.keep_external_id(connection, writing, key, Some(external_id))?;
         }
         self.change_members(connection, writing, row, wanted.collections, false)?;
@@ -226,7 +275,10 @@ impl Directory {
         if writing.place.plan.active.is_some() && !resource.contains_key("active") {
             resource.insert("active".into(), Json::Bool(true));
         }
-        let change = Change::Replace { resource: &resource, collections: wanted.collections };
+        let change = Change::Replace {
+            resource: &resource,
+            collections: wanted.collections,
+        };
         match self.update(connection, writing, key, &change, &Precondition::default(), projection)? {
             Some(updated) => Ok(updated.found),
             None => Err(Error::not_found(&writing.place.type_.name, &id_of(&writing.place, key)).into()),
@@ -240,12 +292,22 @@ impl Directory {
         wanted: &[Option<Json>],
     ) -> Result<Option<Value>, Fault> {
         let place = writing.place;
-        let Some(index) = place.plan.external_id else { return Ok(None) };
-        let Some(Some(Json::String(external_id))) = wanted.get(index) else { return Ok(None) };
-        let Some(attribute) = place.source.attributes.get(index) else { return Ok(None) };
+        let Some(index) = place.plan.external_id else {
+            return Ok(None);
+        };
+        let Some(Some(Json::String(external_id))) = wanted.get(index) else {
+            return Ok(None);
+        };
+        let Some(attribute) = place.source.attributes.get(index) else {
+            return Ok(None);
+        };
         // From the tombstones, of which there are few, to the rows.
         let (stone, link) = (Alias(1), Alias(2));
-        let mut select = Select::new(self.own.table(OwnTable::Tombstones), stone, vec![plan::key(place.source, MAIN)]);
+        let mut select = Select::new(
+            self.own.table(OwnTable::Tombstones),
+            stone,
+            vec![plan::key(place.source, MAIN)],
+        );
         let key = Expr::Text(Box::new(plan::key(place.source, MAIN)));
         let resource_id = Expr::column(stone, &Ident::new("resource_id"));
         select.joins.push(Join {
@@ -254,10 +316,16 @@ impl Directory {
             alias: MAIN,
             on: Predicate::eq(key.clone(), resource_id),
         });
-        let mut filter =
-            Predicate::eq(Expr::column(stone, &Ident::new("resource_type")), Expr::value(place.plan.kind.as_str()));
+        let mut filter = Predicate::eq(
+            Expr::column(stone, &Ident::new("resource_type")),
+            Expr::value(place.plan.kind.as_str()),
+        );
         let mut aliases = Aliases::from(3);
-        filter = filter.and(writing.environment.predicate(&place.source.filter, Some(MAIN), &mut aliases));
+        filter = filter.and(
+            writing
+                .environment
+                .predicate(&place.source.filter, Some(MAIN), &mut aliases),
+        );
         if place.plan.reading(writing.caller.server.default).external_id.is_some() {
             select.joins.push(Join {
                 kind: JoinKind::Inner,
@@ -272,13 +340,18 @@ impl Directory {
                 .and(Predicate::eq(column, Expr::value(external_id.as_str())));
         } else if let Binding::Column(binding) = &attribute.binding {
             let value = Value::from(external_id.as_str());
-            let Some(equal) = self.equal(&place, attribute, binding, &value) else { return Ok(None) };
+            let Some(equal) = self.equal(&place, attribute, binding, &value) else {
+                return Ok(None);
+            };
             filter = filter.and(equal);
         } else {
             return Ok(None);
         }
         select.filter = filter;
-        select.order.push(Order { by: plan::key(place.source, MAIN), descending: true });
+        select.order.push(Order {
+            by: plan::key(place.source, MAIN),
+            descending: true,
+        });
         select.limit = Some(1);
         let rows = connection.query(&Statement::Select(select), &[])?;
         Ok(rows.into_iter().next().and_then(|row| row.0.into_iter().next()))
@@ -292,21 +365,31 @@ impl Directory {
         wanted: &[Option<Json>],
     ) -> Result<Option<Value>, Fault> {
         let place = writing.place;
-        let Some(attribute) = place.source.attributes.get(revive.by) else { return Ok(None) };
-        let Some(Some(value)) = wanted.get(revive.by) else { return Ok(None) };
+        let Some(attribute) = place.source.attributes.get(revive.by) else {
+            return Ok(None);
+        };
+        let Some(Some(value)) = wanted.get(revive.by) else {
+            return Ok(None);
+        };
         let mut aliases = Aliases::from(2);
         let mut filter = writing.environment.predicate(&revive.filter, Some(MAIN), &mut aliases);
         let mut select = Select::new(place.source.table.clone(), MAIN, vec![plan::key(place.source, MAIN)]);
         match &attribute.binding {
             Binding::Column(binding) if !linked(&place, revive.by, writing.caller.server.default) => {
-                let Some(column) = place.source.columns.get(binding.column) else { return Ok(None) };
+                let Some(column) = place.source.columns.get(binding.column) else {
+                    return Ok(None);
+                };
                 let stored = binding.conversion.write(value, column, self.adapter.time_zone);
                 let Ok(stored) = stored else { return Ok(None) };
-                let Some(equal) = self.equal(&place, attribute, binding, &stored) else { return Ok(None) };
+                let Some(equal) = self.equal(&place, attribute, binding, &stored) else {
+                    return Ok(None);
+                };
                 filter = equal.and(filter);
             }
             _ if plan::is_external_id(attribute) => {
-                let Json::String(external_id) = value else { return Ok(None) };
+                let Json::String(external_id) = value else {
+                    return Ok(None);
+                };
                 let link = Alias(1);
                 select.joins.push(Join {
                     kind: JoinKind::Inner,
@@ -323,7 +406,10 @@ impl Directory {
             _ => return Ok(None),
         }
         select.filter = filter;
-        select.order.push(Order { by: plan::key(place.source, MAIN), descending: true });
+        select.order.push(Order {
+            by: plan::key(place.source, MAIN),
+            descending: true,
+        });
         select.limit = Some(1);
         let rows = connection.query(&Statement::Select(select), &[])?;
         Ok(rows.into_iter().next().and_then(|row| row.0.into_iter().next()))
@@ -340,7 +426,11 @@ impl Directory {
     ) -> Result<Found, Fault> {
         let place = writing.place;
         let base = writing.environment;
-        let environment = Environment { id: Some(key), attributes: Some(wanted.values), ..base };
+        let environment = Environment {
+            id: Some(key),
+            attributes: Some(wanted.values),
+            ..base
+        };
         // Bringing back is a change of a row that may be protected.
         let mut aliases = Aliases::from(1);
         if let Some(protected) = &place.source.protected {

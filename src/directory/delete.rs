@@ -33,7 +33,13 @@ impl Directory {
         let address = caller.address();
         let environment = self.environment(caller, chrono::Utc::now(), &address);
         self.write(|connection| {
-            let mut writing = Writing { caller, place, environment, secrets: &[], claims: Vec::new() };
+            let mut writing = Writing {
+                caller,
+                place,
+                environment,
+                secrets: &[],
+                claims: Vec::new(),
+            };
             self.delete_in(connection, &mut writing, &key, id, how, condition)?;
             self.release(connection, &writing.claims)?;
             Ok(())
@@ -51,11 +57,17 @@ impl Directory {
     ) -> Result<(), Fault> {
         let place = writing.place;
         let not_found = || Error::not_found(&place.type_.name, id);
-        let locked =
-            self.lock(connection, &place, key, &writing.environment)?.ok_or_else(not_found)?;
+        let locked = self
+            .lock(connection, &place, key, &writing.environment)?
+            .ok_or_else(not_found)?;
         if !condition.is_empty() {
-            let exact = super::read::CollectionsWanted { links: place.plan.links.clone(), groups: false };
-            let current = self.read_one(connection, writing.caller, &place, key, &exact)?.ok_or_else(not_found)?;
+            let exact = super::read::CollectionsWanted {
+                links: place.plan.links.clone(),
+                groups: false,
+            };
+            let current = self
+                .read_one(connection, writing.caller, &place, key, &exact)?
+                .ok_or_else(not_found)?;
             if let Some(version) = &current.version {
                 condition.check(version)?;
             }
@@ -67,8 +79,11 @@ impl Directory {
             return self.retire(connection, writing, key, id, "deactivated");
         }
         let rules = &place.source.delete;
-        let environment =
-            Environment { id: Some(key), row: Some((place.source, &locked.row)), ..writing.environment };
+        let environment = Environment {
+            id: Some(key),
+            row: Some((place.source, &locked.row)),
+            ..writing.environment
+        };
         if let Some(says) = self.refused(connection, &rules.guards, &environment, None)? {
             if rules.blocked_deactivates && place.plan.active.is_some() {
                 return self.retire(connection, writing, key, id, &says);
@@ -87,14 +102,23 @@ impl Directory {
         };
         self.run_steps(connection, &rules.before, &environment, Some(&transition(&locked.row)))?;
         let after = self.remove(connection, &place, key, how, &locked.row, &environment)?;
-        let environment = Environment { row: Some((place.source, &after)), ..environment };
+        let environment = Environment {
+            row: Some((place.source, &after)),
+            ..environment
+        };
         self.run_steps(connection, &rules.then, &environment, Some(&transition(&after)))?;
         let text = key.to_text().unwrap_or_default();
         if how == DeleteHow::Row {
             self.own.forget(connection, &place.plan.kind, &text)?;
         } else if self.lock(connection, &place, key, &writing.environment)?.is_some() {
             // `set` did not take the row out of `where`: a tombstone does.
-            self.own.add_tombstone(connection, &place.plan.kind, &text, &writing.caller.server.name, "deleted")?;
+            self.own.add_tombstone(
+                connection,
+                &place.plan.kind,
+                &text,
+                &writing.caller.server.name,
+                "deleted",
+            )?;
         }
         Ok(())
     }
@@ -110,7 +134,10 @@ impl Directory {
     ) -> Result<Vec<Value>, Fault> {
         let mut after = row.to_vec();
         if how == DeleteHow::Row {
-            let delete = Delete { table: place.source.table.clone(), filter: by_key(place, key) };
+            let delete = Delete {
+                table: place.source.table.clone(),
+                filter: by_key(place, key),
+            };
             connection.execute(&Statement::Delete(delete), &[])?;
         } else {
             let set = &place.source.delete.set;
@@ -136,12 +163,16 @@ impl Directory {
     ) -> Result<(), Fault> {
         let place = writing.place;
         let change = Change::Deactivate;
-        let nothing = Projection { attributes: Some(Vec::new()), excluded: Vec::new() };
+        let nothing = Projection {
+            attributes: Some(Vec::new()),
+            excluded: Vec::new(),
+        };
         self.update(connection, writing, key, &change, &Precondition::default(), &nothing)?
             .ok_or_else(|| Error::not_found(&place.type_.name, id))?;
         tracing::info!(resource_type = %place.type_.name, id, reason, "DELETE deactivated instead");
         let text = key.to_text().unwrap_or_default();
-        self.own.add_tombstone(connection, &place.plan.kind, &text, &writing.caller.server.name, reason)?;
+        self.own
+            .add_tombstone(connection, &place.plan.kind, &text, &writing.caller.server.name, reason)?;
         Ok(())
     }
 }

@@ -5,9 +5,7 @@ use super::unique::{self, Claims};
 use super::{Directory, plan};
 use crate::adapter::{Aliases, Environment, Lookup, Missing};
 use crate::scim::Error;
-use crate::sql::{
-    Connection, Expr, Insert, OnConflict, Order, Predicate, Select, Statement, Update, Value,
-};
+use crate::sql::{Connection, Expr, Insert, OnConflict, Order, Predicate, Select, Statement, Update, Value};
 use serde_json::Value as Json;
 
 impl Directory {
@@ -35,7 +33,10 @@ impl Directory {
             Missing::Clear => Ok(lookup.none.clone()),
             Missing::Reject => {
                 let shown = stored.to_text().unwrap_or_default();
-                Err(Error::invalid_value(format!("{name}: the application has no {shown:?}, and none may be made")).into())
+                Err(Error::invalid_value(format!(
+                    "{name}: the application has no {shown:?}, and none may be made"
+                ))
+                .into())
             }
             Missing::Create => {
                 let kind = format!("{}.{}", lookup.table, lookup.matched.name);
@@ -67,7 +68,11 @@ impl Directory {
             let shown = stored.to_text().unwrap_or_default();
             return Err(Error::invalid_value(format!("{name}: the application has {shown:?} more than once")).into());
         }
-        Ok(if keys.is_empty() { None } else { Some(keys.swap_remove(0)) })
+        Ok(if keys.is_empty() {
+            None
+        } else {
+            Some(keys.swap_remove(0))
+        })
     }
 
     fn keys(
@@ -84,7 +89,10 @@ impl Directory {
             Expr::Value(stored.clone(), lookup.matched.cast.clone()),
         );
         let mut select = Select::new(lookup.table.clone(), plan::MAIN, vec![key.clone()]).filter(matched.and(filter));
-        select.order.push(Order { by: key, descending: newest });
+        select.order.push(Order {
+            by: key,
+            descending: newest,
+        });
         select.limit = Some(2);
         let rows = connection.query(&Statement::Select(select), &[])?;
         Ok(rows.into_iter().filter_map(|row| row.0.into_iter().next()).collect())
@@ -104,7 +112,10 @@ impl Directory {
             return Ok(None);
         };
         let set = revive.set.iter().map(|(column, expression)| {
-            (column.name.clone(), environment.expr(expression, Some(column), &mut aliases))
+            (
+                column.name.clone(),
+                environment.expr(expression, Some(column), &mut aliases),
+            )
         });
         let update = Update {
             table: lookup.table.clone(),
@@ -132,10 +143,18 @@ impl Directory {
             columns.push(column.name.clone());
             row.push(environment.expr(expression, Some(column), &mut aliases));
         }
-        let insert =
-            Insert { table: lookup.table.clone(), columns, rows: vec![row], on_conflict: OnConflict::Fail };
+        let insert = Insert {
+            table: lookup.table.clone(),
+            columns,
+            rows: vec![row],
+            on_conflict: OnConflict::Fail,
+        };
         let key = connection.insert(&insert, &lookup.key.name)?;
-        let environment = Environment { id: Some(&key), row: None, ..*environment };
+        let environment = Environment {
+            id: Some(&key),
+            row: None,
+            ..*environment
+        };
         self.run_steps(connection, &lookup.then, &environment, None)?;
         Ok(key)
     }

@@ -53,13 +53,21 @@ impl Directory {
         let mut changed = false;
         for (name, list) in changes {
             for index in &place.plan.links {
-                let Some(attribute) = place.source.attributes.get(*index) else { continue };
-                let Binding::Link(link) = &attribute.binding else { continue };
+                let Some(attribute) = place.source.attributes.get(*index) else {
+                    continue;
+                };
+                let Binding::Link(link) = &attribute.binding else {
+                    continue;
+                };
                 if attribute.target.attribute != *name {
                     continue;
                 }
-                let Some((_, type_)) = plan::find_type(&self.adapter, &link.resource_type) else { continue };
-                let (Some(target), Some(parent)) = (type_.sources.first(), row.get(link.parent.1)) else { continue };
+                let Some((_, type_)) = plan::find_type(&self.adapter, &link.resource_type) else {
+                    continue;
+                };
+                let (Some(target), Some(parent)) = (type_.sources.first(), row.get(link.parent.1)) else {
+                    continue;
+                };
                 let membership = Membership {
                     link,
                     parent: parent.clone(),
@@ -86,7 +94,12 @@ impl Directory {
         let wanted = self.resolve(connection, membership, &difference.add, &writing.environment)?;
         let (add, remove) = if difference.replace {
             let existing = self.existing(connection, membership, None, &writing.environment)?;
-            let remove = existing.values.iter().filter(|child| !wanted.contains(child)).cloned().collect();
+            let remove = existing
+                .values
+                .iter()
+                .filter(|child| !wanted.contains(child))
+                .cloned()
+                .collect();
             (wanted.without(&existing), remove)
         } else {
             let there = self.existing(connection, membership, Some(&wanted), &writing.environment)?;
@@ -110,10 +123,18 @@ impl Directory {
                 let label = self.child_label(connection, membership, child, &writing.environment)?;
                 let column = membership.link.child.0.name.clone();
                 let parent = membership.link.parent.0.name.clone();
-                let columns =
-                    vec![(column, child.clone(), label), (parent, membership.parent.clone(), None)];
-                let each = Each { columns, ..Each::default() };
-                let environment = Environment { each: Some(&each), ..writing.environment };
+                let columns = vec![
+                    (column, child.clone(), label),
+                    (parent, membership.parent.clone(), None),
+                ];
+                let each = Each {
+                    columns,
+                    ..Each::default()
+                };
+                let environment = Environment {
+                    each: Some(&each),
+                    ..writing.environment
+                };
                 self.run_steps(connection, steps, &environment, None)?;
             }
         }
@@ -142,7 +163,12 @@ impl Directory {
                 let id = match element.get("value") {
                     Some(Json::String(id)) => id.clone(),
                     Some(other) if !other.is_null() => other.to_string(),
-                    _ => return Err(Error::invalid_value(format!("{}: an element has no value", membership.name))),
+                    _ => {
+                        return Err(Error::invalid_value(format!(
+                            "{}: an element has no value",
+                            membership.name
+                        )));
+                    }
                 };
                 difference.remove.shift_remove(&id);
                 difference.add.insert(id);
@@ -166,10 +192,16 @@ impl Directory {
                     }
                 }
                 CollectionChange::RemoveAll => {
-                    difference = Difference { replace: true, ..Difference::default() };
+                    difference = Difference {
+                        replace: true,
+                        ..Difference::default()
+                    };
                 }
                 CollectionChange::Replace(elements) => {
-                    difference = Difference { replace: true, ..Difference::default() };
+                    difference = Difference {
+                        replace: true,
+                        ..Difference::default()
+                    };
                     add(&mut difference, elements)?;
                 }
             }
@@ -192,11 +224,21 @@ impl Directory {
             let display = Display::of(membership.target);
             let mut columns = vec![plan::key(membership.target, MAIN)];
             for column in display.iter().flat_map(|display| &display.columns) {
-                columns
-                    .extend(membership.target.columns.get(*column).map(|column| Expr::column(MAIN, &column.name)));
+                columns.extend(
+                    membership
+                        .target
+                        .columns
+                        .get(*column)
+                        .map(|column| Expr::column(MAIN, &column.name)),
+                );
             }
-            let Some(child) = membership.target.columns.get(membership.link.child.1) else { continue };
-            let list = chunk.iter().map(|key| Expr::Value(key.clone(), child.cast.clone())).collect();
+            let Some(child) = membership.target.columns.get(membership.link.child.1) else {
+                continue;
+            };
+            let list = chunk
+                .iter()
+                .map(|key| Expr::Value(key.clone(), child.cast.clone()))
+                .collect();
             let select = Select::new(membership.target.table.clone(), MAIN, columns)
                 .filter(Predicate::In(Expr::column(MAIN, &child.name), list));
             for row in connection.query(&Statement::Select(select), &[])? {
@@ -234,11 +276,19 @@ impl Directory {
         environment: &Environment<'_>,
     ) -> Result<Children, Fault> {
         let found = self.targets(connection, membership, ids, environment)?;
-        let unknown: Vec<&str> =
-            ids.iter().filter(|id| !found.contains_key(id.as_str())).map(String::as_str).collect();
+        let unknown: Vec<&str> = ids
+            .iter()
+            .filter(|id| !found.contains_key(id.as_str()))
+            .map(String::as_str)
+            .collect();
         if !unknown.is_empty() {
             if !membership.skip_unknown {
-                let mut shown = unknown.iter().take(10).map(|id| format!("{id:?}")).collect::<Vec<_>>().join(", ");
+                let mut shown = unknown
+                    .iter()
+                    .take(10)
+                    .map(|id| format!("{id:?}"))
+                    .collect::<Vec<_>>()
+                    .join(", ");
                 if unknown.len() > 10 {
                     shown.push_str(&format!(" and {} more", unknown.len() - 10));
                 }
@@ -272,7 +322,9 @@ impl Directory {
         let target = membership.target;
         let mut found = std::collections::HashMap::new();
         let keys: Vec<Value> = ids.iter().filter_map(|id| super::key_of(target, id)).collect();
-        let Some(child) = target.columns.get(membership.link.child.1) else { return Ok(found) };
+        let Some(child) = target.columns.get(membership.link.child.1) else {
+            return Ok(found);
+        };
         let cast = target.columns.first().and_then(|column| column.cast.clone());
         let kind = plan::own_kind(membership.type_, target);
         for chunk in keys.chunks(CHUNK) {
@@ -317,7 +369,10 @@ impl Directory {
             );
             let mut select = Select::new(link.table.clone(), near, vec![child.clone()]);
             if let Some(chunk) = chunk {
-                let list = chunk.iter().map(|key| Expr::Value(key.clone(), link.child.0.cast.clone())).collect();
+                let list = chunk
+                    .iter()
+                    .map(|key| Expr::Value(key.clone(), link.child.0.cast.clone()))
+                    .collect();
                 filter = filter.and(Predicate::In(child, list));
             } else if let Some(there) = membership.target.columns.get(link.child.1) {
                 // Members that nobody can see are nobody's to remove.
@@ -328,8 +383,14 @@ impl Directory {
                     on: Predicate::eq(Expr::column(other, &there.name), child),
                 });
                 let kind = plan::own_kind(membership.type_, membership.target);
-                filter = filter
-                    .and(plan::visible(membership.target, &kind, &self.own, other, environment, &mut aliases));
+                filter = filter.and(plan::visible(
+                    membership.target,
+                    &kind,
+                    &self.own,
+                    other,
+                    environment,
+                    &mut aliases,
+                ));
             }
             select.filter = filter.and(environment.predicate(&link.filter, Some(near), &mut aliases));
             let rows = connection.query(&Statement::Select(select), &[])?;
@@ -346,12 +407,17 @@ impl Directory {
         mut remove: Vec<Value>,
         environment: &Environment<'_>,
     ) -> Result<Vec<Value>, Fault> {
-        let Some(leave) = &membership.link.leave else { return Ok(remove) };
+        let Some(leave) = &membership.link.leave else {
+            return Ok(remove);
+        };
         let link = membership.link;
         let mut left: Vec<Value> = Vec::new();
         for chunk in remove.chunks(CHUNK) {
             let mut aliases = Aliases::from(1);
-            let list = chunk.iter().map(|key| Expr::Value(key.clone(), link.child.0.cast.clone())).collect();
+            let list = chunk
+                .iter()
+                .map(|key| Expr::Value(key.clone(), link.child.0.cast.clone()))
+                .collect();
             let filter = Predicate::eq(
                 Expr::column(MAIN, &link.parent.0.name),
                 Expr::Value(membership.parent.clone(), link.parent.0.cast.clone()),
@@ -410,7 +476,10 @@ impl Directory {
         let link = membership.link;
         for chunk in children.chunks(CHUNK) {
             let mut aliases = Aliases::from(1);
-            let list = chunk.iter().map(|key| Expr::Value(key.clone(), link.child.0.cast.clone())).collect();
+            let list = chunk
+                .iter()
+                .map(|key| Expr::Value(key.clone(), link.child.0.cast.clone()))
+                .collect();
             let filter = Predicate::eq(
                 Expr::bare(&link.parent.0.name),
                 Expr::Value(membership.parent.clone(), link.parent.0.cast.clone()),
@@ -418,12 +487,22 @@ impl Directory {
             .and(Predicate::In(Expr::bare(&link.child.0.name), list))
             .and(environment.predicate(&link.filter, None, &mut aliases));
             let statement = if link.remove_sets.is_empty() {
-                Statement::Delete(Delete { table: link.table.clone(), filter })
+                Statement::Delete(Delete {
+                    table: link.table.clone(),
+                    filter,
+                })
             } else {
                 let set = link.remove_sets.iter().map(|(column, expression)| {
-                    (column.name.clone(), environment.expr(expression, Some(column), &mut aliases))
+                    (
+                        column.name.clone(),
+                        environment.expr(expression, Some(column), &mut aliases),
+                    )
                 });
-                Statement::Update(Update { table: link.table.clone(), set: set.collect(), filter })
+                Statement::Update(Update {
+                    table: link.table.clone(),
+                    set: set.collect(),
+                    filter,
+                })
             };
             connection.execute(&statement, &[])?;
         }
@@ -438,8 +517,14 @@ impl Directory {
         environment: &Environment<'_>,
     ) -> Result<Option<String>, Fault> {
         let target = membership.target;
-        let Some(there) = target.columns.get(membership.link.child.1) else { return Ok(None) };
-        let columns = target.columns.iter().map(|column| Expr::column(MAIN, &column.name)).collect();
+        let Some(there) = target.columns.get(membership.link.child.1) else {
+            return Ok(None);
+        };
+        let columns = target
+            .columns
+            .iter()
+            .map(|column| Expr::column(MAIN, &column.name))
+            .collect();
         let select = Select::new(target.table.clone(), MAIN, columns).filter(Predicate::eq(
             Expr::column(MAIN, &there.name),
             Expr::Value(child.clone(), there.cast.clone()),
@@ -447,8 +532,12 @@ impl Directory {
         let Some(row) = connection.query(&Statement::Select(select), &[])?.into_iter().next() else {
             return Ok(None);
         };
-        let environment =
-            Environment { row: Some((target, &row.0)), id: row.0.first(), label: None, ..*environment };
+        let environment = Environment {
+            row: Some((target, &row.0)),
+            id: row.0.first(),
+            label: None,
+            ..*environment
+        };
         Ok(target.label.iter().find_map(|template| environment.template(template)))
     }
 
@@ -466,17 +555,32 @@ impl Directory {
             }
         });
         let others = place.type_plan.reverse.iter().filter_map(|reverse| {
-            let source = self.adapter.resource_types.get(reverse.type_)?.sources.get(reverse.source)?;
+            let source = self
+                .adapter
+                .resource_types
+                .get(reverse.type_)?
+                .sources
+                .get(reverse.source)?;
             match &source.attributes.get(reverse.attribute)?.binding {
                 Binding::Link(link) => Some((link, &link.child)),
                 _ => None,
             }
         });
         for (link, (column, holds)) in own.chain(others) {
-            let Some(value) = row.get(*holds).filter(|value| !value.is_null()) else { continue };
-            let filter =
-                Predicate::eq(Expr::bare(&column.name), Expr::Value(value.clone(), column.cast.clone()));
-            connection.execute(&Statement::Delete(Delete { table: link.table.clone(), filter }), &[])?;
+            let Some(value) = row.get(*holds).filter(|value| !value.is_null()) else {
+                continue;
+            };
+            let filter = Predicate::eq(
+                Expr::bare(&column.name),
+                Expr::Value(value.clone(), column.cast.clone()),
+            );
+            connection.execute(
+                &Statement::Delete(Delete {
+                    table: link.table.clone(),
+                    filter,
+                }),
+                &[],
+            )?;
         }
         Ok(())
     }
@@ -515,7 +619,12 @@ impl FromIterator<Value> for Children {
 
 /// Whether an element meets a filter on its sub-attributes.
 fn meets(element: &Object, filter: &Filter) -> bool {
-    let sub = |name: &str| element.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    let sub = |name: &str| {
+        element
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    };
     match filter {
         Filter::And(all) => all.iter().all(|one| meets(element, one)),
         Filter::Or(any) => any.iter().any(|one| meets(element, one)),

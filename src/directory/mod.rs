@@ -19,6 +19,8 @@ mod read;
 mod rows;
 mod sidecar;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod unique;
 mod update;
@@ -125,10 +127,14 @@ impl Precondition {
     fn check(&self, version: &str) -> Result<(), Error> {
         let names = |tags: &[String]| tags.iter().any(|tag| tag == "*" || weak(tag) == weak(version));
         if self.if_match.as_deref().is_some_and(|tags| !names(tags)) {
-            return Err(Error::precondition_failed("the resource was changed: its version is not the one in If-Match"));
+            return Err(Error::precondition_failed(
+                "the resource was changed: its version is not the one in If-Match",
+            ));
         }
         if self.if_none_match.as_deref().is_some_and(names) {
-            return Err(Error::precondition_failed("the resource has the version in If-None-Match"));
+            return Err(Error::precondition_failed(
+                "the resource has the version in If-None-Match",
+            ));
         }
         Ok(())
     }
@@ -154,9 +160,19 @@ impl Directory {
     pub fn new(database: Arc<dyn Database>, adapter: Arc<Adapter>, own: Own, page: u64) -> Self {
         let types = {
             let environment = blank_environment(&adapter);
-            adapter.resource_types.iter().map(|type_| TypePlan::new(&adapter, type_, &own, &environment)).collect()
+            adapter
+                .resource_types
+                .iter()
+                .map(|type_| TypePlan::new(&adapter, type_, &own, &environment))
+                .collect()
         };
-        Self { database, adapter, own, types, page: page.max(1) }
+        Self {
+            database,
+            adapter,
+            own,
+            types,
+            page: page.max(1),
+        }
     }
 
     /// The adapter.
@@ -171,8 +187,12 @@ impl Directory {
 
     /// The application's user of that userName, to act as.
     pub fn actor(&self, user_name: &str) -> Result<Option<Actor>, sql::Error> {
-        let Some((_, type_)) = plan::find_type(&self.adapter, "User") else { return Ok(None) };
-        let Some(source) = type_.sources.first() else { return Ok(None) };
+        let Some((_, type_)) = plan::find_type(&self.adapter, "User") else {
+            return Ok(None);
+        };
+        let Some(source) = type_.sources.first() else {
+            return Ok(None);
+        };
         let column = source.attributes.iter().find_map(|attribute| match &attribute.binding {
             crate::adapter::Binding::Column(binding) if attribute.target.attribute == "userName" => {
                 source.columns.get(binding.column)
@@ -180,13 +200,20 @@ impl Directory {
             _ => None,
         });
         let Some(column) = column else { return Ok(None) };
-        let columns = source.columns.iter().map(|column| sql::Expr::column(plan::MAIN, &column.name)).collect();
+        let columns = source
+            .columns
+            .iter()
+            .map(|column| sql::Expr::column(plan::MAIN, &column.name))
+            .collect();
         let mut select = sql::Select::new(source.table.clone(), plan::MAIN, columns);
         select.filter = sql::Predicate::eq(
             sql::Expr::column(plan::MAIN, &column.name),
             sql::Expr::Value(Value::from(user_name), column.cast.clone()),
         );
-        select.order.push(sql::Order { by: plan::key(source, plan::MAIN), descending: false });
+        select.order.push(sql::Order {
+            by: plan::key(source, plan::MAIN),
+            descending: false,
+        });
         select.limit = Some(1);
         let statement = Statement::Select(select);
         let mut found = None;
@@ -195,10 +222,16 @@ impl Directory {
             Ok(())
         })?;
         Ok(found.map(|row| {
-            let environment = Environment { row: Some((source, &row.0)), ..blank_environment(&self.adapter) };
+            let environment = Environment {
+                row: Some((source, &row.0)),
+                ..blank_environment(&self.adapter)
+            };
             let label = source.label.iter().find_map(|template| environment.template(template));
             let id = row.0.first().cloned().unwrap_or_default();
-            Actor { label: label.unwrap_or_else(|| user_name.to_owned()), id }
+            Actor {
+                label: label.unwrap_or_else(|| user_name.to_owned()),
+                id,
+            }
         }))
     }
 
@@ -212,7 +245,13 @@ impl Directory {
     fn place(&self, index: usize, source: usize) -> Result<Place<'_>, Error> {
         let (type_, type_plan) = self.type_(index)?;
         match (type_.sources.get(source), type_plan.sources.get(source)) {
-            (Some(source), Some(plan)) => Ok(Place { index, type_, type_plan, source, plan }),
+            (Some(source), Some(plan)) => Ok(Place {
+                index,
+                type_,
+                type_plan,
+                source,
+                plan,
+            }),
             _ => Err(Error::internal(format!("{} has no source {source}", type_.name))),
         }
     }
@@ -228,11 +267,20 @@ impl Directory {
         Err(Error::not_found(&type_.name, id))
     }
 
-    fn environment<'a>(&'a self, caller: &'a Caller, instant: DateTime<Utc>, address: &'a Option<String>) -> Environment<'a> {
+    fn environment<'a>(
+        &'a self,
+        caller: &'a Caller,
+        instant: DateTime<Utc>,
+        address: &'a Option<String>,
+    ) -> Environment<'a> {
         Environment {
             instant,
             server: &caller.server.name,
-            actor: caller.server.actor.as_ref().map(|actor| (&actor.id, actor.label.as_str())),
+            actor: caller
+                .server
+                .actor
+                .as_ref()
+                .map(|actor| (&actor.id, actor.label.as_str())),
             request_id: &caller.request_id,
             client_address: address.as_deref(),
             client_agent: caller.client_agent.as_deref(),

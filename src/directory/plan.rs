@@ -6,8 +6,8 @@
 //! them come the joined columns.
 
 use crate::adapter::{
-    Adapter, Aliases, Attribute, Binding, Condition, Environment, Expression, Operand, Part, ResourceType, ScalarSelect,
-    Slot, Source, Template, Test, Variable,
+    Adapter, Aliases, Attribute, Binding, Condition, Environment, Expression, Operand, Part, ResourceType,
+    ScalarSelect, Slot, Source, Template, Test, Variable,
 };
 use crate::own::{Own, OwnTable};
 use crate::scim::Kind;
@@ -146,7 +146,11 @@ impl TypePlan {
             for (s, source) in other.sources.iter().enumerate() {
                 for (a, attribute) in source.attributes.iter().enumerate() {
                     if matches!(&attribute.binding, Binding::Link(link) if link.resource_type == type_.name) {
-                        reverse.push(Reverse { type_: t, source: s, attribute: a });
+                        reverse.push(Reverse {
+                            type_: t,
+                            source: s,
+                            attribute: a,
+                        });
                     }
                 }
             }
@@ -168,23 +172,23 @@ impl TypePlan {
                 }
             }
         }
-        Self { sources, collections, single_valued, reverse }
+        Self {
+            sources,
+            collections,
+            single_valued,
+            reverse,
+        }
     }
 }
 
 impl SourcePlan {
-    fn new(
-        adapter: &Adapter,
-        type_: &ResourceType,
-        source: &Source,
-        own: &Own,
-        environment: &Environment<'_>,
-    ) -> Self {
+    fn new(adapter: &Adapter, type_: &ResourceType, source: &Source, own: &Own, environment: &Environment<'_>) -> Self {
         let kind = own_kind(type_, source);
         let find = |name: &str| {
-            source.attributes.iter().position(|a| {
-                a.target.extension.is_none() && a.target.attribute == name && a.target.sub.is_none()
-            })
+            source
+                .attributes
+                .iter()
+                .position(|a| a.target.extension.is_none() && a.target.attribute == name && a.target.sub.is_none())
         };
         let external_id = find("externalId");
         let links = source
@@ -197,7 +201,13 @@ impl SourcePlan {
         let in_column = external_id
             .and_then(|index| source.attributes.get(index))
             .is_some_and(|attribute| matches!(attribute.binding, Binding::Column(_)));
-        let reader = Reader { adapter, source, own, environment, kind: &kind };
+        let reader = Reader {
+            adapter,
+            source,
+            own,
+            environment,
+            kind: &kind,
+        };
         Self {
             fields: fields(source),
             display: Display::of(source),
@@ -212,13 +222,21 @@ impl SourcePlan {
 
     /// How this caller reads.
     pub fn reading(&self, default_server: bool) -> &ReadPlan {
-        if default_server { &self.for_default } else { &self.for_others }
+        if default_server {
+            &self.for_default
+        } else {
+            &self.for_others
+        }
     }
 }
 
 /// What our own tables call the resources of a source.
 pub(super) fn own_kind(type_: &ResourceType, source: &Source) -> String {
-    if type_.sources.len() > 1 { format!("{}.{}", type_.name, source.name) } else { type_.name.clone() }
+    if type_.sources.len() > 1 {
+        format!("{}.{}", type_.name, source.name)
+    } else {
+        type_.name.clone()
+    }
 }
 
 /// The rows of `source` that exist for SCIM: those of `where` without a tombstone. The server's name
@@ -239,8 +257,11 @@ pub(super) fn visible(
 pub(super) fn tombstoned(source: &Source, kind: &str, own: &Own, alias: Alias, aliases: &mut Aliases) -> Predicate {
     let stone = aliases.next();
     Predicate::Exists(Box::new(
-        Select::new(own.table(OwnTable::Tombstones), stone, vec![Expr::Number(1)])
-            .filter(own_row(stone, kind, key(source, alias))),
+        Select::new(own.table(OwnTable::Tombstones), stone, vec![Expr::Number(1)]).filter(own_row(
+            stone,
+            kind,
+            key(source, alias),
+        )),
     ))
 }
 
@@ -254,7 +275,10 @@ pub(super) fn own_row(alias: Alias, kind: &str, key: Expr) -> Predicate {
 
 /// The key column of a source.
 pub(super) fn key(source: &Source, alias: Alias) -> Expr {
-    source.columns.first().map_or(Expr::Number(0), |column| Expr::column(alias, &column.name))
+    source
+        .columns
+        .first()
+        .map_or(Expr::Number(0), |column| Expr::column(alias, &column.name))
 }
 
 struct Reader<'a> {
@@ -273,7 +297,13 @@ impl Reader<'_> {
             .columns
             .iter()
             .enumerate()
-            .map(|(id, column)| if needed.contains(&id) { Expr::column(MAIN, &column.name) } else { Expr::Number(0) })
+            .map(|(id, column)| {
+                if needed.contains(&id) {
+                    Expr::column(MAIN, &column.name)
+                } else {
+                    Expr::Number(0)
+                }
+            })
             .collect();
         let mut aliases = Aliases::from(1);
         let mut joins = Vec::new();
@@ -309,8 +339,9 @@ impl Reader<'_> {
         select.joins = joins;
         select.filter = visible(source, self.kind, self.own, MAIN, self.environment, &mut aliases);
         let cast = source.columns.first().and_then(|column| column.cast.clone());
-        let by_key =
-            select.clone().filter(Predicate::eq(key(source, MAIN), Expr::Param(KEY, cast)).and(select.filter.clone()));
+        let by_key = select
+            .clone()
+            .filter(Predicate::eq(key(source, MAIN), Expr::Param(KEY, cast)).and(select.filter.clone()));
         ReadPlan {
             select,
             by_key: crate::sql::Statement::Select(by_key),
@@ -329,7 +360,12 @@ impl Reader<'_> {
         joins: &mut Vec<Join>,
         aliases: &mut Aliases,
     ) -> Option<Joined> {
-        let local = |column: usize| self.source.columns.get(column).map(|column| Expr::column(MAIN, &column.name));
+        let local = |column: usize| {
+            self.source
+                .columns
+                .get(column)
+                .map(|column| Expr::column(MAIN, &column.name))
+        };
         match &attribute.binding {
             Binding::Lookup(lookup) => {
                 let alias = aliases.next();
@@ -338,7 +374,11 @@ impl Reader<'_> {
                 let on = Predicate::eq(Expr::column(alias, &lookup.key.name), local(lookup.column)?);
                 let on = on.and(self.environment.predicate(&lookup.filter, Some(alias), aliases));
                 joins.push(left(lookup.table.clone(), alias, on));
-                Some(Joined { alias, first, target: None })
+                Some(Joined {
+                    alias,
+                    first,
+                    target: None,
+                })
             }
             Binding::Reference(reference) => {
                 let (t, type_) = find_type(self.adapter, &reference.resource_type)?;
@@ -356,7 +396,11 @@ impl Reader<'_> {
                 let kind = own_kind(type_, target);
                 let on = on.and(visible(target, &kind, self.own, alias, self.environment, aliases));
                 joins.push(left(target.table.clone(), alias, on));
-                Some(Joined { alias, first, target: Some((t, 0)) })
+                Some(Joined {
+                    alias,
+                    first,
+                    target: Some((t, 0)),
+                })
             }
             _ => None,
         }
@@ -369,12 +413,21 @@ pub(super) const KEY: usize = 0;
 pub(super) const SERVER: usize = 1;
 
 fn left(table: Table, alias: Alias, on: Predicate) -> Join {
-    Join { kind: JoinKind::Left, table, alias, on }
+    Join {
+        kind: JoinKind::Left,
+        table,
+        alias,
+        on,
+    }
 }
 
 /// A resource type by its name.
 pub(super) fn find_type<'a>(adapter: &'a Adapter, name: &str) -> Option<(usize, &'a ResourceType)> {
-    adapter.resource_types.iter().enumerate().find(|(_, type_)| type_.name == name)
+    adapter
+        .resource_types
+        .iter()
+        .enumerate()
+        .find(|(_, type_)| type_.name == name)
 }
 
 impl Display {
@@ -387,7 +440,10 @@ impl Display {
             })
         };
         let attribute = by_name("displayName").or_else(|| by_name("userName"))?;
-        let mut display = Self { attributes: Vec::new(), columns: vec![0] };
+        let mut display = Self {
+            attributes: Vec::new(),
+            columns: vec![0],
+        };
         display.add(source, attribute);
         display.columns.sort_unstable();
         display.columns.dedup();
@@ -410,7 +466,8 @@ impl Display {
             match part {
                 Part::Variable(Variable::Attribute(other) | Variable::LocalPart(other)) => self.add(source, *other),
                 Part::Variable(Variable::Column(name)) => {
-                    self.columns.extend(source.columns.iter().position(|column| column.name == *name));
+                    self.columns
+                        .extend(source.columns.iter().position(|column| column.name == *name));
                 }
                 _ => {}
             }
@@ -439,11 +496,16 @@ fn columns_read(source: &Source) -> Vec<usize> {
 }
 
 fn template_columns(source: &Source, templates: &[Template]) -> Vec<usize> {
-    let names = templates.iter().flat_map(|template| &template.0).filter_map(|part| match part {
-        Part::Variable(Variable::Column(name)) => Some(name),
-        _ => None,
-    });
-    names.filter_map(|name| source.columns.iter().position(|column| column.name == *name)).collect()
+    let names = templates
+        .iter()
+        .flat_map(|template| &template.0)
+        .filter_map(|part| match part {
+            Part::Variable(Variable::Column(name)) => Some(name),
+            _ => None,
+        });
+    names
+        .filter_map(|name| source.columns.iter().position(|column| column.name == *name))
+        .collect()
 }
 
 fn fields(source: &Source) -> Vec<Field> {
@@ -463,9 +525,10 @@ fn fields(source: &Source) -> Vec<Field> {
                 let shape = match (&attribute.binding, &target.slot, &target.sub) {
                     (_, Some(_), _) => Shape::Slots(Vec::new()),
                     (_, None, Some(_)) => Shape::Complex(Vec::new()),
-                    (Binding::Reference(_), None, None) => {
-                        Shape::Reference { attribute: index, complex: attribute.schema.kind == Kind::Complex }
-                    }
+                    (Binding::Reference(_), None, None) => Shape::Reference {
+                        attribute: index,
+                        complex: attribute.schema.kind == Kind::Complex,
+                    },
                     (_, None, None) => Shape::Simple(index),
                 };
                 fields.push(Field {
@@ -486,7 +549,10 @@ fn fields(source: &Source) -> Vec<Field> {
                 let slot = target.slot.clone().unwrap_or(Slot::Only);
                 match slots.iter_mut().find(|known| known.slot == slot) {
                     Some(known) => known.subs.push((sub.clone(), index)),
-                    None => slots.push(SlotPlan { slot, subs: vec![(sub.clone(), index)] }),
+                    None => slots.push(SlotPlan {
+                        slot,
+                        subs: vec![(sub.clone(), index)],
+                    }),
                 }
             }
             Shape::Simple(_) | Shape::Reference { .. } => {}

@@ -29,7 +29,12 @@ impl Directory {
         for attribute in &writing.place.source.attributes {
             if matches!(attribute.binding, Binding::Sidecar) && !plan::is_external_id(attribute) {
                 let target = &attribute.target;
-                let value = rows::get(after, target.extension.as_deref(), &target.attribute, target.sub.as_deref());
+                let value = rows::get(
+                    after,
+                    target.extension.as_deref(),
+                    &target.attribute,
+                    target.sub.as_deref(),
+                );
                 if let Some(value) = value {
                     new.kept.insert(rows::path(attribute), value.clone());
                 }
@@ -45,13 +50,18 @@ impl Directory {
                 let client = rows::get(after, extension, &field.name, sub);
                 let client = client.and_then(|value| fitting(field, value));
                 let Some(client) = client else { continue };
-                let column = rows::get(&resource, extension, &field.name, sub).cloned().unwrap_or(Json::Null);
+                let column = rows::get(&resource, extension, &field.name, sub)
+                    .cloned()
+                    .unwrap_or(Json::Null);
                 if client == column {
                     continue;
                 }
                 let was = before.and_then(|before| rows::get(before, extension, &field.name, sub));
                 let asked = was != rows::get(after, extension, &field.name, sub);
-                let known = old.altered.get(&path).is_some_and(|known| known.client == client && known.column == column);
+                let known = old
+                    .altered
+                    .get(&path)
+                    .is_some_and(|known| known.client == client && known.column == column);
                 if asked || known {
                     new.altered.insert(path, Altered { column, client });
                 }
@@ -63,7 +73,11 @@ impl Directory {
             let key = row.0.first().cloned().unwrap_or_default();
             let id = key.to_text().unwrap_or_default();
             let kind = &writing.place.plan.kind;
-            let text = if new.is_empty() { None } else { Some(serde_json::to_string(&new).unwrap_or_default()) };
+            let text = if new.is_empty() {
+                None
+            } else {
+                Some(serde_json::to_string(&new).unwrap_or_default())
+            };
             self.own.set_document(connection, kind, &id, text.as_deref())?;
         }
         Ok((resource, changed))
@@ -83,16 +97,31 @@ impl Directory {
         }
         let id = key.to_text().unwrap_or_default();
         let external_id = external_id.and_then(Json::as_str);
-        self.own.set_external_id(connection, &writing.caller.server.name, &place.plan.kind, &id, external_id)?;
+        self.own.set_external_id(
+            connection,
+            &writing.caller.server.name,
+            &place.plan.kind,
+            &id,
+            external_id,
+        )?;
         Ok(())
     }
 }
 
 /// The part of a client's value that the table has room for: elements that fit no slot are not mapped.
 fn fitting(field: &Field, value: &Json) -> Option<Json> {
-    let Shape::Slots(slots) = &field.shape else { return Some(value.clone()) };
+    let Shape::Slots(slots) = &field.shape else {
+        return Some(value.clone());
+    };
     let elements = value.as_array()?;
-    let taken: Vec<&Json> = slots.iter().filter_map(|slot| wanted::element(slot, slots, elements)).collect();
-    let kept: Vec<Json> = elements.iter().filter(|element| taken.contains(element)).cloned().collect();
+    let taken: Vec<&Json> = slots
+        .iter()
+        .filter_map(|slot| wanted::element(slot, slots, elements))
+        .collect();
+    let kept: Vec<Json> = elements
+        .iter()
+        .filter(|element| taken.contains(element))
+        .cloned()
+        .collect();
     (!kept.is_empty()).then_some(Json::Array(kept))
 }

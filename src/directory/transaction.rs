@@ -33,10 +33,7 @@ const ATTEMPTS: u32 = 8;
 impl Directory {
     /// Runs `work` in a write transaction: all of it is committed, or none. Deadlocks and serialization
     /// failures are tried again, so `work` may run several times.
-    pub(super) fn write<T>(
-        &self,
-        mut work: impl FnMut(&mut dyn Connection) -> Result<T, Fault>,
-    ) -> Result<T, Error> {
+    pub(super) fn write<T>(&self, mut work: impl FnMut(&mut dyn Connection) -> Result<T, Fault>) -> Result<T, Error> {
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -94,7 +91,10 @@ impl Directory {
             }
         })?;
         result.unwrap_or_else(|| {
-            Err(Fault::Sql(sql::Error::new(Failure::Other, "the pool did not run what it was given")))
+            Err(Fault::Sql(sql::Error::new(
+                Failure::Other,
+                "the pool did not run what it was given",
+            )))
         })
     }
 }
@@ -124,11 +124,9 @@ pub(super) fn scim_error(fault: Fault) -> Error {
         Failure::Constraint | Failure::Value => {
             Error::invalid_value("a value does not fit the column that it is stored in").because(error.message)
         }
-        Failure::Retry
-        | Failure::Timeout
-        | Failure::Connection
-        | Failure::Exhausted
-        | Failure::ReadOnly => Error::unavailable(error.message),
+        Failure::Retry | Failure::Timeout | Failure::Connection | Failure::Exhausted | Failure::ReadOnly => {
+            Error::unavailable(error.message)
+        }
         Failure::Schema | Failure::Privilege | Failure::Other => Error::internal(error.message),
     }
 }

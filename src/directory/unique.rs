@@ -68,7 +68,9 @@ impl Directory {
             let (Some(Some(value)), Binding::Column(binding)) = (wanted.get(index), &attribute.binding) else {
                 continue;
             };
-            let Some(column) = place.source.columns.get(binding.column) else { continue };
+            let Some(column) = place.source.columns.get(binding.column) else {
+                continue;
+            };
             let stored = binding
                 .conversion
                 .write(value, column, self.adapter.time_zone)
@@ -93,8 +95,7 @@ impl Directory {
                 let here = std::ptr::eq(source, place.source);
                 let own = if here { own } else { None };
                 let environment = writing.environment;
-                let found =
-                    self.who_has(connection, &other, twin, (index, &stored), &environment, wanted, own)?;
+                let found = self.who_has(connection, &other, twin, (index, &stored), &environment, wanted, own)?;
                 if let Some(mut holder) = found {
                     // A retired row of another table cannot be brought back by a create in this one.
                     holder.retired &= here;
@@ -116,8 +117,12 @@ impl Directory {
         wanted: &[Option<Json>],
         own: Option<&Value>,
     ) -> Result<Option<Holder>, Fault> {
-        let Binding::Column(binding) = &attribute.binding else { return Ok(None) };
-        let Some(equal) = self.equal(place, attribute, binding, value.1) else { return Ok(None) };
+        let Binding::Column(binding) = &attribute.binding else {
+            return Ok(None);
+        };
+        let Some(equal) = self.equal(place, attribute, binding, value.1) else {
+            return Ok(None);
+        };
         let mut aliases = Aliases::from(1);
         let mut filter = equal;
         match &attribute.unique {
@@ -134,21 +139,27 @@ impl Directory {
         }
         if let Some(own) = own {
             let cast = place.source.columns.first().and_then(|column| column.cast.clone());
-            filter = filter
-                .and(Predicate::eq(plan::key(place.source, MAIN), Expr::Value(own.clone(), cast)).negate());
+            filter = filter.and(Predicate::eq(plan::key(place.source, MAIN), Expr::Value(own.clone(), cast)).negate());
         }
         let retired = plan::tombstoned(place.source, &place.plan.kind, &self.own, MAIN, &mut aliases);
         let columns = vec![plan::key(place.source, MAIN), Expr::Flag(Box::new(retired))];
         let mut select = Select::new(place.source.table.clone(), MAIN, columns).filter(filter);
         // A live one first.
-        select.order.push(Order { by: plan::key(place.source, MAIN), descending: true });
+        select.order.push(Order {
+            by: plan::key(place.source, MAIN),
+            descending: true,
+        });
         select.limit = Some(16);
         let rows = connection.query(&Statement::Select(select), &[])?;
         let holders = rows.into_iter().filter_map(|row| {
             let mut values = row.0.into_iter();
             let key = values.next()?;
             let retired = values.next().and_then(|flag| flag.as_int()) == Some(1);
-            Some(Holder { key, retired, attribute: rows::path(attribute) })
+            Some(Holder {
+                key,
+                retired,
+                attribute: rows::path(attribute),
+            })
         });
         let holders: Vec<Holder> = holders.collect();
         let live = holders.iter().position(|holder| !holder.retired).unwrap_or(0);
@@ -181,9 +192,14 @@ impl Directory {
         environment: &crate::adapter::Environment<'_>,
         wanted: &[Option<Json>],
     ) -> Predicate {
-        let Some(known) = place.source.columns.get(column) else { return Predicate::True };
+        let Some(known) = place.source.columns.get(column) else {
+            return Predicate::True;
+        };
         let left = Expr::column(MAIN, &known.name);
-        let environment = crate::adapter::Environment { attributes: Some(wanted), ..*environment };
+        let environment = crate::adapter::Environment {
+            attributes: Some(wanted),
+            ..*environment
+        };
         let value = match environment.row.and_then(|(_, row)| row.get(column)) {
             Some(value) => Some(value.clone()),
             None => place.source.create.as_ref().and_then(|create| {

@@ -52,7 +52,10 @@ impl Directory {
         let values = wanted(place.source, place.plan, &resource);
         check_required(&place, &values)?;
         let secrets = self.secrets(&place, Some(&key), &values)?;
-        let change = Change::Replace { resource: &resource, collections: &collections };
+        let change = Change::Replace {
+            resource: &resource,
+            collections: &collections,
+        };
         let updated = self.change(caller, &place, &key, id, &change, condition, projection, &secrets)?;
         Ok(self.answer(&place, updated.found, projection))
     }
@@ -102,8 +105,13 @@ impl Directory {
         let address = caller.address();
         let environment = self.environment(caller, chrono::Utc::now(), &address);
         self.write(|connection| {
-            let mut writing =
-                Writing { caller, place: *place, environment, secrets, claims: Vec::new() };
+            let mut writing = Writing {
+                caller,
+                place: *place,
+                environment,
+                secrets,
+                claims: Vec::new(),
+            };
             let updated = self
                 .update(connection, &mut writing, key, change, condition, projection)?
                 .ok_or_else(|| Error::not_found(&place.type_.name, id))?;
@@ -124,7 +132,9 @@ impl Directory {
         for name in &place.type_plan.collections {
             let given = body.iter().any(|(key, _)| {
                 key.eq_ignore_ascii_case(name)
-                    || key.rsplit_once(':').is_some_and(|(_, last)| last.eq_ignore_ascii_case(name))
+                    || key
+                        .rsplit_once(':')
+                        .is_some_and(|(_, last)| last.eq_ignore_ascii_case(name))
             });
             if given {
                 collections.insert(name.clone(), vec![CollectionChange::RemoveAll]);
@@ -167,13 +177,20 @@ impl Directory {
         projection: &Projection,
     ) -> Result<Option<Updated>, Fault> {
         let (place, caller) = (writing.place, writing.caller);
-        let Some(locked) = self.lock(connection, &place, key, &writing.environment)? else { return Ok(None) };
+        let Some(locked) = self.lock(connection, &place, key, &writing.environment)? else {
+            return Ok(None);
+        };
         let exact = if condition.is_empty() {
             CollectionsWanted::none()
         } else {
-            CollectionsWanted { links: place.plan.links.clone(), groups: false }
+            CollectionsWanted {
+                links: place.plan.links.clone(),
+                groups: false,
+            }
         };
-        let Some(current) = self.read_one(connection, caller, &place, key, &exact)? else { return Ok(None) };
+        let Some(current) = self.read_one(connection, caller, &place, key, &exact)? else {
+            return Ok(None);
+        };
         if let (false, Some(version)) = (condition.is_empty(), &current.version) {
             condition.check(version)?;
         }
@@ -196,19 +213,35 @@ impl Directory {
             attributes: Some(&will),
             ..environment
         };
-        let stage = Stage { place, locked: &locked, was: &was, will: &will, changed: &changed, lenient };
-        let done = writing
-            .within(environment, |writing| self.write_difference(connection, &stage, writing, key, &collections))?;
+        let stage = Stage {
+            place,
+            locked: &locked,
+            was: &was,
+            will: &will,
+            changed: &changed,
+            lenient,
+        };
+        let done = writing.within(environment, |writing| {
+            self.write_difference(connection, &stage, writing, key, &collections)
+        })?;
         let wanted_now = self.collections_wanted(&place, projection);
         // An answer of 204 needs none of the members.
         let answer_members = !done.collections || !matches!(change, Change::Patch(_)) || !is_whole(projection);
-        let answered = if answer_members { wanted_now } else { CollectionsWanted { links: Vec::new(), ..wanted_now } };
+        let answered = if answer_members {
+            wanted_now
+        } else {
+            CollectionsWanted {
+                links: Vec::new(),
+                ..wanted_now
+            }
+        };
         let Some(mut found) = self.read_one(connection, caller, &place, key, &answered)? else {
-            return Err(Error::forbidden("the change would take the resource out of the rows that exist for SCIM").into());
+            return Err(
+                Error::forbidden("the change would take the resource out of the rows that exist for SCIM").into(),
+            );
         };
         let reader = self.reader(&place, caller);
-        let (resource, forms) =
-            self.keep_forms(connection, writing, &reader, Some(&before), &after, &found.row)?;
+        let (resource, forms) = self.keep_forms(connection, writing, &reader, Some(&before), &after, &found.row)?;
         if forms {
             if locked.protected {
                 return Err(protected(&place).into());
@@ -221,7 +254,10 @@ impl Directory {
             found.resource = resource;
             found.resource.extend(members);
         }
-        Ok(Some(Updated { found, collections: done.collections }))
+        Ok(Some(Updated {
+            found,
+            collections: done.collections,
+        }))
     }
 
     /// The resource as the client wants it.
@@ -266,10 +302,21 @@ impl Directory {
         if switched_off && !may.allow(&place.type_.name, Operation::Deactivate) {
             return may.check(&place.type_.name, Operation::Deactivate);
         }
-        let more = changed.iter().enumerate().any(|(index, changed)| *changed && Some(index) != place.plan.active)
-            || (!switched_off && place.plan.active.is_some_and(|active| changed.get(active) == Some(&true)))
+        let more = changed
+            .iter()
+            .enumerate()
+            .any(|(index, changed)| *changed && Some(index) != place.plan.active)
+            || (!switched_off
+                && place
+                    .plan
+                    .active
+                    .is_some_and(|active| changed.get(active) == Some(&true)))
             || !collections.is_empty();
-        if more { may.check(&place.type_.name, Operation::Update) } else { Ok(()) }
+        if more {
+            may.check(&place.type_.name, Operation::Update)
+        } else {
+            Ok(())
+        }
     }
 
     fn write_difference(
@@ -280,8 +327,19 @@ impl Directory {
         key: &Value,
         collections: &IndexMap<String, Vec<CollectionChange>>,
     ) -> Result<Done, Fault> {
-        let Stage { place, locked, was, will, changed, lenient } = *stage;
-        let wish = Wish { values: will, changed, lenient };
+        let Stage {
+            place,
+            locked,
+            was,
+            will,
+            changed,
+            lenient,
+        } = *stage;
+        let wish = Wish {
+            values: will,
+            changed,
+            lenient,
+        };
         if let Some(holder) = self.holder(connection, writing, will, changed, Some(key))? {
             return Err(Error::uniqueness(&holder.attribute).into());
         }
@@ -295,7 +353,10 @@ impl Directory {
                 set.push((column, value));
             }
         }
-        let external = place.plan.external_id.filter(|index| changed.get(*index) == Some(&true));
+        let external = place
+            .plan
+            .external_id
+            .filter(|index| changed.get(*index) == Some(&true));
         let dry = locked.protected;
         let members = self.change_members(connection, writing, &locked.row, collections, true)?;
         if dry && (!set.is_empty() || members || external.is_some()) {
@@ -319,7 +380,10 @@ impl Directory {
             self.run_steps(connection, &update.before, &writing.environment, Some(&transition))?;
             let columns: Vec<usize> = set.iter().map(|(column, _)| *column).collect();
             self.update_row(connection, &place, key, set, &update.set, &writing.environment)?;
-            let environment = Environment { row: Some((place.source, &after)), ..writing.environment };
+            let environment = Environment {
+                row: Some((place.source, &after)),
+                ..writing.environment
+            };
             self.run_steps(connection, &update.then, &environment, Some(&transition))?;
             self.still_unprotected(connection, &place, key, &columns, &writing.environment)?;
         }
@@ -350,21 +414,36 @@ impl Directory {
             written.push(id);
         }
         for (id, expression) in always {
-            let Some(column) = source.columns.get(*id) else { continue };
+            let Some(column) = source.columns.get(*id) else {
+                continue;
+            };
             if !written.contains(id) {
-                set.push((column.name.clone(), environment.expr(expression, Some(column), &mut aliases)));
+                set.push((
+                    column.name.clone(),
+                    environment.expr(expression, Some(column), &mut aliases),
+                ));
                 written.push(*id);
             }
         }
-        if let Some(modified) = source.timestamps.modified.filter(|id| source.timestamps.written && !written.contains(id))
+        if let Some(modified) = source
+            .timestamps
+            .modified
+            .filter(|id| source.timestamps.written && !written.contains(id))
             && let Some(column) = source.columns.get(modified)
         {
-            set.push((column.name.clone(), Expr::Value(environment.now_for(Some(column)), column.cast.clone())));
+            set.push((
+                column.name.clone(),
+                Expr::Value(environment.now_for(Some(column)), column.cast.clone()),
+            ));
         }
         if set.is_empty() {
             return Ok(0);
         }
-        let update = Update { table: source.table.clone(), set, filter: by_key(place, key) };
+        let update = Update {
+            table: source.table.clone(),
+            set,
+            filter: by_key(place, key),
+        };
         Ok(connection.execute(&Statement::Update(update), &[])?)
     }
 
@@ -376,10 +455,15 @@ impl Directory {
         environment: &Environment<'_>,
         collections: &IndexMap<String, Vec<CollectionChange>>,
     ) -> Result<(), Fault> {
-        let touched = place.plan.links.iter().filter_map(|index| place.source.attributes.get(*index)).any(|attribute| {
-            matches!(&attribute.binding, Binding::Link(link) if link.touch)
-                && collections.contains_key(&attribute.target.attribute)
-        });
+        let touched = place
+            .plan
+            .links
+            .iter()
+            .filter_map(|index| place.source.attributes.get(*index))
+            .any(|attribute| {
+                matches!(&attribute.binding, Binding::Link(link) if link.touch)
+                    && collections.contains_key(&attribute.target.attribute)
+            });
         if touched {
             self.update_row(connection, place, key, Vec::new(), &[], environment)?;
         }
@@ -396,7 +480,11 @@ impl Directory {
     ) -> Result<Option<Locked>, Fault> {
         let source = place.source;
         let mut aliases = Aliases::from(1);
-        let mut columns: Vec<Expr> = source.columns.iter().map(|column| Expr::column(MAIN, &column.name)).collect();
+        let mut columns: Vec<Expr> = source
+            .columns
+            .iter()
+            .map(|column| Expr::column(MAIN, &column.name))
+            .collect();
         columns.push(match &source.protected {
             Some(condition) => Expr::Flag(Box::new(environment.predicate(condition, Some(MAIN), &mut aliases))),
             None => Expr::Number(0),
@@ -411,8 +499,14 @@ impl Directory {
         };
         let mut row = row.0;
         let flag = row.pop().and_then(|flag| flag.as_int()) == Some(1);
-        let acting = place.type_.name == "User" && environment.actor.is_some_and(|(id, _)| crate::adapter::equivalent(id, key));
-        Ok(Some(Locked { row, protected: flag || acting }))
+        let acting = place.type_.name == "User"
+            && environment
+                .actor
+                .is_some_and(|(id, _)| crate::adapter::equivalent(id, key));
+        Ok(Some(Locked {
+            row,
+            protected: flag || acting,
+        }))
     }
 
     fn still_unprotected(
@@ -423,7 +517,9 @@ impl Directory {
         changed: &[usize],
         environment: &Environment<'_>,
     ) -> Result<(), Fault> {
-        let Some(condition) = &place.source.protected else { return Ok(()) };
+        let Some(condition) = &place.source.protected else {
+            return Ok(());
+        };
         let looked_at = columns_of(condition);
         let concerns = changed
             .iter()
@@ -433,8 +529,14 @@ impl Directory {
             return Ok(());
         }
         let mut aliases = Aliases::from(1);
-        let filter = Predicate::eq(plan::key(place.source, MAIN), Expr::Value(key.clone(), place.source.columns.first().and_then(|column| column.cast.clone())))
-            .and(environment.predicate(condition, Some(MAIN), &mut aliases));
+        let filter = Predicate::eq(
+            plan::key(place.source, MAIN),
+            Expr::Value(
+                key.clone(),
+                place.source.columns.first().and_then(|column| column.cast.clone()),
+            ),
+        )
+        .and(environment.predicate(condition, Some(MAIN), &mut aliases));
         let select = Select::new(place.source.table.clone(), MAIN, vec![Expr::Number(1)]).filter(filter);
         if connection.query(&Statement::Select(select), &[])?.is_empty() {
             return Ok(());
@@ -467,9 +569,7 @@ struct Done {
 /// `key = value`, for updates and deletes.
 pub(super) fn by_key(place: &Place<'_>, key: &Value) -> Predicate {
     match place.source.columns.first() {
-        Some(column) => {
-            Predicate::eq(Expr::bare(&column.name), Expr::Value(key.clone(), column.cast.clone()))
-        }
+        Some(column) => Predicate::eq(Expr::bare(&column.name), Expr::Value(key.clone(), column.cast.clone())),
         None => Predicate::False,
     }
 }
@@ -488,7 +588,9 @@ fn is_whole(projection: &Projection) -> bool {
 
 fn take_collections(resource: &mut Object, place: &Place<'_>) -> Vec<(String, Json)> {
     let names = place.type_plan.collections.iter().map(String::as_str).chain(["groups"]);
-    names.filter_map(|name| resource.remove(name).map(|value| (name.to_owned(), value))).collect()
+    names
+        .filter_map(|name| resource.remove(name).map(|value| (name.to_owned(), value)))
+        .collect()
 }
 
 /// The columns of the row itself that a condition looks at.

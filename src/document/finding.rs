@@ -66,20 +66,12 @@ impl Findings {
     }
 
     /// Adds an error at a node, a key, a place, or nowhere (`&()`).
-    pub fn error(
-        &mut self,
-        at: &(impl Located + ?Sized),
-        message: impl Into<String>,
-    ) -> &mut Finding {
+    pub fn error(&mut self, at: &(impl Located + ?Sized), message: impl Into<String>) -> &mut Finding {
         self.add(Severity::Error, at.located(), message.into())
     }
 
     /// Adds a warning at a node, a key, a place, or nowhere (`&()`).
-    pub fn warning(
-        &mut self,
-        at: &(impl Located + ?Sized),
-        message: impl Into<String>,
-    ) -> &mut Finding {
+    pub fn warning(&mut self, at: &(impl Located + ?Sized), message: impl Into<String>) -> &mut Finding {
         self.add(Severity::Warning, at.located(), message.into())
     }
 
@@ -91,8 +83,7 @@ impl Findings {
     /// Takes back what another finding says better.
     pub(super) fn retract(&mut self, at: &Place, message: &str) {
         self.list.retain(|finding| {
-            finding.message != message
-                || !finding.place.as_ref().is_some_and(|place| place.same(at))
+            finding.message != message || !finding.place.as_ref().is_some_and(|place| place.same(at))
         });
     }
 
@@ -148,9 +139,7 @@ impl Findings {
 
     /// Whether anything found is an error.
     pub fn has_errors(&self) -> bool {
-        self.list
-            .iter()
-            .any(|finding| finding.severity == Severity::Error)
+        self.list.iter().any(|finding| finding.severity == Severity::Error)
     }
 
     /// Whether nothing was found.
@@ -182,22 +171,16 @@ impl Findings {
     /// For people: by file and place, each once, without file first.
     pub fn sorted(&self) -> Vec<&Finding> {
         let mut files: Vec<&str> = Vec::new();
-        for place in self
-            .list
-            .iter()
-            .filter_map(|finding| finding.place.as_ref())
-        {
+        for place in self.list.iter().filter_map(|finding| finding.place.as_ref()) {
             if !files.contains(&place.source.name.as_str()) {
                 files.push(&place.source.name);
             }
         }
         let key = |finding: &Finding| {
-            finding.place.as_ref().map(|place| {
-                (
-                    files.iter().position(|file| *file == place.source.name),
-                    place.position,
-                )
-            })
+            finding
+                .place
+                .as_ref()
+                .map(|place| (files.iter().position(|file| *file == place.source.name), place.position))
         };
         let mut sorted: Vec<&Finding> = Vec::new();
         for finding in &self.list {
@@ -238,11 +221,7 @@ pub(super) fn sensitive(key: &str) -> bool {
         .iter()
         .any(|word| key.contains(word))
         || key.ends_with("key")
-        || super::nearest(
-            &key,
-            ["password", "password_hash", "secret_hash", "secret"].into_iter(),
-        )
-        .is_some()
+        || super::nearest(&key, ["password", "password_hash", "secret_hash", "secret"].into_iter()).is_some()
 }
 
 /// The candidate that was probably meant by a word that is none of them; None when nothing is near.

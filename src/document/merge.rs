@@ -11,26 +11,16 @@ pub fn merge(base: &Node, over: &Node) -> Node {
     };
     let mut entries = Vec::with_capacity(below.len() + above.len());
     for (key, value) in below {
-        match above
-            .iter()
-            .find(|(candidate, _)| candidate.text == key.text)
-        {
+        match above.iter().find(|(candidate, _)| candidate.text == key.text) {
             None => entries.push((key.clone(), value.clone())),
             Some((_, change)) if change.is_null() => {}
             Some((changed, change)) => match (value.data(), change.data()) {
-                (Data::Mapping(_), Data::Mapping(_)) => {
-                    entries.push((key.clone(), merge(value, change)))
-                }
+                (Data::Mapping(_), Data::Mapping(_)) => entries.push((key.clone(), merge(value, change))),
                 _ => entries.push((changed.clone(), change.clone())),
             },
         }
     }
-    entries.extend(
-        above
-            .iter()
-            .filter(|(key, _)| base.get(&key.text).is_none())
-            .cloned(),
-    );
+    entries.extend(above.iter().filter(|(key, _)| base.get(&key.text).is_none()).cloned());
     Node::new(Data::Mapping(entries), base.place().clone())
 }
 
@@ -43,11 +33,7 @@ mod tests {
     fn merges_deeply_and_keeps_places() {
         let cases = [
             ("{a: 1, b: 2}", "{b: 3, c: 4}", "{a: 1, b: 3, c: 4}"),
-            (
-                "{a: {x: 1, y: 2}}",
-                "{a: {y: null, z: 3}}",
-                "{a: {x: 1, z: 3}}",
-            ),
+            ("{a: {x: 1, y: 2}}", "{a: {y: null, z: 3}}", "{a: {x: 1, z: 3}}"),
             ("{a: [1, 2]}", "{a: [3]}", "{a: [3]}"),
             ("{a: {x: 1}}", "{a: null}", "{}"),
             (
@@ -59,8 +45,7 @@ mod tests {
         ];
         let mut findings = Findings::new();
         for (base, over, expected) in cases {
-            let mut read =
-                |name: &str, text: &str| parse(Source::new(name, text), &mut findings).unwrap();
+            let mut read = |name: &str, text: &str| parse(Source::new(name, text), &mut findings).unwrap();
             let merged = merge(&read("base", base), &read("over", over));
             assert_eq!(
                 merged.to_yaml(),

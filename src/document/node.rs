@@ -204,9 +204,7 @@ impl Node {
 
     /// Key and value under a key, if this is a mapping that has it.
     pub fn entry(&self, key: &str) -> Option<&(Key, Node)> {
-        self.entries()
-            .iter()
-            .find(|(candidate, _)| candidate.text == key)
+        self.entries().iter().find(|(candidate, _)| candidate.text == key)
     }
 
     /// The entries of a mapping; of anything else, none.
@@ -272,10 +270,7 @@ impl Node {
             .map(|(word, _)| format!("`{word}`"))
             .collect::<Vec<_>>()
             .join(", ");
-        let finding = findings.error(
-            self,
-            format!("expected one of {list}, found {}", self.found()),
-        );
+        let finding = findings.error(self, format!("expected one of {list}, found {}", self.found()));
         if let Some(near) = super::nearest(text, words.iter().map(|(word, _)| *word)) {
             finding.help(format!("did you mean `{near}`?"));
         }
@@ -284,10 +279,7 @@ impl Node {
 
     fn wanted<T>(&self, value: Option<T>, kind: Kind, findings: &mut Findings) -> Option<T> {
         if value.is_none() {
-            let finding = findings.error(
-                self,
-                format!("expected {}, found {}", kind.name(), self.found()),
-            );
+            let finding = findings.error(self, format!("expected {}, found {}", kind.name(), self.found()));
             if let (Kind::String, Some(text)) = (kind, self.scalar_text())
                 && !self.is_null()
             {

@@ -100,20 +100,12 @@ impl<'f> Builder<'f> {
         }
     }
 
-    fn start(
-        &mut self,
-        mapping: bool,
-        anchor: usize,
-        tag: Option<Cow<'_, Tag>>,
-        span: Span,
-    ) -> Option<()> {
+    fn start(&mut self, mapping: bool, anchor: usize, tag: Option<Cow<'_, Tag>>, span: Span) -> Option<()> {
         let place = self.place(span.start, 1);
         self.own_tag(tag.as_deref(), &place);
         if self.wants_key() {
-            self.findings.error(
-                &place,
-                "a key must be a single value, not a list or a mapping",
-            );
+            self.findings
+                .error(&place, "a key must be a single value, not a list or a mapping");
             return None;
         }
         if self.open.len() >= MAX_DEPTH {
@@ -171,9 +163,7 @@ impl<'f> Builder<'f> {
         let data = match tag.as_deref() {
             None if plain => scalar::resolve(text),
             None => Data::String(text.to_owned()),
-            Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => {
-                Data::String(text.to_owned())
-            }
+            Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => Data::String(text.to_owned()),
             Some(tag) => {
                 self.own_tag(Some(tag), &place);
                 scalar::resolve(text)
@@ -235,10 +225,8 @@ impl<'f> Builder<'f> {
         };
         if self.wants_key() {
             let Some(text) = built.node.scalar_text().map(str::to_owned) else {
-                self.findings.error(
-                    &place,
-                    "a key must be a single value, not a list or a mapping",
-                );
+                self.findings
+                    .error(&place, "a key must be a single value, not a list or a mapping");
                 return None;
             };
             let data = if built.node.was_quoted() {
@@ -283,9 +271,7 @@ impl<'f> Builder<'f> {
                 }
                 self.findings
                     .error(&key, format!("duplicate key `{}`", key.text))
-                    .help(format!(
-                        "it stands in line {line} already; remove one of the two"
-                    ));
+                    .help(format!("it stands in line {line} already; remove one of the two"));
             }
             None => entries.push((key, built.node)),
         }
@@ -301,10 +287,8 @@ impl<'f> Builder<'f> {
         self.total = self.total.saturating_add(nodes);
         if self.total > MAX_NODES {
             let place = self.place(span.start, 1);
-            self.findings.error(
-                &place,
-                format!("more than {MAX_NODES} values, aliases expanded"),
-            );
+            self.findings
+                .error(&place, format!("more than {MAX_NODES} values, aliases expanded"));
             return None;
         }
         Some(())
@@ -320,20 +304,14 @@ impl<'f> Builder<'f> {
 
     fn syntax(&mut self, error: &ScanError) {
         let place = self.place(*error.marker(), 1);
-        let line = place
-            .source
-            .line(place.position.line)
-            .unwrap_or_default()
-            .to_owned();
+        let line = place.source.line(place.position.line).unwrap_or_default().to_owned();
         let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
         self.findings.hide_suspect(&place);
         let info = error.info();
         let help = match info {
             _ if indent.contains('\t') => "indent with spaces, not with tabs",
             _ if info.starts_with("unexpected character") => "put the value in quotes",
-            _ if info.contains("mapping values are not allowed") => {
-                "a value that contains `: ` needs quotes"
-            }
+            _ if info.contains("mapping values are not allowed") => "a value that contains `: ` needs quotes",
             _ if info.contains("simple key") => "the line before is no `key: value`",
             _ if info.contains("flow") || info.contains("placement of ':'") => {
                 "a bracket or a brace that was opened before is perhaps not closed"
@@ -342,9 +320,7 @@ impl<'f> Builder<'f> {
             _ if info.contains("did not find expected") => "is it indented like its neighbours?",
             _ => "",
         };
-        let finding = self
-            .findings
-            .error(&place, format!("not valid YAML: {info}"));
+        let finding = self.findings.error(&place, format!("not valid YAML: {info}"));
         if !help.is_empty() {
             finding.help(help);
         }
@@ -368,9 +344,6 @@ impl<'f> Builder<'f> {
             return span.end.col().saturating_sub(span.start.col());
         }
         let line = self.source.line(span.start.line()).unwrap_or_default();
-        line.trim_end()
-            .chars()
-            .count()
-            .saturating_sub(span.start.col())
+        line.trim_end().chars().count().saturating_sub(span.start.col())
     }
 }

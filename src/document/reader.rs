@@ -1,6 +1,6 @@
 //! Takes a mapping apart key by key, so that missing and unknown keys are all reported and by one rule.
 
-use super::{Findings, Key, Node, nearest};
+use super::{Findings, Key, Kind, Node, nearest};
 
 /// A mapping being read. Ask for every key that is known, then [`Reader::finish`].
 pub struct Reader<'n> {
@@ -27,7 +27,8 @@ impl<'n> Reader<'n> {
     pub fn required(&mut self, key: &str, findings: &mut Findings) -> Option<&'n Node> {
         let value = self.optional(key);
         if value.is_none() {
-            findings.error(self.node, missing(key));
+            // A misspelt key is reported once, as unknown, by `finish`; this says what is needed.
+            findings.error(self.node, format!("the key `{key}` is missing"));
         }
         value
     }
@@ -66,12 +67,7 @@ impl<'n> Reader<'n> {
     }
 
     /// One of the listed words under a key that may be there; anything else is reported.
-    pub fn word<T: Clone>(
-        &mut self,
-        key: &str,
-        words: &[(&str, T)],
-        findings: &mut Findings,
-    ) -> Option<T> {
+    pub fn word<T: Clone>(&mut self, key: &str, words: &[(&str, T)], findings: &mut Findings) -> Option<T> {
         self.given(key)?.read_word(words, findings)
     }
 
@@ -87,18 +83,11 @@ impl<'n> Reader<'n> {
     /// Reports every key that was not asked for, with the nearest of those that were.
     pub fn finish(self, findings: &mut Findings) {
         for (key, value) in self.rest() {
-            let unused = self
-                .asked
-                .iter()
-                .filter(|asked| self.node.get(asked).is_none());
+            let unused = self.asked.iter().filter(|asked| self.node.get(asked).is_none());
             let near = nearest(&key.text, unused.map(String::as_str))
                 .or_else(|| nearest(&key.text, self.asked.iter().map(String::as_str)));
-            if super::finding::sensitive(&key.text) {
-                findings.hide_rest(value);
-            }
-            if let Some(near) = near {
-                // A misspelt key was reported as missing by `required`; once is enough.
-                findings.retract(self.node.place(), &missing(near));
+            if !matches!(value.kind(), Kind::Mapping | Kind::Sequence) && super::finding::sensitive(&key.text) {
+                findings.hide(value);
             }
             let finding = findings.error(key, format!("unknown key `{}`", key.text));
             match near {
@@ -108,8 +97,4 @@ impl<'n> Reader<'n> {
             };
         }
     }
-}
-
-fn missing(key: &str) -> String {
-    format!("the key `{key}` is missing")
 }

@@ -24,9 +24,7 @@ impl Findings {
             let parts = [(errors, "error"), (warnings, "warning")]
                 .into_iter()
                 .filter(|(count, _)| *count > 0);
-            let parts = parts.map(|(count, word)| {
-                format!("{count} {word}{}", if count == 1 { "" } else { "s" })
-            });
+            let parts = parts.map(|(count, word)| format!("{count} {word}{}", if count == 1 { "" } else { "s" }));
             let _ = writeln!(out, "{}", parts.collect::<Vec<_>>().join(", "));
         }
         out
@@ -59,12 +57,7 @@ impl Findings {
             .as_ref()
             .map(|place| format!("{}: ", paint.with("1", &place.to_string())));
         let severity = paint.with(code, &format!("{}:", finding.severity.name()));
-        let _ = writeln!(
-            out,
-            "{}{severity} {}",
-            place.unwrap_or_default(),
-            finding.message
-        );
+        let _ = writeln!(out, "{}{severity} {}", place.unwrap_or_default(), finding.message);
         if let Some(place) = &finding.place
             && let Some((line, start, length)) = self.cite(place)
         {
@@ -78,11 +71,7 @@ impl Findings {
                 .collect();
             let _ = writeln!(out, "  {} {line}", paint.with("2", &format!("{number} |")));
             let carets = paint.with(code, &"^".repeat(length));
-            let _ = writeln!(
-                out,
-                "  {} {indent}{carets}",
-                paint.with("2", &format!("{gutter} |"))
-            );
+            let _ = writeln!(out, "  {} {indent}{carets}", paint.with("2", &format!("{gutter} |")));
         }
         if let Some(help) = &finding.help {
             let _ = writeln!(
@@ -98,11 +87,7 @@ impl Findings {
     fn cite(&self, place: &Place) -> Option<(String, usize, usize)> {
         let text = place.source.line(place.position.line)?;
         let printable = |c: char| {
-            if c.is_control() && c != '\t' {
-                '\u{fffd}'
-            } else {
-                c
-            }
+            if c.is_control() && c != '\t' { '\u{fffd}' } else { c }
         };
         let mut line: Vec<char> = text.trim_end().chars().map(printable).collect();
         let mut start = place.position.column - 1;
@@ -110,16 +95,8 @@ impl Findings {
         let mut secrets: Vec<(usize, usize)> = self
             .hidden()
             .iter()
-            .filter(|hidden| {
-                hidden.position.line == place.position.line
-                    && hidden.source.name == place.source.name
-            })
-            .map(|hidden| {
-                (
-                    hidden.position.column - 1,
-                    hidden.position.column - 1 + hidden.len,
-                )
-            })
+            .filter(|hidden| hidden.position.line == place.position.line && hidden.source.name == place.source.name)
+            .map(|hidden| (hidden.position.column - 1, hidden.position.column - 1 + hidden.len))
             .collect();
         secrets.sort_unstable();
         secrets.dedup_by(|next, earlier| {
@@ -202,22 +179,8 @@ mod tests {
             (vec![(9, 14)], 9, 14, "k: { p: *****, q: x }", 8, 5),
             (vec![(9, 14)], 11, 2, "k: { p: *****, q: x }", 8, 5),
             (vec![(9, 14)], 4, 27, "k: { p: *****, q: x }", 3, 18),
-            (
-                vec![(9, 2), (9, 14), (12, 1)],
-                28,
-                1,
-                "k: { p: *****, q: x }",
-                18,
-                1,
-            ),
-            (
-                vec![(28, 900)],
-                1,
-                1,
-                "k: { p: hunter2hunter2, q: *****",
-                0,
-                1,
-            ),
+            (vec![(9, 2), (9, 14), (12, 1)], 28, 1, "k: { p: *****, q: x }", 18, 1),
+            (vec![(28, 900)], 1, 1, "k: { p: hunter2hunter2, q: *****", 0, 1),
         ];
         for (hidden, column, len, line, start, length) in cases {
             let mut findings = Findings::new();
@@ -240,17 +203,11 @@ mod tests {
         ));
         let place = Place {
             source,
-            position: Position {
-                line: 1,
-                column: 501,
-            },
+            position: Position { line: 1, column: 501 },
             len: 3,
         };
         let (line, start, length) = Findings::new().cite(&place).unwrap();
         assert_eq!(line.chars().count(), WIDTH);
-        assert_eq!(
-            line.chars().skip(start).take(length).collect::<String>(),
-            "bad"
-        );
+        assert_eq!(line.chars().skip(start).take(length).collect::<String>(), "bad");
     }
 }

@@ -59,10 +59,7 @@ fn float(text: &str) -> Option<f64> {
     let numeric = unsigned
         .bytes()
         .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
-    if whole
-        || !numeric
-        || !unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.')
-    {
+    if whole || !numeric || !unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.') {
         return None; // digits only: leading zeros, or too long for 64 bits; both stay text
     }
     text.parse::<f64>().ok().filter(|value| value.is_finite())
@@ -118,11 +115,10 @@ mod tests {
             "00.5",
         ];
         for case in cases {
-            let theirs: serde_yaml::Value = serde_yaml::from_str(&format!("k: {case}"))
-                .map_or_else(
-                    |_| serde_yaml::Value::String(case.to_owned()),
-                    |value: serde_yaml::Value| value["k"].clone(),
-                );
+            let theirs: serde_yaml::Value = serde_yaml::from_str(&format!("k: {case}")).map_or_else(
+                |_| serde_yaml::Value::String(case.to_owned()),
+                |value: serde_yaml::Value| value["k"].clone(),
+            );
             let ours = match resolve(case) {
                 Data::Null => serde_yaml::Value::Null,
                 Data::Bool(value) => value.into(),
@@ -137,8 +133,6 @@ mod tests {
 
     #[test]
     fn numbers_beyond_64_bits_keep_their_digits() {
-        assert!(
-            matches!(resolve("18446744073709551616"), Data::String(text) if text == "18446744073709551616")
-        );
+        assert!(matches!(resolve("18446744073709551616"), Data::String(text) if text == "18446744073709551616"));
     }
 }

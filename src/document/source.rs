@@ -31,17 +31,13 @@ impl Source {
     pub fn read(path: &Path, findings: &mut Findings) -> Option<Source> {
         let name = path.display().to_string();
         let mut bytes = Vec::new();
-        let read = std::fs::File::open(path)
-            .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+        let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
         if let Err(error) = read {
             findings.error(&(), format!("cannot read {name}: {error}"));
             return None;
         }
         if u64::try_from(bytes.len()).map_or(true, |length| length > MAX_BYTES) {
-            findings.error(
-                &(),
-                format!("{name} is larger than {} MiB", MAX_BYTES / 1024 / 1024),
-            );
+            findings.error(&(), format!("{name} is larger than {} MiB", MAX_BYTES / 1024 / 1024));
             return None;
         }
         match String::from_utf8(bytes) {
@@ -101,9 +97,7 @@ pub struct Place {
 impl Place {
     /// Whether both are the same stretch of the same document.
     pub fn same(&self, other: &Place) -> bool {
-        self.position == other.position
-            && self.len == other.len
-            && self.source.name == other.source.name
+        self.position == other.position && self.len == other.len && self.source.name == other.source.name
     }
 }
 

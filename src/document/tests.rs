@@ -53,18 +53,12 @@ fn aliases_are_expanded_within_bounds() {
     let mut found = Findings::new();
     let node = parse(Source::new("a.yaml", "x: &x [1, 2]\ny: *x\n"), &mut found).unwrap();
     assert_eq!(node.get("y").unwrap().items().len(), 2);
-    assert_eq!(
-        node.get("y").unwrap().place().position,
-        Position { line: 1, column: 4 }
-    );
+    assert_eq!(node.get("y").unwrap().place().position, Position { line: 1, column: 4 });
 
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..9 {
         let below = format!("*a{}, ", level - 1).repeat(10);
-        bomb.push_str(&format!(
-            "a{level}: &a{level} [{}]\n",
-            below.trim_end_matches(", ")
-        ));
+        bomb.push_str(&format!("a{level}: &a{level} [{}]\n", below.trim_end_matches(", ")));
     }
     assert!(findings(&bomb).contains("more than 200000 values"));
     assert!(findings(&format!("{}{}", "[".repeat(100), "]".repeat(100))).contains("nested deeper"));
@@ -101,10 +95,7 @@ fn a_reader_reports_everything_at_once() {
     assert!(reader.required("table", &mut found).is_none());
     assert!(reader.required("parent", &mut found).is_none());
     assert!(reader.string("id", &mut found).is_none());
-    assert_eq!(
-        reader.word("kind", &[("big", 1), ("small", 2)], &mut found),
-        None
-    );
+    assert_eq!(reader.word("kind", &[("big", 1), ("small", 2)], &mut found), None);
     reader.string("password", &mut found);
     reader.finish(&mut found);
     assert_eq!(

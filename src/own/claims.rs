@@ -2,9 +2,7 @@
 //! processes and blocks nobody who claims something else.
 
 use super::{Own, OwnTable};
-use crate::sql::{
-    Connection, Delete, Dialect, Error, Expr, Ident, Insert, OnConflict, Predicate, Statement, Value,
-};
+use crate::sql::{Connection, Delete, Dialect, Error, Expr, Ident, Insert, OnConflict, Predicate, Statement, Value};
 use sha2::{Digest, Sha256};
 
 impl Own {
@@ -21,7 +19,10 @@ impl Own {
                 table: self.table(OwnTable::Claims),
                 columns: vec![Ident::new("kind"), Ident::new("hash")],
                 rows: vec![vec![Expr::value(kind), Expr::value(hash)]],
-                on_conflict: OnConflict::Update { key: vec![Ident::new("kind"), Ident::new("hash")], columns: Vec::new() },
+                on_conflict: OnConflict::Update {
+                    key: vec![Ident::new("kind"), Ident::new("hash")],
+                    columns: Vec::new(),
+                },
             };
             connection.execute(&Statement::Insert(insert), &[])?;
         }
@@ -36,7 +37,13 @@ impl Own {
         for (kind, hash) in sorted(claims) {
             let filter = Predicate::eq(Expr::bare(&Ident::new("kind")), Expr::value(kind))
                 .and(Predicate::eq(Expr::bare(&Ident::new("hash")), Expr::value(hash)));
-            connection.execute(&Statement::Delete(Delete { table: self.table(OwnTable::Claims), filter }), &[])?;
+            connection.execute(
+                &Statement::Delete(Delete {
+                    table: self.table(OwnTable::Claims),
+                    filter,
+                }),
+                &[],
+            )?;
         }
         Ok(())
     }
@@ -53,5 +60,8 @@ fn sorted(claims: &[(String, String)]) -> Vec<(Value, Value)> {
         .collect();
     hashed.sort();
     hashed.dedup();
-    hashed.into_iter().map(|(kind, hash)| (Value::Text(kind), Value::Text(hash))).collect()
+    hashed
+        .into_iter()
+        .map(|(kind, hash)| (Value::Text(kind), Value::Text(hash)))
+        .collect()
 }

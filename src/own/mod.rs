@@ -2,6 +2,7 @@
 //! they hold is committed together with the application's rows.
 
 mod claims;
+mod ddl;
 mod sidecar;
 
 use crate::sql::{Dialect, Table};
@@ -40,7 +41,10 @@ impl OwnTable {
 impl Own {
     /// Tables in `schema`: a database on MySQL, a schema on PostgreSQL, a prefix on SQLite.
     pub fn new(dialect: Dialect, schema: &str) -> Self {
-        Self { dialect, schema: schema.to_owned() }
+        Self {
+            dialect,
+            schema: schema.to_owned(),
+        }
     }
 
     /// The name of one of our tables in a statement.

@@ -15,7 +15,12 @@ impl Own {
         external_id: Option<&str>,
     ) -> Result<(), Error> {
         let key = [("server", server), ("resource_type", kind), ("resource_id", id)];
-        self.set(connection, OwnTable::Links, &key, external_id.map(|value| ("external_id", value)))
+        self.set(
+            connection,
+            OwnTable::Links,
+            &key,
+            external_id.map(|value| ("external_id", value)),
+        )
     }
 
     /// Keeps, or with `None` forgets, a resource's sidecar document.
@@ -27,7 +32,12 @@ impl Own {
         document: Option<&str>,
     ) -> Result<(), Error> {
         let key = [("resource_type", kind), ("resource_id", id)];
-        self.set(connection, OwnTable::Sidecar, &key, document.map(|value| ("document", value)))
+        self.set(
+            connection,
+            OwnTable::Sidecar,
+            &key,
+            document.map(|value| ("document", value)),
+        )
     }
 
     /// Marks a resource as deleted though its row stays.
@@ -60,7 +70,11 @@ impl Own {
 
     /// Takes the mark away.
     pub fn remove_tombstone(&self, connection: &mut dyn Connection, kind: &str, id: &str) -> Result<(), Error> {
-        self.delete(connection, OwnTable::Tombstones, &[("resource_type", kind), ("resource_id", id)])
+        self.delete(
+            connection,
+            OwnTable::Tombstones,
+            &[("resource_type", kind), ("resource_id", id)],
+        )
     }
 
     /// Forgets everything about a resource whose row is gone.
@@ -78,13 +92,23 @@ impl Own {
         key: &[(&str, &str)],
         value: Option<(&str, &str)>,
     ) -> Result<(), Error> {
-        let Some((column, value)) = value else { return self.delete(connection, table, key) };
+        let Some((column, value)) = value else {
+            return self.delete(connection, table, key);
+        };
         let names = key.iter().map(|(name, _)| Ident::new(name));
         let insert = Insert {
             table: self.table(table),
             columns: names.clone().chain([Ident::new(column)]).collect(),
-            rows: vec![key.iter().map(|(_, part)| Expr::value(*part)).chain([Expr::value(value)]).collect()],
-            on_conflict: OnConflict::Update { key: names.collect(), columns: vec![Ident::new(column)] },
+            rows: vec![
+                key.iter()
+                    .map(|(_, part)| Expr::value(*part))
+                    .chain([Expr::value(value)])
+                    .collect(),
+            ],
+            on_conflict: OnConflict::Update {
+                key: names.collect(),
+                columns: vec![Ident::new(column)],
+            },
         };
         connection.execute(&Statement::Insert(insert), &[]).map(|_| ())
     }
@@ -93,6 +117,14 @@ impl Own {
         let filter = key.iter().fold(Predicate::True, |filter, (name, part)| {
             filter.and(Predicate::eq(Expr::bare(&Ident::new(name)), Expr::value(*part)))
         });
-        connection.execute(&Statement::Delete(Delete { table: self.table(table), filter }), &[]).map(|_| ())
+        connection
+            .execute(
+                &Statement::Delete(Delete {
+                    table: self.table(table),
+                    filter,
+                }),
+                &[],
+            )
+            .map(|_| ())
     }
 }

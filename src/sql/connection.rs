@@ -46,10 +46,7 @@ pub trait Database: Send + Sync {
     fn dialect(&self) -> Dialect;
     /// Runs `work` with a connection; a connection that breaks is thrown away. `work` that leaves a
     /// transaction open has it rolled back. Waits at most the checkout timeout.
-    fn with(
-        &self,
-        work: &mut dyn FnMut(&mut dyn Connection) -> Result<(), Error>,
-    ) -> Result<(), Error>;
+    fn with(&self, work: &mut dyn FnMut(&mut dyn Connection) -> Result<(), Error>) -> Result<(), Error>;
     /// Connections in use, idle, and the most there may be.
     fn usage(&self) -> (u32, u32, u32);
 }

@@ -4,8 +4,8 @@
 //! Invariant: SQL text is made here alone, from static text, identifiers and binds. Nothing that a
 //! client sent is ever part of the text.
 
-mod aliases;
 mod address;
+mod aliases;
 mod backend;
 mod catalogue;
 mod connect;
@@ -28,7 +28,6 @@ pub use name::{Alias, Cast, Ident, Table};
 pub use pool::{Options, TlsOptions};
 pub use render::sql_text;
 pub use statement::{
-    Comparison, Delete, Expr, Insert, Join, JoinKind, OnConflict, Order, Predicate, Select,
-    Statement, Union, Update,
+    Comparison, Delete, Expr, Insert, Join, JoinKind, OnConflict, Order, Predicate, Select, Statement, Union, Update,
 };
 pub use value::{Dialect, Value};

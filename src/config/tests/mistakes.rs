@@ -31,10 +31,7 @@ pub(super) const CASES: &[(&str, &str)] = &[
          1:44: warning: every user of this machine can read DIR/open.pem | chmod o= DIR/open.pem\n\
          1:63: error: expected one of `1.2`, `1.3`, found `1.1` | did you mean `1.2`?",
     ),
-    (
-        "tls: { certificate: cert.pem, private_key: key.pem, minimum: 1.3 }",
-        "",
-    ),
+    ("tls: { certificate: cert.pem, private_key: key.pem, minimum: 1.3 }", ""),
     (
         "tls: { certificate: cert.pem, private_key: key.pem, client_ca: ca.pem }",
         "1:53: error: this version of scimshim does not support `client_ca` yet | remove it",
@@ -95,10 +92,7 @@ pub(super) const CASES: &[(&str, &str)] = &[
         "1:43: warning: a secret stands in the configuration itself | keep it in a file that only scimshim can read: \
          ${file:PATH}, or ${credential:NAME}",
     ),
-    (
-        "database: { url: mysql://u@h/d, password: \"${file:secret}\" }",
-        "",
-    ),
+    ("database: { url: mysql://u@h/d, password: \"${file:secret}\" }", ""),
     (
         "database: { url: mysql://u@h/d, password: \"${credential:secret}\" }",
         "",
@@ -140,10 +134,7 @@ pub(super) const CASES: &[(&str, &str)] = &[
     // adapter
     ("adapter: ./adapters/demo.yaml", ""),
     ("adapter: demo.yaml", ""),
-    (
-        "adapter: { name: demo, parameters: { departments: reject } }",
-        "",
-    ),
+    ("adapter: { name: demo, parameters: { departments: reject } }", ""),
     (
         "adapter: { nam: demo }",
         "1:12: error: unknown key `nam` | did you mean `name`?",
@@ -158,10 +149,7 @@ pub(super) const CASES: &[(&str, &str)] = &[
         "1:19: error: there is no identity server | identity_servers: { entra: { profile: entra } }",
     ),
     ("identity_servers: { a: }", ""),
-    (
-        "identity_servers: { a: { default: true }, b: { default: false } }",
-        "",
-    ),
+    ("identity_servers: { a: { default: true }, b: { default: false } }", ""),
     (
         "identity_servers: { a: { default: false } }",
         "1:19: error: no identity server is the default | write `default: true` under one of: a",
@@ -206,10 +194,7 @@ pub(super) const CASES: &[(&str, &str)] = &[
         "identity_servers: { a: { allow_from: [20.20.32.0/19, \"2603:1056::/32\"] } }",
         "",
     ),
-    (
-        "identity_servers: { a: { authentication: { bearer: } } }",
-        "",
-    ),
+    ("identity_servers: { a: { authentication: { bearer: } } }", ""),
     (
         "identity_servers: { a: { authentication: { bearer: { scheme_optional: false } } } }",
         "",
