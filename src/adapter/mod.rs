@@ -14,6 +14,7 @@ mod conversion;
 mod document;
 mod evaluate;
 mod expressions;
+mod lifecycle;
 mod link;
 mod lookup;
 mod model;
