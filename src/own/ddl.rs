@@ -27,10 +27,28 @@ impl Own {
             let name = format!("{}{separator}{name}", self.schema);
             statements.push(format!("CREATE TABLE IF NOT EXISTS {name} ({columns}){end}"));
         };
-        table("links", format!("server {key} NOT NULL, resource_type {key} NOT NULL, resource_id {key} NOT NULL, external_id {text} NOT NULL, PRIMARY KEY (resource_type, resource_id, server)"));
-        table("sidecar", format!("resource_type {key} NOT NULL, resource_id {key} NOT NULL, document {text} NOT NULL, PRIMARY KEY (resource_type, resource_id)"));
-        table("tombstones", format!("resource_type {key} NOT NULL, resource_id {key} NOT NULL, server {key} NOT NULL, created_at BIGINT NOT NULL, reason {text} NOT NULL, PRIMARY KEY (resource_type, resource_id)"));
-        table("claims", format!("kind {key} NOT NULL, hash {key} NOT NULL, PRIMARY KEY (kind, hash)"));
+        table(
+            "links",
+            format!(
+                "server {key} NOT NULL, resource_type {key} NOT NULL, resource_id {key} NOT NULL, external_id {text} NOT NULL, PRIMARY KEY (resource_type, resource_id, server)"
+            ),
+        );
+        table(
+            "sidecar",
+            format!(
+                "resource_type {key} NOT NULL, resource_id {key} NOT NULL, document {text} NOT NULL, PRIMARY KEY (resource_type, resource_id)"
+            ),
+        );
+        table(
+            "tombstones",
+            format!(
+                "resource_type {key} NOT NULL, resource_id {key} NOT NULL, server {key} NOT NULL, created_at BIGINT NOT NULL, reason {text} NOT NULL, PRIMARY KEY (resource_type, resource_id)"
+            ),
+        );
+        table(
+            "claims",
+            format!("kind {key} NOT NULL, hash {key} NOT NULL, PRIMARY KEY (kind, hash)"),
+        );
         statements
     }
 }
