@@ -11,5 +11,6 @@
 //! | 1 | [`own`] |
 //! | 0 | [`scim`], [`sql`], [`document`] |
 
+pub mod own;
 pub mod scim;
 pub mod sql;
