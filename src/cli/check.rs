@@ -45,7 +45,9 @@ pub fn run(given: Option<PathBuf>, arguments: &Arguments) -> Result<(), Failure>
 /// Looks at everything; gives what was found good.
 fn look(path: &std::path::Path, arguments: &Arguments, findings: &mut Findings) -> Vec<String> {
     let mut said = Vec::new();
-    let Some(config) = config::load(path, findings) else { return said };
+    let Some(config) = config::load(path, findings) else {
+        return said;
+    };
     said.push(format!("configuration  {}", path.display()));
     if let Some(tls) = &config.tls {
         if let Err(why) = Certificate::load(&tls.certificate, &tls.private_key) {
@@ -60,19 +62,30 @@ fn look(path: &std::path::Path, arguments: &Arguments, findings: &mut Findings) 
         }
     };
     let document = assembler.document();
-    said.push(format!("adapter        {} ({})", document.title, config.adapter.path.display()));
+    said.push(format!(
+        "adapter        {} ({})",
+        document.title,
+        config.adapter.path.display()
+    ));
     if arguments.offline {
         said.push("not asked      the database (--offline)".to_owned());
         return said;
     }
-    match assembler.compile(findings) {
+    let catalogue = match assembler.catalogue() {
+        Ok(catalogue) => catalogue,
         Err(error) => {
             note(Trouble::Database(error), findings);
             return said;
         }
-        Ok(None) => return said,
-        Ok(Some(adapter)) => {
-            let version = adapter.version.as_deref().map(|version| format!(", version {version}")).unwrap_or_default();
+    };
+    match assembler.compile(&catalogue, findings) {
+        None => return said,
+        Some(adapter) => {
+            let version = adapter
+                .version
+                .as_deref()
+                .map(|version| format!(", version {version}"))
+                .unwrap_or_default();
             let types: Vec<&str> = adapter.resource_types.iter().map(|type_| type_.name.as_str()).collect();
             said.push(format!("database       reachable{version}: {}", types.join(", ")));
         }

@@ -17,9 +17,10 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         "y" => 365 * 86_400,
         _ => return Err(wrong()),
     };
-    let seconds = number.checked_mul(unit).filter(|seconds| *seconds <= 100 * 365 * 86_400).ok_or_else(|| {
-        format!("`{text}` is longer than 100 years")
-    })?;
+    let seconds = number
+        .checked_mul(unit)
+        .filter(|seconds| *seconds <= 100 * 365 * 86_400)
+        .ok_or_else(|| format!("`{text}` is longer than 100 years"))?;
     Ok(Duration::from_secs(seconds))
 }
 
@@ -29,7 +30,12 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, seconds) in [("10y", Some(315_360_000)), ("24h", Some(86_400)), ("0s", Some(0)), ("2w", Some(1_209_600))] {
+        for (text, seconds) in [
+            ("10y", Some(315_360_000)),
+            ("24h", Some(86_400)),
+            ("0s", Some(0)),
+            ("2w", Some(1_209_600)),
+        ] {
             assert_eq!(parse(text).ok().map(|d| d.as_secs()), seconds, "{text}");
         }
         for text in ["", "h", "10", "10x", "-1h", "1.5h", "101y", "99999999999999999999y"] {

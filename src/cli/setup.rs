@@ -3,6 +3,7 @@
 
 use super::common::{Failure, load, print, print_findings, say};
 use super::grants;
+use crate::config::Config;
 use crate::document::Findings;
 use crate::identity::store::TokenStore;
 use crate::server::assemble::Assembler;
@@ -24,41 +25,45 @@ pub fn run(given: Option<PathBuf>, arguments: &Arguments) -> Result<(), Failure>
     let assembler = Assembler::new(&config)?;
     if arguments.apply {
         apply(&assembler)?;
-        say(&format!("scimshim's own tables are in `{}`", config.own_schema));
+        say("scimshim's own tables are there");
         return Ok(());
     }
     print("-- scimshim's own tables")?;
     for statement in assembler.own().ddl() {
         print(&format!("{statement};"))?;
     }
-    // What the adapter touches is known exactly only against the live catalogue.
-    let mut findings = Findings::new();
-    let adapter = assembler.compile(&mut findings);
-    let grants = match &adapter {
-        Ok(Some(adapter)) => grants::exact(adapter, &config, assembler.own()),
-        Ok(None) => {
-            print_findings(&findings);
-            grants::unknown(assembler.document(), &config, assembler.own())
-        }
-        Err(error) => {
-            say(&format!("scimshim: the database cannot be asked ({error}); the GRANTs are for every table that the adapter names"));
-            grants::unknown(assembler.document(), &config, assembler.own())
-        }
-    };
+    let grants = grants(&config, &assembler);
     if !grants.is_empty() {
         print("\n-- what the service's database user must be allowed")?;
         for grant in grants {
-            print(&grant)?;
+            print(&format!("{grant};"))?;
         }
     }
     Ok(())
 }
 
+/// What the adapter touches is known exactly only against the live catalogue.
+fn grants(config: &Config, assembler: &Assembler) -> Vec<String> {
+    let catalogue = match assembler.catalogue() {
+        Ok(catalogue) => catalogue,
+        Err(error) => {
+            say(&format!("scimshim: the database cannot be asked: {error}"));
+            say("the GRANTs are for everything on every table that the adapter names");
+            return grants::unknown(assembler.document(), config, assembler.own());
+        }
+    };
+    let mut findings = Findings::new();
+    if let Some(adapter) = assembler.compile(&catalogue, &mut findings) {
+        return grants::exact(&adapter, &catalogue, config, assembler.own());
+    }
+    // A user who may not read a table yet does not see it either.
+    print_findings(&findings);
+    say("the GRANTs are for everything on every table that the adapter names");
+    grants::unknown(assembler.document(), config, assembler.own())
+}
+
 /// Creates the tables and the signing key where they are missing.
 pub fn apply(assembler: &Assembler) -> Result<(), Failure> {
-    let (database, own) = (assembler.database(), assembler.own());
-    let statements = own.ddl();
-    database.with(&mut |connection| statements.iter().try_for_each(|statement| connection.batch(statement)))?;
-    TokenStore::new(Arc::clone(database), own.clone()).create_signing_key()?;
-    Ok(())
+    let store = TokenStore::new(Arc::clone(assembler.database()), assembler.own().clone());
+    Ok(store.setup()?)
 }

@@ -4,7 +4,8 @@
 use super::common::{Failure, load, print, say};
 use super::duration;
 use crate::config::{Config, Profile};
-use crate::identity::store::{Issue, TokenRow, TokenStore};
+use crate::identity::store::{Issue, TokenStore};
+use crate::own::tokens::TokenRow;
 use crate::server::assemble::Assembler;
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
@@ -12,6 +13,11 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Microseconds in a second.
+const MICROS: i64 = 1_000_000;
+/// How long a token lives unless said otherwise.
+pub const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// What is done with tokens.
 #[derive(Subcommand)]
@@ -66,39 +72,49 @@ pub fn run(given: Option<PathBuf>, verb: &Verb) -> Result<(), Failure> {
     let store = store(&assembler);
     let failed = |error| Failure::from(assembler.own_trouble(error));
     match verb {
-        Verb::Issue { server, label, expires, read_only } => {
+        Verb::Issue {
+            server,
+            label,
+            expires,
+            read_only,
+        } => {
             known(&config, server)?;
-            let token = issue(&config, &assembler, server, label.as_deref(), *expires, *read_only)?;
+            let (token, _) = make(
+                &config,
+                &assembler,
+                server,
+                label.as_deref().unwrap_or_default(),
+                *expires,
+                *read_only,
+            )?;
             print(&token)?;
             next_steps(&config, server);
             Ok(())
         }
         Verb::Rotate { server, overlap } => {
             known(&config, server)?;
-            let before = store.list(Some(server)).map_err(failed)?;
             let now = Utc::now().timestamp();
-            let old: Vec<&TokenRow> = before.iter().filter(|row| row.is_live(now)).collect();
-            // The new one first: should anything fail in between, there is one too many and not none.
-            let newest = old.iter().max_by_key(|row| row.created);
-            let label = newest.and_then(|row| row.label.clone());
-            let life = newest.map_or(315_360_000, |row| row.expires.saturating_sub(row.created));
-            let life = Duration::from_secs(u64::try_from(life).unwrap_or(315_360_000));
+            let rows = store.list(Some(server)).map_err(failed)?;
+            let newest = rows.iter().filter(|row| row.is_live(now.saturating_mul(MICROS))).last();
+            // What is rotated stays what it was, and lives as long again.
+            let label = newest.map_or("", |row| row.label.as_str());
             let read_only = newest.is_some_and(|row| row.read_only);
-            let token = issue(&config, &assembler, server, label.as_deref(), life, read_only)?;
-            let end = now.saturating_add(i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX));
-            for row in &old {
-                if overlap.is_zero() {
-                    store.revoke(&row.id, now).map_err(failed)?;
-                } else {
-                    store.shorten(&row.id, end.min(row.expires)).map_err(failed)?;
-                }
-            }
+            let life = newest.and_then(|row| Some((row.expires_at? - row.created_at) / MICROS));
+            let life = life
+                .and_then(|seconds| u64::try_from(seconds).ok())
+                .map_or(TEN_YEARS, Duration::from_secs);
+            // The new one first: should anything fail in between, there is one too many and not none.
+            let (token, id) = make(&config, &assembler, server, label, life, read_only)?;
+            let said = if overlap.is_zero() {
+                let ended = store.revoke_all(server, Some(&id)).map_err(failed)?;
+                format!("{ended} older token(s) ended")
+            } else {
+                let end = now.saturating_add(i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX));
+                let ending = store.expire_all(server, Some(&id), end).map_err(failed)?;
+                format!("{ending} older token(s) end at {}", instant(end.saturating_mul(MICROS)))
+            };
             print(&token)?;
-            match old.len() {
-                0 => say("there was no other token"),
-                n if overlap.is_zero() => say(&format!("{n} older token(s) ended")),
-                n => say(&format!("{n} older token(s) end at {}", instant(end))),
-            }
+            say(&said);
             next_steps(&config, server);
             Ok(())
         }
@@ -109,21 +125,18 @@ pub fn run(given: Option<PathBuf>, verb: &Verb) -> Result<(), Failure> {
             list(&store.list(server.as_deref()).map_err(failed)?, *json)
         }
         Verb::Revoke { server, id, all } => {
-            let now = Utc::now().timestamp();
-            let rows = store.list(Some(server)).map_err(failed)?;
-            let chosen: Vec<&TokenRow> =
-                rows.iter().filter(|row| *all || id.as_deref() == Some(&*row.id)).collect();
-            if chosen.is_empty() && !*all {
-                return Err(Failure::Message(format!(
-                    "`{server}` has no token {}; see `scimshim token list {server}`",
-                    id.as_deref().unwrap_or_default()
-                )));
-            }
-            let mut ended = 0;
-            for row in chosen.iter().filter(|row| row.revoked.is_none()) {
-                store.revoke(&row.id, now).map_err(failed)?;
-                ended += 1;
-            }
+            let ended = if *all {
+                store.revoke_all(server, None).map_err(failed)?
+            } else {
+                let id = id.as_deref().unwrap_or_default();
+                let known = store.list(Some(server)).map_err(failed)?;
+                if !known.iter().any(|row| row.id == id) {
+                    return Err(Failure::Message(format!(
+                        "`{server}` has no token {id}; see `scimshim token list {server}`"
+                    )));
+                }
+                u64::from(store.revoke(server, id).map_err(failed)?)
+            };
             say(&format!("{ended} token(s) revoked"));
             Ok(())
         }
@@ -134,37 +147,55 @@ fn store(assembler: &Assembler) -> TokenStore {
     TokenStore::new(Arc::clone(assembler.database()), assembler.own().clone())
 }
 
-/// Makes a token and notes its fingerprint.
-pub fn issue(
+/// Makes a token and notes its fingerprint; gives the token and its id.
+pub fn make(
     config: &Config,
     assembler: &Assembler,
     server: &str,
-    label: Option<&str>,
+    label: &str,
     life: Duration,
     read_only: bool,
-) -> Result<String, Failure> {
+) -> Result<(String, String), Failure> {
     if life.is_zero() {
         return Err(Failure::Message("a token that ends at once is of no use".to_owned()));
     }
     let now = Utc::now().timestamp();
     let life = i64::try_from(life.as_secs()).unwrap_or(i64::MAX);
-    let what = Issue { public_url: &config.public_url, server, label, now, expires: now.saturating_add(life), read_only };
-    store(assembler).issue(&what).map_err(|error| assembler.own_trouble(error).into())
+    let what = Issue {
+        public_url: &config.public_url,
+        server,
+        label,
+        now,
+        expires: now.saturating_add(life),
+        read_only,
+    };
+    store(assembler)
+        .issue(&what)
+        .map_err(|error| assembler.own_trouble(error).into())
 }
 
 fn known(config: &Config, server: &str) -> Result<(), Failure> {
     if config.identity_server(server).is_some() {
         return Ok(());
     }
-    let names: Vec<&str> = config.identity_servers.iter().map(|server| server.name.as_str()).collect();
+    let names: Vec<&str> = config
+        .identity_servers
+        .iter()
+        .map(|server| server.name.as_str())
+        .collect();
     let near = crate::document::nearest(server, names.iter().copied());
     let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-    Err(Failure::Message(format!("there is no identity server `{server}`{near} (there are: {})", names.join(", "))))
+    Err(Failure::Message(format!(
+        "there is no identity server `{server}`{near} (there are: {})",
+        names.join(", ")
+    )))
 }
 
 /// What the administrator does with the token.
 fn next_steps(config: &Config, name: &str) {
-    let Some(server) = config.identity_server(name) else { return };
+    let Some(server) = config.identity_server(name) else {
+        return;
+    };
     let url = if server.default {
         format!("{}/scim/v2", config.public_url)
     } else {
@@ -197,11 +228,11 @@ fn next_steps(config: &Config, name: &str) {
 }
 
 fn list(rows: &[TokenRow], as_json: bool) -> Result<(), Failure> {
-    let now = Utc::now().timestamp();
-    let state = |row: &TokenRow| match row.revoked {
+    let now = Utc::now().timestamp_micros();
+    let state = |row: &TokenRow| match row.revoked_at {
         Some(_) => "revoked",
-        None if row.expires <= now => "expired",
-        None => "live",
+        None if row.is_live(now) => "live",
+        None => "expired",
     };
     if as_json {
         let each = rows.iter().map(|row| {
@@ -211,10 +242,10 @@ fn list(rows: &[TokenRow], as_json: bool) -> Result<(), Failure> {
                 "label": row.label,
                 "state": state(row),
                 "read_only": row.read_only,
-                "created": instant(row.created),
-                "expires": instant(row.expires),
-                "last_used": row.last_used.map(instant),
-                "revoked": row.revoked.map(instant),
+                "created": instant(row.created_at),
+                "expires": row.expires_at.map(instant),
+                "last_used": row.last_used_at.map(instant),
+                "revoked": row.revoked_at.map(instant),
             })
         });
         return print(&each.collect::<Value>().to_string());
@@ -225,26 +256,28 @@ fn list(rows: &[TokenRow], as_json: bool) -> Result<(), Failure> {
     }
     let day = |at: i64| instant(at).chars().take(10).collect::<String>();
     print(&format!(
-        "{:32}  {:12}  {:7}  {:10}  {:10}  {:20}  LABEL",
+        "{:16}  {:12}  {:7}  {:10}  {:10}  {:20}  LABEL",
         "ID", "SERVER", "STATE", "CREATED", "EXPIRES", "LAST USED"
     ))?;
     for row in rows {
-        let label = row.label.as_deref().unwrap_or_default();
+        let label = &row.label;
         let read_only = if row.read_only { " (read only)" } else { "" };
         let line = format!(
-            "{:32}  {:12}  {:7}  {:10}  {:10}  {:20}  {label}{read_only}",
+            "{:16}  {:12}  {:7}  {:10}  {:10}  {:20}  {label}{read_only}",
             row.id,
             row.server,
             state(row),
-            day(row.created),
-            day(row.expires),
-            row.last_used.map_or_else(|| "never".to_owned(), instant),
+            day(row.created_at),
+            row.expires_at.map_or_else(|| "never".to_owned(), day),
+            row.last_used_at.map_or_else(|| "never".to_owned(), instant),
         );
         print(line.trim_end())?;
     }
     Ok(())
 }
 
+/// Of microseconds since 1970.
 fn instant(at: i64) -> String {
-    DateTime::<Utc>::from_timestamp(at, 0).map_or_else(|| at.to_string(), |at| at.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+    let known = DateTime::<Utc>::from_timestamp_micros(at);
+    known.map_or_else(|| at.to_string(), |at| at.format("%Y-%m-%dT%H:%M:%SZ").to_string())
 }

@@ -6,6 +6,7 @@ use super::transaction::Fault;
 use super::update::{Change, by_key, protected};
 use super::{Caller, Directory, Place, Precondition};
 use crate::adapter::{DeleteHow, Environment, Transition};
+use crate::own::sidecar;
 use crate::scim::{Error, Projection};
 use crate::sql::{Connection, Delete, Statement, Value};
 
@@ -41,7 +42,7 @@ impl Directory {
                 claims: Vec::new(),
             };
             self.delete_in(connection, &mut writing, &key, id, how, condition)?;
-            self.release(connection, &writing.claims)?;
+            self.release(connection, writing.claims)?;
             Ok(())
         })
     }
@@ -109,16 +110,10 @@ impl Directory {
         self.run_steps(connection, &rules.then, &environment, Some(&transition(&after)))?;
         let text = key.to_text().unwrap_or_default();
         if how == DeleteHow::Row {
-            self.own.forget(connection, &place.plan.kind, &text)?;
+            sidecar::forget(&self.own, connection, &place.plan.kind, &[text])?;
         } else if self.lock(connection, &place, key, &writing.environment)?.is_some() {
             // `set` did not take the row out of `where`: a tombstone does.
-            self.own.add_tombstone(
-                connection,
-                &place.plan.kind,
-                &text,
-                &writing.caller.server.name,
-                "deleted",
-            )?;
+            self.bury(connection, writing, &text, "deleted")?;
         }
         Ok(())
     }
@@ -171,8 +166,7 @@ impl Directory {
             .ok_or_else(|| Error::not_found(&place.type_.name, id))?;
         tracing::info!(resource_type = %place.type_.name, id, reason, "DELETE deactivated instead");
         let text = key.to_text().unwrap_or_default();
-        self.own
-            .add_tombstone(connection, &place.plan.kind, &text, &writing.caller.server.name, reason)?;
+        self.bury(connection, writing, &text, reason)?;
         Ok(())
     }
 }

@@ -39,8 +39,8 @@ impl Directory {
                 .into())
             }
             Missing::Create => {
-                let kind = format!("{}.{}", lookup.table, lookup.matched.name);
-                self.claim(connection, claims, vec![(kind, unique::fold(&stored))])?;
+                let value = format!("{}.{}={}", lookup.table, lookup.matched.name, unique::fold(&stored));
+                self.claim(connection, claims, &[("lookup".to_owned(), value)])?;
                 // Somebody else may have made it while we waited.
                 if let Some(key) = self.matching(connection, environment, lookup, &stored, name)? {
                     return Ok(key);

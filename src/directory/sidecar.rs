@@ -8,6 +8,7 @@ use super::transaction::Fault;
 use super::wanted;
 use super::{Directory, plan};
 use crate::adapter::Binding;
+use crate::own::sidecar::{self, Tombstone};
 use crate::scim::Object;
 use crate::sql::{Connection, Row, Value};
 use serde_json::Value as Json;
@@ -78,9 +79,26 @@ impl Directory {
             } else {
                 Some(serde_json::to_string(&new).unwrap_or_default())
             };
-            self.own.set_document(connection, kind, &id, text.as_deref())?;
+            sidecar::set_document(&self.own, connection, kind, &id, text.as_deref())?;
         }
         Ok((resource, changed))
+    }
+
+    /// Marks a resource as gone though its row stays.
+    pub(super) fn bury(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &Writing<'_>,
+        id: &str,
+        reason: &str,
+    ) -> Result<(), Fault> {
+        let tombstone = Tombstone {
+            server: writing.caller.server.name.clone(),
+            created_at: writing.environment.instant.timestamp_micros(),
+            reason: reason.chars().take(190).collect(),
+        };
+        sidecar::bury(&self.own, connection, &writing.place.plan.kind, id, &tombstone)?;
+        Ok(())
     }
 
     /// Keeps the externalId of this client, where no column of the application does.
@@ -97,7 +115,8 @@ impl Directory {
         }
         let id = key.to_text().unwrap_or_default();
         let external_id = external_id.and_then(Json::as_str);
-        self.own.set_external_id(
+        sidecar::set_external_id(
+            &self.own,
             connection,
             &writing.caller.server.name,
             &place.plan.kind,

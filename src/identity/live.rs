@@ -5,7 +5,7 @@
 //! them has the set read again every half second and nobody waits; a request after a pause waits for
 //! it. A database that cannot be asked is [`Denied::Unavailable`]: never a token taken on trust.
 
-use super::token::{Fingerprint, SigningKey, fingerprint};
+use super::token::{Fingerprint, Keyring, fingerprint};
 use arc_swap::ArcSwapOption;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -36,7 +36,7 @@ pub struct LiveToken {
     pub read_only: bool,
 }
 
-/// Where live tokens and the signing key are kept. All methods block.
+/// Where live tokens are kept. All methods block.
 pub trait Store: Send + Sync + 'static {
     /// The tokens that are not revoked and end after `now` (seconds since 1970).
     fn live(&self, now: i64) -> Result<Vec<LiveToken>, crate::sql::Error>;
@@ -77,7 +77,7 @@ pub struct LiveTokens {
 
 struct Shared {
     store: Arc<dyn Store>,
-    key: SigningKey,
+    keys: Keyring,
     issuer: String,
     snapshot: ArcSwapOption<Snapshot>,
     /// Tokens that we signed and that were not in a set read after they came: revoked, and that for
@@ -88,17 +88,19 @@ struct Shared {
 }
 
 impl LiveTokens {
-    /// Tokens of `store`, signed by `key` for `issuer` (the public URL). Nothing is read yet.
-    pub fn new(store: Arc<dyn Store>, key: SigningKey, issuer: String) -> Self {
+    /// Tokens of `store`, signed by one of `keys` for `issuer` (the public URL). Nothing is read yet.
+    pub fn new(store: Arc<dyn Store>, keys: Keyring, issuer: String) -> Self {
         let shared = Shared {
             store,
-            key,
+            keys,
             issuer,
             snapshot: ArcSwapOption::empty(),
             refused: Mutex::default(),
             reading: Arc::default(),
         };
-        Self { shared: Arc::new(shared) }
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// Whether a token is good for an identity server; `audience` is what it must have been made for.
@@ -118,7 +120,10 @@ impl LiveTokens {
             return Err(Denied::Refused("the token has expired".to_owned()));
         }
         if known.verified.get().is_none() {
-            self.shared.key.verify(token, &self.shared.issuer, audience).map_err(Denied::Refused)?;
+            self.shared
+                .keys
+                .verify(token, &self.shared.issuer, audience)
+                .map_err(Denied::Refused)?;
             let _ = known.verified.set(());
         }
         self.note_use(&known, now);
@@ -138,8 +143,16 @@ impl LiveTokens {
         if refused().contains(fingerprint) {
             return Err(revoked());
         }
-        self.shared.key.verify(token, &self.shared.issuer, audience).map_err(Denied::Refused)?;
-        if let Some(known) = self.fresh(|snapshot| snapshot.read >= came).await?.tokens.get(fingerprint) {
+        self.shared
+            .keys
+            .verify(token, &self.shared.issuer, audience)
+            .map_err(Denied::Refused)?;
+        if let Some(known) = self
+            .fresh(|snapshot| snapshot.read >= came)
+            .await?
+            .tokens
+            .get(fingerprint)
+        {
             return Ok(Arc::clone(known));
         }
         let mut refused = refused();
@@ -211,7 +224,11 @@ impl Shared {
                 let known = before.as_ref().and_then(|before| before.tokens.get(&token.fingerprint));
                 let known = match known.filter(|known| known.token == token) {
                     Some(known) => Arc::clone(known),
-                    None => Arc::new(Known { token, verified: OnceLock::new(), noted: AtomicI64::new(0) }),
+                    None => Arc::new(Known {
+                        token,
+                        verified: OnceLock::new(),
+                        noted: AtomicI64::new(0),
+                    }),
                 };
                 (known.token.fingerprint, known)
             })
@@ -224,7 +241,7 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use super::super::token::{Claims, audience, new_id};
+    use super::super::token::{Claims, SigningKey, audience, new_id};
     use super::*;
     use crate::sql::{Error, Failure};
     use std::sync::atomic::AtomicUsize;
@@ -245,7 +262,14 @@ mod tests {
             if *self.down.lock().unwrap() {
                 return Err(Error::new(Failure::Connection, "down"));
             }
-            Ok(self.tokens.lock().unwrap().iter().filter(|token| token.expires > now).cloned().collect())
+            Ok(self
+                .tokens
+                .lock()
+                .unwrap()
+                .iter()
+                .filter(|token| token.expires > now)
+                .cloned()
+                .collect())
         }
         fn used(&self, _: &str, _: i64) -> Result<(), Error> {
             self.uses.fetch_add(1, Relaxed);
@@ -254,10 +278,15 @@ mod tests {
     }
 
     impl Memory {
-        fn issue(&self, key: &SigningKey, server: &str) -> String {
+        fn issue(&self, key: &Keyring, server: &str) -> String {
             let now = chrono::Utc::now().timestamp();
-            let claims =
-                Claims { iss: URL.into(), aud: audience(URL, server), jti: new_id(), iat: now, exp: now + 60 };
+            let claims = Claims {
+                iss: URL.into(),
+                aud: audience(URL, server),
+                jti: new_id(),
+                iat: now,
+                exp: now + 60,
+            };
             let token = key.sign(&claims).unwrap();
             self.tokens.lock().unwrap().push(LiveToken {
                 id: claims.jti,
@@ -272,10 +301,11 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_token_lives_and_dies() {
-        let stored = SigningKey::generate().unwrap();
-        let key = SigningKey::read(&stored).unwrap();
+        let (stored, _) = SigningKey::generate().unwrap();
+        let ring = || Keyring::new(vec![SigningKey::read("k", &stored).unwrap()], 0);
+        let key = ring();
         let store = Arc::new(Memory::default());
-        let live = LiveTokens::new(store.clone(), SigningKey::read(&stored).unwrap(), URL.into());
+        let live = LiveTokens::new(store.clone(), ring(), URL.into());
         let entra = audience(URL, "entra");
         let token = store.issue(&key, "entra");
         let known = live.check(&token, "entra", &entra).await.unwrap();
@@ -285,8 +315,14 @@ mod tests {
         }
         assert_eq!(store.reads.load(Relaxed), 1);
 
-        assert!(matches!(live.check(&token, "okta", &audience(URL, "okta")).await, Err(Denied::Refused(_))));
-        assert!(matches!(live.check("x.y.z", "entra", &entra).await, Err(Denied::Refused(_))));
+        assert!(matches!(
+            live.check(&token, "okta", &audience(URL, "okta")).await,
+            Err(Denied::Refused(_))
+        ));
+        assert!(matches!(
+            live.check("x.y.z", "entra", &entra).await,
+            Err(Denied::Refused(_))
+        ));
         assert_eq!(store.reads.load(Relaxed), 1, "a token we did not sign asks nobody");
 
         let second = store.issue(&key, "entra");
@@ -310,7 +346,10 @@ mod tests {
         live.check(&third, "entra", &entra).await.unwrap();
         *store.down.lock().unwrap() = true;
         tokio::time::sleep(STALE).await;
-        assert!(matches!(live.check(&third, "entra", &entra).await, Err(Denied::Unavailable(_))));
+        assert!(matches!(
+            live.check(&third, "entra", &entra).await,
+            Err(Denied::Unavailable(_))
+        ));
         assert_eq!(store.uses.load(Relaxed), 3, "once a token");
     }
 }

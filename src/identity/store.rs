@@ -1,21 +1,15 @@
-//! Tokens and the signing key in our own tables. Of a token only its SHA-256 is kept. Everything here
-//! blocks.
+//! Tokens and the keys that sign them, in our own tables. Of a token only its SHA-256 is kept.
+//! Everything here blocks. Instants are seconds since 1970, as in a JWT; the tables have microseconds.
 
 use super::live::{LiveToken, Store};
-use super::token::{Claims, Fingerprint, SigningKey, audience, fingerprint, new_id};
-use crate::own::{Own, OwnTable};
-use crate::sql::{
-    Alias, Comparison, Connection, Database, Error, Expr, Failure, Ident, Insert, Isolation, OnConflict, Order,
-    Predicate, Row, Select, Statement, Update, Value,
-};
+use super::token::{Claims, Fingerprint, Keyring, SigningKey, audience, fingerprint, new_id};
+use crate::own::tokens::TokenRow;
+use crate::own::{Missing, Own, keys, tokens};
+use crate::sql::{Connection, Database, Error, Failure, Isolation};
 use std::sync::Arc;
 
-const MAIN: Alias = Alias(0);
-/// The one signing key there is.
-const KEY: &str = "bearer";
-const COLUMNS: [&str; 9] = [
-    "id", "server", "sha256", "label", "read_only", "created_at", "expires_at", "last_used_at", "revoked_at",
-];
+/// Microseconds in a second.
+const MICROS: i64 = 1_000_000;
 
 /// Our own tables, as far as tokens go.
 #[derive(Clone)]
@@ -24,15 +18,15 @@ pub struct TokenStore {
     own: Own,
 }
 
-/// A token to be made. Instants are seconds since 1970.
+/// A token to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct Issue<'a> {
     /// The service's public URL.
     pub public_url: &'a str,
     /// For which identity server.
     pub server: &'a str,
-    /// What for.
-    pub label: Option<&'a str>,
+    /// What for; may be empty.
+    pub label: &'a str,
     /// When.
     pub now: i64,
     /// Until when.
@@ -41,76 +35,60 @@ pub struct Issue<'a> {
     pub read_only: bool,
 }
 
-/// What is known of a token. Instants are seconds since 1970.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenRow {
-    /// Its id.
-    pub id: String,
-    /// Its identity server.
-    pub server: String,
-    /// Its SHA-256.
-    pub fingerprint: Fingerprint,
-    /// What it is for.
-    pub label: Option<String>,
-    /// It may only read.
-    pub read_only: bool,
-    /// When it was made.
-    pub created: i64,
-    /// When it ends.
-    pub expires: i64,
-    /// When it was last used, to the minute.
-    pub last_used: Option<i64>,
-    /// When it was revoked.
-    pub revoked: Option<i64>,
-}
-
-impl TokenRow {
-    /// Whether it is good now.
-    pub fn is_live(&self, now: i64) -> bool {
-        self.revoked.is_none() && self.expires > now
-    }
-}
-
 impl TokenStore {
     /// In these tables.
     pub fn new(database: Arc<dyn Database>, own: Own) -> Self {
         Self { database, own }
     }
 
-    /// The key that signs; [`Failure::Schema`] where `setup` was not run.
-    pub fn signing_key(&self) -> Result<SigningKey, Error> {
-        let select = self.select(OwnTable::Keys, &["value"]).filter(Predicate::eq(column("name"), Expr::value(KEY)));
-        let rows = self.query(select)?;
-        match rows.first().and_then(|row| row.0.first()).and_then(Value::to_text) {
-            Some(stored) => SigningKey::read(&stored).map_err(|why| Error::new(Failure::Other, why)),
-            None => Err(Error::new(Failure::Schema, "there is no signing key")),
-        }
+    /// Whether `setup` was run, by this version.
+    pub fn is_ready(&self) -> Result<(), Missing> {
+        let mut ready = Ok(());
+        let asked = self.database.with(&mut |connection| {
+            ready = self.own.is_ready(connection);
+            Ok(())
+        });
+        asked.map_err(Missing::Database).and(ready)
     }
 
-    /// Makes the signing key unless there is one.
-    pub fn create_signing_key(&self) -> Result<(), Error> {
-        let fresh = SigningKey::generate().map_err(|why| Error::new(Failure::Other, why))?;
-        let now = chrono::Utc::now().timestamp();
-        let insert = self.insert(
-            OwnTable::Keys,
-            &[("name", Value::from(KEY)), ("value", Value::from(fresh)), ("created_at", Value::Int(now))],
-        );
-        let exists = self.select(OwnTable::Keys, &["name"]).filter(Predicate::eq(column("name"), Expr::value(KEY)));
-        let exists = Statement::Select(exists);
+    /// Creates what is missing: the tables, and a key to sign with.
+    pub fn setup(&self) -> Result<(), Error> {
         self.database.with(&mut |connection| {
-            if !connection.query(&exists, &[])?.is_empty() {
+            self.own.apply(connection)?;
+            let known = keys::list(&self.own, connection)?;
+            if known.iter().any(|key| key.retired_at.is_none()) {
                 return Ok(());
             }
-            match connection.execute(&insert, &[]) {
-                // Somebody else made it in between.
-                Err(error) if error.failure == Failure::Unique => Ok(()),
-                done => done.map(|_| ()),
-            }
+            let (private_key, public_key) = SigningKey::generate().map_err(internal)?;
+            let key = keys::SigningKey {
+                id: new_id(),
+                algorithm: "EdDSA".to_owned(),
+                private_key,
+                public_key,
+                created_at: chrono::Utc::now().timestamp_micros(),
+                retired_at: None,
+            };
+            keys::insert(&self.own, connection, &key)
         })
     }
 
-    /// Makes a token; it is returned here and nowhere else.
-    pub fn issue(&self, what: &Issue<'_>) -> Result<String, Error> {
+    /// The keys that sign and verify; [`Failure::Schema`] where there is none.
+    pub fn keyring(&self) -> Result<Keyring, Error> {
+        let mut rows = Vec::new();
+        self.database.with(&mut |connection| {
+            rows = keys::list(&self.own, connection)?;
+            Ok(())
+        })?;
+        let key = |row: &keys::SigningKey| SigningKey::read(&row.id, &row.private_key).map_err(internal);
+        let current = rows.iter().position(|row| row.retired_at.is_none());
+        let Some(current) = current else {
+            return Err(Error::new(Failure::Schema, "there is no signing key"));
+        };
+        Ok(Keyring::new(rows.iter().map(key).collect::<Result<_, _>>()?, current))
+    }
+
+    /// Makes a token; it is returned here and nowhere else. With it comes its id.
+    pub fn issue(&self, what: &Issue<'_>) -> Result<(String, String), Error> {
         let claims = Claims {
             iss: what.public_url.to_owned(),
             aud: audience(what.public_url, what.server),
@@ -118,79 +96,66 @@ impl TokenStore {
             iat: what.now,
             exp: what.expires,
         };
-        let token = self.signing_key()?.sign(&claims).map_err(|why| Error::new(Failure::Other, why))?;
-        let insert = self.insert(
-            OwnTable::Tokens,
-            &[
-                ("id", Value::from(claims.jti)),
-                ("server", Value::from(what.server)),
-                ("sha256", Value::from(hexadecimal(&fingerprint(&token)))),
-                ("label", what.label.map_or(Value::Null, |label| Value::Text(label.chars().take(255).collect()))),
-                ("read_only", Value::Int(i64::from(what.read_only))),
-                ("created_at", Value::Int(what.now)),
-                ("expires_at", Value::Int(what.expires)),
-            ],
-        );
-        self.write(|connection| connection.execute(&insert, &[]).map(|_| ()))?;
-        Ok(token)
+        let token = self.keyring()?.sign(&claims).map_err(internal)?;
+        let row = TokenRow {
+            id: claims.jti.clone(),
+            server: what.server.to_owned(),
+            label: what.label.chars().take(190).collect(),
+            hash: hexadecimal(&fingerprint(&token)),
+            created_at: what.now.saturating_mul(MICROS),
+            expires_at: Some(what.expires.saturating_mul(MICROS)),
+            revoked_at: None,
+            read_only: what.read_only,
+            last_used_at: None,
+        };
+        self.write(|own, connection| tokens::insert(own, connection, &row))?;
+        Ok((token, claims.jti))
     }
 
-    /// All tokens, or those of one identity server, the oldest first.
+    /// All tokens, or those of one identity server, the oldest first. Instants in microseconds.
     pub fn list(&self, server: Option<&str>) -> Result<Vec<TokenRow>, Error> {
-        let mut select = self.select(OwnTable::Tokens, &COLUMNS);
-        if let Some(server) = server {
-            select = select.filter(Predicate::eq(column("server"), Expr::value(server)));
-        }
-        select.order = ["server", "created_at", "id"].map(|by| Order { by: column(by), descending: false }).into();
-        self.query(select)?.iter().map(read).collect()
-    }
-
-    /// Ends a token.
-    pub fn revoke(&self, id: &str, now: i64) -> Result<(), Error> {
-        self.set(id, "revoked_at", now)
-    }
-
-    /// Lets a token end earlier.
-    pub fn shorten(&self, id: &str, expires: i64) -> Result<(), Error> {
-        self.set(id, "expires_at", expires)
-    }
-
-    fn set(&self, id: &str, name: &str, value: i64) -> Result<(), Error> {
-        let update = Statement::Update(Update {
-            table: self.own.table(OwnTable::Tokens),
-            set: vec![(Ident::new(name), Expr::value(value))],
-            filter: Predicate::eq(Expr::bare(&Ident::new("id")), Expr::value(id)),
-        });
-        self.write(|connection| connection.execute(&update, &[]).map(|_| ()))
-    }
-
-    fn select(&self, table: OwnTable, columns: &[&str]) -> Select {
-        Select::new(self.own.table(table), MAIN, columns.iter().map(|name| column(name)).collect())
-    }
-
-    fn insert(&self, table: OwnTable, values: &[(&str, Value)]) -> Statement {
-        Statement::Insert(Insert {
-            table: self.own.table(table),
-            columns: values.iter().map(|(name, _)| Ident::new(name)).collect(),
-            rows: vec![values.iter().map(|(_, value)| Expr::value(value.clone())).collect()],
-            on_conflict: OnConflict::Fail,
-        })
-    }
-
-    fn query(&self, select: Select) -> Result<Vec<Row>, Error> {
-        let statement = Statement::Select(select);
         let mut rows = Vec::new();
         self.database.with(&mut |connection| {
-            rows = connection.query(&statement, &[])?;
+            rows = tokens::list(&self.own, connection, server)?;
             Ok(())
         })?;
         Ok(rows)
     }
 
-    fn write(&self, mut work: impl FnMut(&mut dyn Connection) -> Result<(), Error>) -> Result<(), Error> {
+    /// Ends a token now; whether there was one to end.
+    pub fn revoke(&self, server: &str, id: &str) -> Result<bool, Error> {
+        let mut ended = false;
+        self.write(|own, connection| {
+            ended = tokens::revoke(own, connection, server, id, chrono::Utc::now().timestamp_micros())?;
+            Ok(())
+        })?;
+        Ok(ended)
+    }
+
+    /// Ends all tokens of an identity server now, but one; how many.
+    pub fn revoke_all(&self, server: &str, keep: Option<&str>) -> Result<u64, Error> {
+        let mut ended = 0;
+        self.write(|own, connection| {
+            ended = tokens::revoke_all(own, connection, server, keep, chrono::Utc::now().timestamp_micros())?;
+            Ok(())
+        })?;
+        Ok(ended)
+    }
+
+    /// Lets all tokens of an identity server but one end at `end` at the latest; how many.
+    pub fn expire_all(&self, server: &str, keep: Option<&str>, end: i64) -> Result<u64, Error> {
+        let mut shortened = 0;
+        self.write(|own, connection| {
+            shortened = tokens::expire_all(own, connection, server, keep, end.saturating_mul(MICROS))?;
+            Ok(())
+        })?;
+        Ok(shortened)
+    }
+
+    fn write(&self, mut work: impl FnMut(&Own, &mut dyn Connection) -> Result<(), Error>) -> Result<(), Error> {
         self.database.with(&mut |connection| {
             connection.begin(Isolation::Write)?;
-            work(connection)?;
+            work(&self.own, connection)?;
             connection.commit()
         })
     }
@@ -198,48 +163,31 @@ impl TokenStore {
 
 impl Store for TokenStore {
     fn live(&self, now: i64) -> Result<Vec<LiveToken>, Error> {
-        let select = self.select(OwnTable::Tokens, &COLUMNS).filter(
-            Predicate::IsNull(column("revoked_at"))
-                .and(Predicate::Compare(column("expires_at"), Comparison::Gt, Expr::value(now))),
-        );
-        let live = |row: &Row| {
-            read(row).map(|row| LiveToken {
+        let mut rows = Vec::new();
+        self.database.with(&mut |connection| {
+            rows = tokens::live(&self.own, connection, now.saturating_mul(MICROS))?;
+            Ok(())
+        })?;
+        let live = |row: TokenRow| {
+            Some(LiveToken {
+                // A row that is not what we wrote opens nothing.
+                fingerprint: bytes(&row.hash)?,
                 id: row.id,
                 server: row.server,
-                fingerprint: row.fingerprint,
-                expires: row.expires,
+                expires: row.expires_at.map_or(i64::MAX, |end| end / MICROS),
                 read_only: row.read_only,
             })
         };
-        self.query(select)?.iter().map(live).collect()
+        Ok(rows.into_iter().filter_map(live).collect())
     }
 
     fn used(&self, id: &str, now: i64) -> Result<(), Error> {
-        self.set(id, "last_used_at", now)
+        self.write(|own, connection| tokens::touch(own, connection, &[id.to_owned()], now.saturating_mul(MICROS)))
     }
 }
 
-fn column(name: &str) -> Expr {
-    Expr::column(MAIN, &Ident::new(name))
-}
-
-/// A row of [`COLUMNS`].
-fn read(row: &Row) -> Result<TokenRow, Error> {
-    let wrong = || Error::new(Failure::Other, "a row of scimshim's own table `tokens` cannot be read");
-    let [id, server, sha256, label, read_only, created, expires, last_used, revoked] = row.0.as_slice() else {
-        return Err(wrong());
-    };
-    Ok(TokenRow {
-        id: id.to_text().ok_or_else(wrong)?,
-        server: server.to_text().ok_or_else(wrong)?,
-        fingerprint: sha256.to_text().and_then(|text| bytes(&text)).ok_or_else(wrong)?,
-        label: label.to_text(),
-        read_only: read_only.as_int().ok_or_else(wrong)? != 0,
-        created: created.as_int().ok_or_else(wrong)?,
-        expires: expires.as_int().ok_or_else(wrong)?,
-        last_used: last_used.as_int(),
-        revoked: revoked.as_int(),
-    })
+fn internal(why: String) -> Error {
+    Error::new(Failure::Other, why)
 }
 
 fn hexadecimal(fingerprint: &Fingerprint) -> String {

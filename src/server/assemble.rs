@@ -14,8 +14,8 @@ use crate::identity::live::LiveTokens;
 use crate::identity::store::TokenStore;
 use crate::identity::token::audience;
 use crate::identity::{Identity, Server};
-use crate::own::Own;
-use crate::sql::{self, Database, Failure};
+use crate::own::{Missing, Own};
+use crate::sql::{self, Catalogue, Database, Failure};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,31 +85,34 @@ impl Assembler {
         &self.document
     }
 
-    /// Compiles the adapter against the live catalogue. Warnings stay in `findings`.
-    pub fn compile(&self, findings: &mut Findings) -> Result<Option<Adapter>, sql::Error> {
+    /// What the live database says of the tables that the adapter speaks of.
+    pub fn catalogue(&self) -> Result<Catalogue, sql::Error> {
         let schemas = self.document.schemas();
         let mut catalogue = None;
         self.database.with(&mut |connection| {
             catalogue = Some(connection.catalogue(&schemas)?);
             Ok(())
         })?;
-        let Some(catalogue) = catalogue else {
-            return Err(sql::Error::new(Failure::Other, "the catalogue was not read"));
-        };
-        Ok(adapter::compile(&self.document, &catalogue, self.database.dialect(), findings))
+        catalogue.ok_or_else(|| sql::Error::new(Failure::Other, "the catalogue was not read"))
+    }
+
+    /// Compiles the adapter against a catalogue; `None` where anything is an error.
+    pub fn compile(&self, catalogue: &Catalogue, findings: &mut Findings) -> Option<Adapter> {
+        adapter::compile(&self.document, catalogue, self.database.dialect(), findings)
     }
 
     /// Everything that answers requests.
     pub fn assemble(&self) -> Result<Ready, Trouble> {
         let mut findings = Findings::new();
-        let adapter = self.compile(&mut findings).map_err(Trouble::Database)?;
-        let Some(adapter) = adapter.filter(|_| !findings.has_errors()) else {
+        let catalogue = self.catalogue().map_err(Trouble::Database)?;
+        let Some(adapter) = self.compile(&catalogue, &mut findings) else {
             return Err(Trouble::Findings(findings));
         };
         let adapter = Arc::new(adapter);
         let page = u64::try_from(self.config.limits.page).unwrap_or(u64::MAX);
         let store = TokenStore::new(Arc::clone(&self.database), self.own.clone());
-        let key = store.signing_key().map_err(|error| self.own_trouble(error))?;
+        store.is_ready().map_err(|missing| self.missing(missing))?;
+        let keys = store.keyring().map_err(|error| self.own_trouble(error))?;
         let directory = Directory::new(Arc::clone(&self.database), Arc::clone(&adapter), self.own.clone(), page);
         let mut servers = Vec::new();
         let mut known = Vec::new();
@@ -128,10 +131,14 @@ impl Assembler {
         if findings.has_errors() {
             return Err(Trouble::Findings(findings));
         }
-        let tokens = LiveTokens::new(Arc::new(store), key, self.config.public_url.clone());
+        let tokens = LiveTokens::new(Arc::new(store), keys, self.config.public_url.clone());
         Ok(Ready {
             directory: Arc::new(directory),
-            endpoints: adapter.resource_types.iter().map(|type_| Endpoint::new(&type_.endpoint)).collect(),
+            endpoints: adapter
+                .resource_types
+                .iter()
+                .map(|type_| Endpoint::new(&type_.endpoint))
+                .collect(),
             identity: Identity::new(known, tokens, Arc::clone(&self.failures)),
             servers,
         })
@@ -140,11 +147,17 @@ impl Assembler {
     fn served(&self, server: &IdentityServer, actor: Option<Actor>, adapter: &Adapter) -> Served {
         let page = self.config.limits.page;
         let form = |base_url: String| {
-            Arc::new(Form { discovery: Discovery::new(adapter, &base_url, page), base_url: Arc::from(base_url) })
+            Arc::new(Form {
+                discovery: Discovery::new(adapter, &base_url, page),
+                base_url: Arc::from(base_url),
+            })
         };
         let by_name = form(format!("{}/scim/{}/v2", self.config.public_url, server.name));
-        let by_default =
-            if server.default { form(format!("{}/scim/v2", self.config.public_url)) } else { Arc::clone(&by_name) };
+        let by_default = if server.default {
+            form(format!("{}/scim/v2", self.config.public_url))
+        } else {
+            Arc::clone(&by_name)
+        };
         Served {
             name: Arc::from(server.name.as_str()),
             view: Arc::new(ServerView {
@@ -162,12 +175,20 @@ impl Assembler {
     /// A table of ours that is not there has a remedy of its own.
     pub fn own_trouble(&self, error: sql::Error) -> Trouble {
         match error.failure {
-            Failure::Schema => Trouble::Setup(format!(
-                "scimshim's own tables are not in `{}`: run `scimshim setup --apply --config {}`",
-                self.config.own_schema,
-                self.config.path.display()
-            )),
+            Failure::Schema => self.missing(Missing::Tables),
+            Failure::Privilege => self.missing(Missing::Privilege(error)),
             _ => Trouble::Database(error),
+        }
+    }
+
+    fn missing(&self, missing: Missing) -> Trouble {
+        match missing {
+            Missing::Database(error) => Trouble::Database(error),
+            missing => Trouble::Setup(format!(
+                "{missing} (`scimshim setup --apply --config {}` creates them in `{}`)",
+                self.config.path.display(),
+                self.config.own_schema
+            )),
         }
     }
 }
@@ -178,7 +199,11 @@ pub fn read_adapter(config: &Config, findings: &mut Findings) -> Option<Document
         .adapter
         .parameters
         .iter()
-        .flat_map(|node| node.entries().iter().map(|(key, value)| (key.text.clone(), value.clone())))
+        .flat_map(|node| {
+            node.entries()
+                .iter()
+                .map(|(key, value)| (key.text.clone(), value.clone()))
+        })
         .collect();
     adapter::load(&config.adapter.path, &parameters, findings)
 }
@@ -190,7 +215,10 @@ pub fn refuse_unserved(config: &Config, findings: &mut Findings) {
         for (key, node) in [("scope", &server.scope), ("parameters", &server.parameters)] {
             if let Some(node) = node.as_ref().filter(|node| !node.entries().is_empty()) {
                 findings
-                    .error(node, format!("this version does not act on `{key}` of an identity server"))
+                    .error(
+                        node,
+                        format!("this version does not act on `{key}` of an identity server"),
+                    )
                     .help("leave it out; parameters for all identity servers stand under `adapter`");
             }
         }
@@ -246,6 +274,8 @@ fn permissions(server: &IdentityServer) -> Permissions {
         Action::Delete => Operation::Delete,
     };
     Permissions::only(
-        may.iter().map(|(key, actions)| (key.text.clone(), actions.iter().map(operation).collect())).collect(),
+        may.iter()
+            .map(|(key, actions)| (key.text.clone(), actions.iter().map(operation).collect()))
+            .collect(),
     )
 }

@@ -54,7 +54,11 @@ where
             break;
         }
     }
-    Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() })
+    Ok(if rest.is_empty() {
+        first.unwrap_or_default()
+    } else {
+        rest.freeze()
+    })
 }
 
 #[cfg(test)]
@@ -85,10 +89,16 @@ mod tests {
     async fn bodies() {
         let idle = Duration::from_millis(20);
         assert_eq!(read(Full::new(Bytes::from_static(b"{}")), 2, idle).await.unwrap(), "{}");
-        assert_eq!(read(Full::new(Bytes::from_static(b"{ }")), 2, idle).await, Err(BodyError::TooLarge));
+        assert_eq!(
+            read(Full::new(Bytes::from_static(b"{ }")), 2, idle).await,
+            Err(BodyError::TooLarge)
+        );
         assert_eq!(read(Full::new(Bytes::new()), 2, idle).await.unwrap(), "");
         assert_eq!(read(Pieces(vec!["a", "b", "c"], false), 3, idle).await.unwrap(), "abc");
-        assert_eq!(read(Pieces(vec!["a", "b", "c"], false), 2, idle).await, Err(BodyError::TooLarge));
+        assert_eq!(
+            read(Pieces(vec!["a", "b", "c"], false), 2, idle).await,
+            Err(BodyError::TooLarge)
+        );
         assert_eq!(read(Pieces(vec!["a"], true), 2, idle).await, Err(BodyError::TooSlow));
     }
 }

@@ -37,7 +37,9 @@ impl App {
         let limit = self.config.limits.request_timeout;
         let reply = match tokio::time::timeout(limit, self.answer(&head, body, peer, &mut note)).await {
             Ok(Ok(reply) | Err(reply)) => reply,
-            Err(_) => Reply::error(Error::unavailable(format_args!("the request took longer than {limit:?}"))),
+            Err(_) => Reply::error(Error::unavailable(format_args!(
+                "the request took longer than {limit:?}"
+            ))),
         };
         if let Some(error) = &reply.error {
             note.error(error);
@@ -74,8 +76,13 @@ impl App {
         note.routed(&served.name, route.target.template(&ready.endpoints));
         let client = client_address(peer.address, &head.headers, &self.config.trusted_proxies);
         note.client(client);
-        let session = ready.identity.authenticate(server, &head.headers, client).await.map_err(denied)?;
-        let reads = matches!(head.method, Method::GET | Method::HEAD) || matches!(route.target, Target::Search(_) | Target::SearchAll);
+        let session = ready
+            .identity
+            .authenticate(server, &head.headers, client)
+            .await
+            .map_err(denied)?;
+        let reads = matches!(head.method, Method::GET | Method::HEAD)
+            || matches!(route.target, Target::Search(_) | Target::SearchAll);
         if session.read_only && !reads {
             return Err(Error::forbidden("this token may only read").into());
         }
@@ -105,8 +112,12 @@ impl App {
                     Ok(Ok(permit)) => permit,
                     Ok(Err(_)) | Err(_) => {
                         metrics::counter!("scimshim_pool_timeouts_total").increment(1);
-                        let error = Error::unavailable(format_args!("no database connection was free within {patience:?}"));
-                        return Err(Reply { retry_after: Some(Duration::from_secs(1)), ..Reply::error(error) });
+                        let error =
+                            Error::unavailable(format_args!("no database connection was free within {patience:?}"));
+                        return Err(Reply {
+                            retry_after: Some(Duration::from_secs(1)),
+                            ..Reply::error(error)
+                        });
                     }
                 }
             }
@@ -174,8 +185,12 @@ impl Authenticated<'_> {
             (Target::SearchAll, &Method::POST) => {
                 Err(Error::not_implemented("search one resource type, at /Users/.search for example").into())
             }
-            (Target::ServiceProviderConfig, _) if get => self.discovery().map(|()| self.documents().service_provider_config()),
-            (Target::ResourceTypes(name), _) if get => self.discovery().map(|()| self.documents().resource_types(name.as_deref())),
+            (Target::ServiceProviderConfig, _) if get => {
+                self.discovery().map(|()| self.documents().service_provider_config())
+            }
+            (Target::ResourceTypes(name), _) if get => self
+                .discovery()
+                .map(|()| self.documents().resource_types(name.as_deref())),
             (Target::Schemas(id), _) if get => self.discovery().map(|()| self.documents().schemas(id.as_deref())),
             (Target::Collection(type_), _) if get => self.list(type_).await,
             (Target::Collection(type_), &Method::POST) => self.create(type_, body).await,
@@ -190,7 +205,11 @@ impl Authenticated<'_> {
 
     /// RFC 7644 4: discovery cannot be filtered, and a client must not believe that it was.
     fn discovery(&self) -> Result<(), Reply> {
-        if self.parameters()?.iter().any(|(name, _)| name.eq_ignore_ascii_case("filter")) {
+        if self
+            .parameters()?
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("filter"))
+        {
             return Err(Error::forbidden("discovery endpoints take no filter").into());
         }
         Ok(())
@@ -263,10 +282,12 @@ impl Authenticated<'_> {
         let patch = Patch::parse(message, &limits)?;
         let (projection, condition, id) = (self.projection()?, self.condition(), id.to_owned());
         self.run(move |directory, caller| {
-            Ok(match directory.patch(caller, type_, &id, &patch, &condition, &projection)? {
-                Some(answer) => Reply::resource(StatusCode::OK, &answer.resource, answer.version),
-                None => Reply::empty(StatusCode::NO_CONTENT),
-            })
+            Ok(
+                match directory.patch(caller, type_, &id, &patch, &condition, &projection)? {
+                    Some(answer) => Reply::resource(StatusCode::OK, &answer.resource, answer.version),
+                    None => Reply::empty(StatusCode::NO_CONTENT),
+                },
+            )
         })
         .await
     }
@@ -292,7 +313,11 @@ impl Authenticated<'_> {
 
     /// The URL it came to, and what stands there.
     fn form(&self) -> &Form {
-        if self.by_name { &self.served.by_name } else { &self.served.by_default }
+        if self.by_name {
+            &self.served.by_name
+        } else {
+            &self.served.by_default
+        }
     }
 
     fn caller(&self) -> Caller {
@@ -318,7 +343,10 @@ impl Authenticated<'_> {
         };
         let parameters = query::decode(query)?;
         let value = |wanted: &str| {
-            parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_ref())
+            parameters
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+                .map(|(_, value)| value.as_ref())
         };
         Projection::parse(value("attributes"), value("excludedAttributes"))
     }
@@ -340,28 +368,41 @@ impl Authenticated<'_> {
     async fn message<B: Body<Data = Bytes> + Unpin>(&self, body: B) -> Result<Value, Reply> {
         media_type(&self.head.headers)?;
         let limits = &self.app.config.limits;
-        let bytes = body::read(body, limits.body, limits.body_idle).await.map_err(|error| match error {
-            BodyError::TooLarge => Error::too_large(format!("the body is larger than {} bytes", limits.body)),
-            BodyError::TooSlow => Error::new(408, "the body did not arrive in time"),
-            BodyError::Broken => Error::invalid_syntax("the body broke off"),
-        })?;
+        let bytes = body::read(body, limits.body, limits.body_idle)
+            .await
+            .map_err(|error| match error {
+                BodyError::TooLarge => Error::too_large(format!("the body is larger than {} bytes", limits.body)),
+                BodyError::TooSlow => Error::new(408, "the body did not arrive in time"),
+                BodyError::Broken => Error::invalid_syntax("the body broke off"),
+            })?;
         Ok(resource::parse(&bytes)?)
     }
 }
 
 /// RFC 7644 3.1 and 8.1, with what clients send besides; parameters such as a charset are not looked at.
 fn media_type(headers: &HeaderMap) -> Result<(), Error> {
-    if headers.get(CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+    if headers
+        .get(CONTENT_ENCODING)
+        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
         return Err(Error::new(415, "the body must not be compressed"));
     }
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return Ok(());
     };
-    let media = value.as_bytes().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    let media = value
+        .as_bytes()
+        .split(|b| *b == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
     if media.eq_ignore_ascii_case(b"application/scim+json") || media.eq_ignore_ascii_case(b"application/json") {
         return Ok(());
     }
-    Err(Error::new(415, "the Content-Type must be application/scim+json or application/json"))
+    Err(Error::new(
+        415,
+        "the Content-Type must be application/scim+json or application/json",
+    ))
 }
 
 /// The entity tags of a conditional header; `None` without it (RFC 9110 13.1).
@@ -370,7 +411,13 @@ fn tags(headers: &HeaderMap, name: &hyper::header::HeaderName) -> Option<Vec<Str
         return None;
     }
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    Some(values.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()).collect())
+    Some(
+        values
+            .flat_map(|value| value.split(','))
+            .map(|tag| tag.trim().to_owned())
+            .filter(|tag| !tag.is_empty())
+            .collect(),
+    )
 }
 
 impl App {

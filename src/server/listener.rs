@@ -70,10 +70,17 @@ pub struct Listener {
 impl Listener {
     /// Binds an address. An address that was in use a moment ago can be bound again.
     pub fn bind(address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        Ok(Self { socket: socket.listen(1024)?, tls })
+        Ok(Self {
+            socket: socket.listen(1024)?,
+            tls,
+        })
     }
 
     /// Where it listens: the port is known where 0 was asked for.
@@ -84,13 +91,24 @@ impl Listener {
 
 /// Serves on all listeners until `stop` turns true, then lets requests in flight finish, for as long
 /// as the grace lasts.
-pub async fn serve<S: Serve>(listeners: Vec<Listener>, service: Arc<S>, settings: Settings, stop: watch::Receiver<bool>) {
+pub async fn serve<S: Serve>(
+    listeners: Vec<Listener>,
+    service: Arc<S>,
+    settings: Settings,
+    stop: watch::Receiver<bool>,
+) {
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
     let grace = settings.grace;
     let door = Arc::new(Door::new(settings));
     let mut loops = tokio::task::JoinSet::new();
     for listener in listeners {
-        loops.spawn(accept(listener, Arc::clone(&service), Arc::clone(&door), stop.clone(), alive.clone()));
+        loops.spawn(accept(
+            listener,
+            Arc::clone(&service),
+            Arc::clone(&door),
+            stop.clone(),
+            alive.clone(),
+        ));
     }
     drop(alive);
     while loops.join_next().await.is_some() {}
@@ -116,7 +134,10 @@ async fn accept<S: Serve>(
             Ok(accepted) => accepted,
             Err(error) => {
                 // A connection that was gone before it was accepted is nothing; out of descriptors is.
-                if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+                if !matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+                ) {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
@@ -146,7 +167,10 @@ async fn connection<S: Serve>(
     settings: &Settings,
     stop: watch::Receiver<bool>,
 ) {
-    let peer = Peer { address, tls: acceptor.is_some() };
+    let peer = Peer {
+        address,
+        tls: acceptor.is_some(),
+    };
     let Some(acceptor) = acceptor else {
         return http_1(stream, peer, service, settings, stop).await;
     };
@@ -269,7 +293,10 @@ struct Entered {
 
 impl Door {
     fn new(settings: Settings) -> Self {
-        Self { settings, inside: Mutex::default() }
+        Self {
+            settings,
+            inside: Mutex::default(),
+        }
     }
 
     fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Entered> {
@@ -286,7 +313,10 @@ impl Door {
             *count += 1;
         }
         inside.all += 1;
-        Some(Entered { door: Arc::clone(self), address: counted })
+        Some(Entered {
+            door: Arc::clone(self),
+            address: counted,
+        })
     }
 }
 
@@ -324,7 +354,10 @@ mod tests {
     fn caps() {
         let door = Arc::new(Door::new(Settings {
             handshake: Duration::from_secs(1),
-            patience: Patience { headers: Duration::from_secs(1), idle: Duration::from_secs(1) },
+            patience: Patience {
+                headers: Duration::from_secs(1),
+                idle: Duration::from_secs(1),
+            },
             header_bytes: 16384,
             connections: 4,
             connections_per_address: 2,

@@ -54,7 +54,9 @@ impl Activity {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
+        u64::try_from(self.began.elapsed().as_millis())
+            .unwrap_or(u64::MAX)
+            .max(1)
     }
 
     /// A request was handed over; dropping the guard is its answer.
@@ -111,7 +113,11 @@ pub struct Watched<S> {
 impl<S> Watched<S> {
     /// Notes what happens on `stream` in `activity`.
     pub fn new(stream: S, activity: Arc<Activity>, notes_reads: bool) -> Self {
-        Self { stream, activity, notes_reads }
+        Self {
+            stream,
+            activity,
+            notes_reads,
+        }
     }
 }
 

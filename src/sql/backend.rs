@@ -21,6 +21,7 @@ pub(super) trait SqlBackend: Backend + 'static {
     /// Pushes a bind.
     fn push_value<'b>(value: &'b Value, out: &mut AstPass<'_, 'b, Self>) -> QueryResult<()>;
     /// Pushes text.
+    #[expect(clippy::ptr_arg, reason = "a bind is kept as a pointer to a sized value")]
     fn push_text<'b>(text: &'b String, out: &mut AstPass<'_, 'b, Self>) -> QueryResult<()>;
     /// Pushes a LIMIT or OFFSET.
     fn push_count<'b>(count: &'b u64, out: &mut AstPass<'_, 'b, Self>) -> QueryResult<()>;

@@ -149,9 +149,16 @@ struct Store {
 
 impl Store {
     fn check_out(&self) -> Result<PooledConnection<Manager>, Error> {
-        self.pool.get().map_err(|_| match self.state.last_error() {
-            Some(error) => error,
-            None => Error::new(Failure::Exhausted, "every connection to the database is in use"),
+        self.pool.get().map_err(|_| {
+            if self.pool.state().connections >= self.pool.max_size() {
+                return Error::new(Failure::Exhausted, "every connection to the database is in use");
+            }
+            self.state.last_error().unwrap_or_else(|| {
+                Error::new(
+                    Failure::Connection,
+                    "no connection to the database could be made in time",
+                )
+            })
         })
     }
 
