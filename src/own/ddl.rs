@@ -80,7 +80,7 @@ const TOKENS: Spec = Spec {
     columns: &[
         ("id", Text(64), REQUIRED),
         ("server", Text(64), REQUIRED),
-        ("label", Text(190), REQUIRED),
+        ("label", Text(255), REQUIRED),
         ("hash", Text(64), REQUIRED),
         ("created_at", Instant, REQUIRED),
         ("expires_at", Instant, NULL),
@@ -97,11 +97,11 @@ const LINKS: Spec = Spec {
     table: OwnTable::Links,
     columns: &[
         ("server", Text(64), REQUIRED),
-        ("resource_type", Text(64), REQUIRED),
-        ("resource_id", Text(190), REQUIRED),
+        ("resource_type", Text(128), REQUIRED),
+        ("resource_id", Text(191), REQUIRED),
         ("external_id", Text(500), REQUIRED),
     ],
-    // 318 and 628 characters of 4 bytes: InnoDB's keys may have 3072 bytes.
+    // 383 and 692 characters of 4 bytes: InnoDB's keys may have 3072 bytes.
     key: &["server", "resource_type", "resource_id"],
     unique: &[("links_external_id", &["server", "resource_type", "external_id"])],
     indexes: &[("links_resource", &["resource_type", "resource_id"])],
@@ -110,8 +110,8 @@ const LINKS: Spec = Spec {
 const SIDECAR: Spec = Spec {
     table: OwnTable::Sidecar,
     columns: &[
-        ("resource_type", Text(64), REQUIRED),
-        ("resource_id", Text(190), REQUIRED),
+        ("resource_type", Text(128), REQUIRED),
+        ("resource_id", Text(191), REQUIRED),
         ("document", Document, REQUIRED),
     ],
     key: &["resource_type", "resource_id"],
@@ -122,11 +122,11 @@ const SIDECAR: Spec = Spec {
 const TOMBSTONES: Spec = Spec {
     table: OwnTable::Tombstones,
     columns: &[
-        ("resource_type", Text(64), REQUIRED),
-        ("resource_id", Text(190), REQUIRED),
+        ("resource_type", Text(128), REQUIRED),
+        ("resource_id", Text(191), REQUIRED),
         ("server", Text(64), REQUIRED),
         ("created_at", Instant, REQUIRED),
-        ("reason", Text(190), REQUIRED),
+        ("reason", Text(255), REQUIRED),
     ],
     key: &["resource_type", "resource_id"],
     unique: &[],
@@ -135,7 +135,7 @@ const TOMBSTONES: Spec = Spec {
 
 const CLAIMS: Spec = Spec {
     table: OwnTable::Claims,
-    columns: &[("kind", Text(64), REQUIRED), ("hash", Text(64), REQUIRED)],
+    columns: &[("kind", Text(191), REQUIRED), ("hash", Text(64), REQUIRED)],
     key: &["kind", "hash"],
     unique: &[],
     indexes: &[],
@@ -192,18 +192,29 @@ fn create(own: &Own, spec: &Spec, statements: &mut Vec<String>) {
         });
     }
     if dialect == Dialect::Mysql {
-        lines.extend(spec.indexes.iter().map(|(index, columns)| format!("KEY {} ({})", name(index), list(columns))));
+        lines.extend(
+            spec.indexes
+                .iter()
+                .map(|(index, columns)| format!("KEY {} ({})", name(index), list(columns))),
+        );
     }
     let options = match dialect {
         Dialect::Mysql => " ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
         _ => "",
     };
     let body = lines.join(",\n  ");
-    statements.push(format!("CREATE TABLE IF NOT EXISTS {} (\n  {body}\n){options}", qualified(dialect, &table)));
+    statements.push(format!(
+        "CREATE TABLE IF NOT EXISTS {} (\n  {body}\n){options}",
+        qualified(dialect, &table)
+    ));
     if dialect != Dialect::Mysql {
         for (index, columns) in spec.indexes {
             // PostgreSQL keeps an index in its table's schema; SQLite has one namespace.
-            let index = if dialect == Dialect::Sqlite { format!("scimshim_{index}") } else { (*index).to_owned() };
+            let index = if dialect == Dialect::Sqlite {
+                format!("scimshim_{index}")
+            } else {
+                (*index).to_owned()
+            };
             statements.push(format!(
                 "CREATE INDEX IF NOT EXISTS {} ON {} ({})",
                 name(&index),
@@ -238,7 +249,11 @@ pub(super) fn quote(dialect: Dialect, name: &str) -> String {
 /// A table's name with its schema, quoted.
 pub(super) fn qualified(dialect: Dialect, table: &Table) -> String {
     match &table.schema {
-        Some(schema) => format!("{}.{}", quote(dialect, schema.as_str()), quote(dialect, table.name.as_str())),
+        Some(schema) => format!(
+            "{}.{}",
+            quote(dialect, schema.as_str()),
+            quote(dialect, table.name.as_str())
+        ),
         None => quote(dialect, table.name.as_str()),
     }
 }

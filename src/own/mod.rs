@@ -4,14 +4,21 @@
 //!
 //! Instants are `bigint` microseconds since 1970 in UTC on every database; text compares byte for byte.
 
-pub mod claims;
+mod claims;
 mod ddl;
-pub mod grants;
-pub mod keys;
-pub mod sidecar;
-pub mod tokens;
+mod grants;
+mod keys;
+mod sidecar;
+mod tokens;
 
-use crate::sql::{Alias, Connection, Dialect, Error, Expr, Failure, Ident, Order, Row, Select, Statement, Table, Value};
+pub use grants::{Access, Needs};
+pub use keys::SigningKey;
+pub use sidecar::Tombstone;
+pub use tokens::TokenRow;
+
+use crate::sql::{
+    Alias, Connection, Dialect, Error, Expr, Failure, Ident, Order, Row, Select, Statement, Table, Value,
+};
 use std::fmt;
 use std::sync::Arc;
 
@@ -105,7 +112,10 @@ impl fmt::Display for Missing {
                 "scimshim's own tables are of version {found}, this scimshim knows only {known}: upgrade scimshim"
             ),
             Missing::Privilege(error) => {
-                write!(f, "scimshim's own tables may not be read ({error}): run the GRANTs that `scimshim setup` prints")
+                write!(
+                    f,
+                    "scimshim's own tables may not be read ({error}): run the GRANTs that `scimshim setup` prints"
+                )
             }
             Missing::Database(error) => write!(f, "the database failed: {error}"),
         }
@@ -118,7 +128,10 @@ impl Own {
     /// Own tables in `schema`: a database on MySQL, a schema on PostgreSQL; on SQLite it is not used,
     /// there the tables' names begin with `scimshim_`.
     pub fn new(dialect: Dialect, schema: &str) -> Self {
-        Self { dialect, schema: Arc::from(schema) }
+        Self {
+            dialect,
+            schema: Arc::from(schema),
+        }
     }
 
     /// Which database they are in.
@@ -138,6 +151,11 @@ impl Own {
     /// is there already.
     pub fn ddl(&self) -> Vec<String> {
         ddl::statements(self, 0)
+    }
+
+    /// All of them, as statements name them.
+    pub fn tables(&self) -> Vec<Table> {
+        OwnTable::ALL.map(|table| self.table(table)).to_vec()
     }
 
     /// Brings the tables to this scimshim's version.
@@ -162,8 +180,14 @@ impl Own {
         })?;
         match found {
             0 => Err(Missing::Tables),
-            found if found < ddl::VERSION => Err(Missing::Older { found, needed: ddl::VERSION }),
-            found if found > ddl::VERSION => Err(Missing::Newer { found, known: ddl::VERSION }),
+            found if found < ddl::VERSION => Err(Missing::Older {
+                found,
+                needed: ddl::VERSION,
+            }),
+            found if found > ddl::VERSION => Err(Missing::Newer {
+                found,
+                known: ddl::VERSION,
+            }),
             _ => Ok(()),
         }
     }
@@ -171,10 +195,17 @@ impl Own {
     /// The newest migration applied; 0 for none.
     fn version(&self, connection: &mut dyn Connection) -> Result<i64, Error> {
         let mut select = Select::new(self.table(OwnTable::SchemaVersion), T, vec![column("version")]);
-        select.order = vec![Order { by: column("version"), descending: true }];
+        select.order = vec![Order {
+            by: column("version"),
+            descending: true,
+        }];
         select.limit = Some(1);
         let rows = connection.query(&Statement::Select(select), &[])?;
-        Ok(rows.first().and_then(|row| row.0.first()).and_then(Value::as_int).unwrap_or(0))
+        Ok(rows
+            .first()
+            .and_then(|row| row.0.first())
+            .and_then(Value::as_int)
+            .unwrap_or(0))
     }
 }
 

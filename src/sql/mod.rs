@@ -5,6 +5,7 @@
 //! client sent is ever part of the text.
 
 mod address;
+mod aliases;
 mod backend;
 mod catalogue;
 mod connect;
@@ -19,6 +20,7 @@ mod session;
 mod statement;
 mod value;
 
+pub use aliases::{aliases_in, aliases_in_predicate};
 pub use catalogue::{Catalogue, ColumnInfo, ColumnKind, Index, TableInfo};
 pub use connection::{Connection, Database, Isolation, Row, open};
 pub use error::{Error, Failure};

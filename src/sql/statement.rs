@@ -269,6 +269,18 @@ impl Predicate {
         }
     }
 
+    /// Either, without needless nesting.
+    pub fn or(self, other: Predicate) -> Self {
+        match (self, other) {
+            (Predicate::False, p) | (p, Predicate::False) => p,
+            (Predicate::Or(mut any), p) => {
+                any.push(p);
+                Predicate::Or(any)
+            }
+            (a, b) => Predicate::Or(vec![a, b]),
+        }
+    }
+
     /// The exact complement.
     pub fn negate(self) -> Self {
         Predicate::Not(Box::new(self))

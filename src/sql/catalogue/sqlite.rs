@@ -10,7 +10,10 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
     for schema in schemas {
         let attached = schema.as_ref().map_or("main", Ident::as_str);
         let master = format!("\"{}\".sqlite_master", attached.replace('"', "\"\""));
-        let name = |text: String| Table { schema: schema.clone(), name: Ident::new(text) };
+        let name = |text: String| Table {
+            schema: schema.clone(),
+            name: Ident::new(text),
+        };
         let columns = run(
             &format!(
                 "SELECT m.name, x.name, x.type, x.\"notnull\", x.dflt_value, x.pk, x.hidden, m.sql \
@@ -42,7 +45,9 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
             catalogue.tables.entry(table).or_default().columns.push(info);
         }
         for (table, mut key) in keys {
-            let Some(info) = catalogue.tables.get_mut(&table) else { continue };
+            let Some(info) = catalogue.tables.get_mut(&table) else {
+                continue;
+            };
             key.sort_by_key(|(place, _)| *place);
             info.primary_key = key.into_iter().map(|(_, column)| column).collect();
             // INTEGER PRIMARY KEY is the row's own number, which SQLite gives.
@@ -54,7 +59,11 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
                 if let Some(column) = rowid {
                     column.generated_key = true;
                     column.has_default = true;
-                    info.indexes.push(Index { name: "rowid".to_owned(), columns: vec![only.clone()], unique: true });
+                    info.indexes.push(Index {
+                        name: "rowid".to_owned(),
+                        columns: vec![only.clone()],
+                        unique: true,
+                    });
                 }
             }
         }
@@ -67,14 +76,20 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
             &[Value::from(attached), Value::from(attached)],
         )?;
         for row in &indexes {
-            let Some(info) = catalogue.tables.get_mut(&name(text_at(row, 0))) else { continue };
+            let Some(info) = catalogue.tables.get_mut(&name(text_at(row, 0))) else {
+                continue;
+            };
             let (index, column) = (text_at(row, 1), Ident::new(text_at(row, 4)));
             match info.indexes.last_mut().filter(|last| last.name == index) {
                 Some(last) => last.columns.push(column),
                 None => {
                     let whole = row.0.get(3).and_then(Value::as_int) == Some(0);
                     let unique = whole && row.0.get(2).and_then(Value::as_int) == Some(1);
-                    info.indexes.push(Index { name: index, columns: vec![column], unique });
+                    info.indexes.push(Index {
+                        name: index,
+                        columns: vec![column],
+                        unique,
+                    });
                 }
             }
         }
@@ -84,12 +99,17 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
 
 fn kind(declared: &str) -> ColumnKind {
     let upper = declared.to_ascii_uppercase();
-    let length = upper.split_once('(').and_then(|(_, rest)| rest.trim_end_matches(')').trim().parse().ok());
+    let length = upper
+        .split_once('(')
+        .and_then(|(_, rest)| rest.trim_end_matches(')').trim().parse().ok());
     let has = |part: &str| upper.contains(part);
     if has("BOOL") {
         ColumnKind::Boolean
     } else if has("INT") {
-        ColumnKind::Integer { min: i128::from(i64::MIN), max: i128::from(i64::MAX) }
+        ColumnKind::Integer {
+            min: i128::from(i64::MIN),
+            max: i128::from(i64::MAX),
+        }
     } else if has("CHAR") || has("TEXT") || has("CLOB") {
         ColumnKind::Text(length)
     } else if has("TIMESTAMP") || has("DATETIME") {
@@ -113,7 +133,9 @@ fn kind(declared: &str) -> ColumnKind {
 
 /// Whether the column's definition says COLLATE NOCASE: no PRAGMA tells.
 fn is_nocase(create: &str, column: &str) -> bool {
-    let Some((_, body)) = create.split_once('(') else { return false };
+    let Some((_, body)) = create.split_once('(') else {
+        return false;
+    };
     definitions(body).into_iter().any(|definition| {
         let definition = definition.trim_start();
         let named = match definition.strip_prefix(['"', '`', '[']) {
@@ -164,7 +186,13 @@ mod tests {
     #[test]
     fn kinds_follow_the_declared_type() {
         assert_eq!(kind("varchar(191)"), ColumnKind::Text(Some(191)));
-        assert_eq!(kind("tinyint(1)"), ColumnKind::Integer { min: i128::from(i64::MIN), max: i128::from(i64::MAX) });
+        assert_eq!(
+            kind("tinyint(1)"),
+            ColumnKind::Integer {
+                min: i128::from(i64::MIN),
+                max: i128::from(i64::MAX)
+            }
+        );
         assert_eq!(kind("datetime"), ColumnKind::DateTime);
         assert_eq!(kind(""), ColumnKind::Other);
     }

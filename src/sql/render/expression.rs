@@ -55,7 +55,9 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
             Expr::Value(value, cast) => self.bind(value, cast.as_ref()),
             Expr::Param(index, cast) => {
                 let params = self.params;
-                let value = params.get(*index).ok_or_else(|| refuse(format!("parameter {index} is missing")))?;
+                let value = params
+                    .get(*index)
+                    .ok_or_else(|| refuse(format!("parameter {index} is missing")))?;
                 self.bind(value, cast.as_ref())
             }
             Expr::Number(number) if *number < 0 => {
@@ -250,7 +252,11 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
 
     fn like(&mut self, text: &'b Expr, pattern: &'b Expr) -> QueryResult<()> {
         if let (Dialect::Sqlite, Expr::Exact(text)) = (DB::DIALECT, text) {
-            let pattern = if let Expr::Exact(inner) = pattern { inner } else { pattern };
+            let pattern = if let Expr::Exact(inner) = pattern {
+                inner
+            } else {
+                pattern
+            };
             self.sql(EXACT_LIKE);
             self.call("(", text, ", ")?;
             return self.call("", pattern, ")");

@@ -1,0 +1,38 @@
+# What a person does with this repository. `make` alone says what there is.
+#
+# The work is in scripts/; every script can be run by itself and says at its top what it does.
+
+SHELL := /bin/sh
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench acceptance clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+demo: ## build quickly and show a whole provisioning round on an embedded SQLite application
+	@scripts/need build
+	$(CARGO) build --locked --profile quick
+	@"$${CARGO_TARGET_DIR:-target}/quick/scimshim" demo
+
+test: ## every test, against private MariaDB and PostgreSQL instances that are gone afterwards
+	@scripts/need test
+	@scripts/test
+
+lint: ## formatting, clippy with warnings denied, and the house's own rules
+	@scripts/need build
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --profile quick --all-targets -- --deny warnings
+	@scripts/lint
+
+bench: ## CPU, latency and memory beside a bare yardstick server, on three databases
+	@scripts/need test
+	@scripts/bench
+
+acceptance: ## every demonstration at full size; writes docs/results.md
+	@scripts/need acceptance
+	@scripts/acceptance
+
+clean: ## remove what was built
+	$(CARGO) clean

@@ -1,0 +1,28 @@
+//! The black-box suite: the real binary, real databases, real TLS, nothing of the program's inside.
+//!
+//! `make test` runs it; by itself it is `scripts/test-servers cargo test --profile quick --test black_box`. Sizes grow by
+//! environment variables, which `make acceptance` sets: see each module.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails"
+)]
+#![allow(missing_docs, reason = "tests are read, not linked against")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod dialogues;
+mod hostile;
+mod kills;
+mod lifecycle;
+mod lists;
+mod racing;
+mod refusals;
+mod rows;
+mod statements;
+mod tokens;
+mod values;
