@@ -48,7 +48,7 @@ pub fn load(path: &Path, parameters: &[(String, Node)], findings: &mut Findings)
     from_root(root, parameters, findings)
 }
 
-/// As [`load`], of a document that is in memory; what it extends is looked for as `find` does.
+/// As [`load`], of a document that is in memory.
 pub fn read(source: Source, parameters: &[(String, Node)], findings: &mut Findings) -> Option<Document> {
     let path = PathBuf::from(&source.name);
     let root = document::parse(source, findings)?;
@@ -56,20 +56,12 @@ pub fn read(source: Source, parameters: &[(String, Node)], findings: &mut Findin
     from_root(root, parameters, findings)
 }
 
-/// The file of the adapter called `name`: in `beside`, then where packages put them, then in `adapters/`
-/// of the working folder. A name with a slash or an extension is a path, relative to `beside`'s parent.
-pub fn find(name: &str, beside: Option<&Path>) -> Option<PathBuf> {
-    candidates(name, beside).into_iter().find(|path| path.is_file())
-}
-
+/// Where an adapter that is extended may be: in the folder of the one that extends it, then where the
+/// configuration and the packages have adapters, then in `adapters/` of the working folder. With a slash
+/// or an extension it is a path from that folder.
 fn candidates(name: &str, beside: Option<&Path>) -> Vec<PathBuf> {
     if name.contains('/') || name.ends_with(".yaml") || name.ends_with(".yml") {
-        let mut paths = Vec::new();
-        if let Some(parent) = beside.and_then(Path::parent) {
-            paths.push(parent.join(name));
-        }
-        paths.push(PathBuf::from(name));
-        return paths;
+        return vec![beside.unwrap_or(Path::new("")).join(name)];
     }
     let file = format!("{name}.yaml");
     let folders = [
@@ -194,7 +186,7 @@ fn read_parameters(node: Option<&Node>, configured: &[(String, Node)], findings:
             .map(Node::one_or_many)
             .unwrap_or_default()
             .iter()
-            .map(|choice| text_of(choice))
+            .map(text_of)
             .collect();
         let given = configured
             .iter()

@@ -402,3 +402,35 @@ fn random_password() -> Value {
         Err(_) => Value::Null,
     }
 }
+
+impl Condition {
+    /// Whether the condition means the same for every request: those of `where` must, because statements
+    /// are made of them once.
+    pub fn is_static(&self) -> bool {
+        match self {
+            Condition::True => true,
+            Condition::And(all) | Condition::Or(all) => all.iter().all(Condition::is_static),
+            Condition::Not(inner) => inner.is_static(),
+            Condition::Test(Operand::Attribute(_), _) => false,
+            Condition::Test(_, test) => match test {
+                Test::Is(e) | Test::Lt(e) | Test::Le(e) | Test::Gt(e) | Test::Ge(e) => e.is_static(),
+                Test::In(all) => all.iter().all(Expression::is_static),
+                Test::Like(_) | Test::Bits(_) => true,
+                Test::InTable(select) => select.filter.is_static(),
+                Test::Changed | Test::Becomes(_) | Test::Was(_) => false,
+            },
+        }
+    }
+}
+
+impl Expression {
+    /// Whether the expression means the same for every request.
+    pub fn is_static(&self) -> bool {
+        match self {
+            Expression::Literal(_) => true,
+            Expression::Variable(_) | Expression::Template(_) => false,
+            Expression::Select(select) => select.filter.is_static(),
+            Expression::FirstOf(all) => all.iter().all(Expression::is_static),
+        }
+    }
+}

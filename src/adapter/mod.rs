@@ -14,6 +14,7 @@ mod conversion;
 mod document;
 mod evaluate;
 mod expressions;
+mod lifecycle;
 mod link;
 mod lookup;
 mod model;
@@ -28,7 +29,7 @@ mod types;
 
 pub use compile::compile;
 pub use conversion::{Refusal, boolean, read_instant, rfc3339, same, stored_instant};
-pub use document::{Document, Parameter, find, load, read, tables_needed};
+pub use document::{Document, Parameter, load, read, tables_needed};
 pub use evaluate::{Aliases, Each, Environment, Transition, changed_columns, equivalent};
 pub use model::*;
 pub use privileges::{Needs, privileges};

@@ -6,7 +6,7 @@ use super::context::{Context, Each, Scope};
 use super::document::text_of;
 use super::expressions::{assignments, loose, template};
 use super::names::{Relation, compiled};
-use super::{Action, Column, ColumnId, ForEach, Guard, Step};
+use super::{Action, Column, ColumnId, Condition, ForEach, Guard, Step};
 use crate::document::{Findings, Node, Reader};
 use crate::sql::Value;
 use std::cell::RefCell;
@@ -59,8 +59,8 @@ fn step(node: &Node, outer: Scope<'_, '_>, context: &Context<'_>, findings: &mut
             each: Each::Change,
             ..changes
         },
-        Some(Over::Rows { relation, .. }) => Scope {
-            each: Each::Row(relation, &used),
+        Some(Over::Rows(rows)) => Scope {
+            each: Each::Row(&rows.relation, &used),
             ..changes
         },
         None => changes,
@@ -126,16 +126,19 @@ fn step(node: &Node, outer: Scope<'_, '_>, context: &Context<'_>, findings: &mut
         for_each: match each {
             None => ForEach::Once,
             Some(Over::Change) => ForEach::Change,
-            Some(Over::Rows {
-                relation,
-                filter,
-                first,
-            }) => ForEach::Rows {
-                table: relation.table,
-                filter,
-                columns: used.into_inner(),
-                first,
-            },
+            Some(Over::Rows(rows)) => {
+                let OverRows {
+                    relation,
+                    filter,
+                    first,
+                } = *rows;
+                ForEach::Rows {
+                    table: relation.table,
+                    filter,
+                    columns: used.into_inner(),
+                    first,
+                }
+            }
         },
         of,
     })
@@ -144,11 +147,14 @@ fn step(node: &Node, outer: Scope<'_, '_>, context: &Context<'_>, findings: &mut
 /// `for_each`, before it is known which columns the step uses.
 enum Over<'a> {
     Change,
-    Rows {
-        relation: Relation<'a>,
-        filter: super::Condition,
-        first: Option<Column>,
-    },
+    Rows(Box<OverRows<'a>>),
+}
+
+/// The rows of another table.
+struct OverRows<'a> {
+    relation: Relation<'a>,
+    filter: Condition,
+    first: Option<Column>,
 }
 
 fn read_for_each<'a>(
@@ -175,11 +181,11 @@ fn read_for_each<'a>(
     let relation = context.names.table(table?, findings)?;
     let filter = condition(filter, &relation, scope, context, findings);
     let first = first.and_then(|first| relation.named(first, findings)).map(compiled);
-    Some(Over::Rows {
+    Some(Over::Rows(Box::new(OverRows {
         relation,
         filter,
         first,
-    })
+    })))
 }
 
 /// `of`: a list of columns, or a map of columns and their codes.

@@ -373,6 +373,13 @@ fn what_is_refused() {
             "`activ` is neither a column of `people` nor a mapped attribute",
             "did you mean `active`?",
         ),
+        (
+            beside(
+                "    update: { then: [ { delete: assets, where: { holder: 1 }, when: { name: { like: \"%x\" } } } ] }\n",
+            ),
+            "`like` is not supported in `when` by this version",
+            "",
+        ),
         // the document
         (
             user(NAMED) + "time_zone: Europe/Berlni\n",
@@ -692,6 +699,7 @@ fn the_shipped_adapters_fit_the_real_schemas() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/schemas");
     for (file, adapter, version) in [
         ("snipe-it-8.6.3.sql", "snipe-it.yaml", "8.6"),
+        ("snipe-it-8.4.1.sql", "snipe-it.yaml", "8.5"),
         ("snipe-it-8.4.1.sql", "snipe-it.yaml", "8.4"),
     ] {
         let Ok(text) = std::fs::read_to_string(folder.join(file)) else {
@@ -700,9 +708,23 @@ fn the_shipped_adapters_fit_the_real_schemas() {
         };
         let mut findings = Findings::new();
         let document = load(&shipped(adapter), &[], &mut findings).unwrap();
-        let compiled = compile(&document, &dump(&text), Dialect::Mysql, &mut findings);
+        let mut catalogue = dump(&text);
+        if version == "8.5" {
+            // 8.5 is 8.4 with one column more.
+            let groups = catalogue.tables.get_mut(&Table::new("permission_groups")).unwrap();
+            let notes = groups
+                .columns
+                .iter()
+                .find(|column| column.name.as_str() == "notes")
+                .unwrap()
+                .clone();
+            groups.columns.push(ColumnInfo {
+                name: Ident::new("scim_externalid"),
+                ..notes
+            });
+        }
+        let compiled = compile(&document, &catalogue, Dialect::Mysql, &mut findings);
         let rendered = findings.render(false);
-        println!("{file}\n{rendered}");
         assert_eq!(compiled.expect(&rendered).version.as_deref(), Some(version));
         assert!(findings.iter().all(|finding| {
             finding

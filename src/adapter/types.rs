@@ -156,10 +156,12 @@ fn word(word: &str, column: &Column, at: &Node, findings: &mut Findings) -> Opti
     let stored = &column.kind;
     let fits = match word {
         "boolean" => matches!(stored, ColumnKind::Boolean | ColumnKind::Integer { .. }),
-        "integer" => matches!(
-            stored,
-            ColumnKind::Integer { .. } | ColumnKind::Decimal | ColumnKind::Text(_) | ColumnKind::Other
-        ),
+        "integer" => {
+            matches!(
+                stored,
+                ColumnKind::Integer { .. } | ColumnKind::Decimal | ColumnKind::Text(_) | ColumnKind::Other
+            )
+        }
         "decimal" => !matches!(
             stored,
             ColumnKind::Binary(_) | ColumnKind::Boolean | ColumnKind::Json | ColumnKind::Enum(_)

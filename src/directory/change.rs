@@ -126,9 +126,9 @@ impl Directory {
         let name = rows::path(attribute);
         let stored = match (value, binding.hash) {
             (None, Some(_)) => return Ok(()),
-            (Some(_), Some(_)) => match writing.secrets.iter().find(|secret| secret.attribute == index) {
-                Some(Secret { hash: Some(hash), .. }) => Value::Text(hash.clone()),
-                _ => return Ok(()),
+            (Some(value), Some(hash)) => match self.hashed(writing, index, binding, value, hash, &name)? {
+                Some(hash) => hash,
+                None => return Ok(()),
             },
             (Some(value), None) if !binding.json.is_empty() => {
                 return self.json_key(writing, binding, value, columns);
@@ -153,7 +153,9 @@ impl Directory {
                 _ if !binding.fallback.is_empty() => Value::Null,
                 _ if wish.lenient => return Ok(()),
                 _ => {
-                    return Err(Error::mutability(format!("{name} cannot be removed: its column takes no NULL")).into());
+                    return Err(
+                        Error::mutability(format!("{name} cannot be removed: its column takes no NULL")).into(),
+                    );
                 }
             },
         };
@@ -163,6 +165,28 @@ impl Directory {
             columns.push((*also, writing.environment.value(expression, column).unwrap_or_default()));
         }
         Ok(())
+    }
+
+    /// The hash to store; `None` where the stored one is of this very password.
+    fn hashed(
+        &self,
+        writing: &Writing<'_>,
+        index: usize,
+        binding: &ColumnBinding,
+        value: &Json,
+        hash: Hash,
+        name: &str,
+    ) -> Result<Option<Value>, Error> {
+        let stored = writing.environment.row.and_then(|(_, row)| row.get(binding.column));
+        match writing.secrets.iter().find(|secret| secret.attribute == index) {
+            Some(Secret { hash: Some(hash), .. }) => Ok(Some(Value::Text(hash.clone()))),
+            Some(Secret { seen, hash: None, .. }) if stored == seen.as_ref() => Ok(None),
+            // The stored hash is not the one that was looked at before the transaction.
+            _ => match value {
+                Json::String(plain) => new_hash(plain, hash, name).map(|hash| Some(Value::Text(hash))),
+                _ => Err(Error::invalid_value(format!("{name} must be text"))),
+            },
+        }
     }
 
     /// One key inside a JSON column; several attributes may share the column.
@@ -291,7 +315,7 @@ impl Directory {
         for (index, attribute) in place.source.attributes.iter().enumerate() {
             let Binding::Column(ColumnBinding {
                 column,
-                hash: Some(Hash::Bcrypt(cost)),
+                hash: Some(hash),
                 ..
             }) = &attribute.binding
             else {
@@ -322,11 +346,7 @@ impl Directory {
             let hash = if same {
                 None
             } else {
-                let parts = bcrypt::hash_with_result(plain, *cost).map_err(|error| {
-                    Error::invalid_value(format!("{} cannot be hashed: {error}", rows::path(attribute)))
-                })?;
-                // The prefix that PHP and most others know.
-                Some(parts.format_for_version(bcrypt::Version::TwoY))
+                Some(new_hash(plain, *hash, &rows::path(attribute))?)
             };
             secrets.push(Secret {
                 attribute: index,
@@ -336,6 +356,14 @@ impl Directory {
         }
         Ok(secrets)
     }
+}
+
+fn new_hash(plain: &str, hash: Hash, name: &str) -> Result<String, Error> {
+    let Hash::Bcrypt(cost) = hash;
+    let parts = bcrypt::hash_with_result(plain, cost)
+        .map_err(|error| Error::invalid_value(format!("{name} cannot be hashed: {error}")))?;
+    // The prefix that PHP and most others know.
+    Ok(parts.format_for_version(bcrypt::Version::TwoY))
 }
 
 fn check_rule(attribute: &Attribute, value: &Json) -> Result<(), Error> {

@@ -148,7 +148,6 @@ fn weak(tag: &str) -> &str {
 /// One type, one source, with their plans.
 #[derive(Clone, Copy)]
 struct Place<'a> {
-    index: usize,
     type_: &'a ResourceType,
     type_plan: &'a TypePlan,
     source: &'a Source,
@@ -246,7 +245,6 @@ impl Directory {
         let (type_, type_plan) = self.type_(index)?;
         match (type_.sources.get(source), type_plan.sources.get(source)) {
             (Some(source), Some(plan)) => Ok(Place {
-                index,
                 type_,
                 type_plan,
                 source,

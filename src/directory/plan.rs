@@ -6,8 +6,7 @@
 //! them come the joined columns.
 
 use crate::adapter::{
-    Adapter, Aliases, Attribute, Binding, Condition, Environment, Expression, Operand, Part, ResourceType,
-    ScalarSelect, Slot, Source, Template, Test, Variable,
+    Adapter, Aliases, Attribute, Binding, Environment, Part, ResourceType, Slot, Source, Template, Variable,
 };
 use crate::own::{Own, OwnTable};
 use crate::scim::Kind;
@@ -82,10 +81,9 @@ pub(super) struct ReadPlan {
 pub(super) struct Joined {
     /// The table's alias.
     pub alias: Alias,
-    /// Its first column in the row: the matched value of a lookup, the key of a reference.
+    /// Its first column in the row: the matched value of a lookup; the key of a reference, behind which stand
+    /// the columns of the target's [`Display`].
     pub first: usize,
-    /// For a reference: the columns after the key, in this order, belong to the target's display.
-    pub target: Option<(usize, usize)>,
 }
 
 /// The attribute that names a resource, and what must be read for it.
@@ -374,14 +372,10 @@ impl Reader<'_> {
                 let on = Predicate::eq(Expr::column(alias, &lookup.key.name), local(lookup.column)?);
                 let on = on.and(self.environment.predicate(&lookup.filter, Some(alias), aliases));
                 joins.push(left(lookup.table.clone(), alias, on));
-                Some(Joined {
-                    alias,
-                    first,
-                    target: None,
-                })
+                Some(Joined { alias, first })
             }
             Binding::Reference(reference) => {
-                let (t, type_) = find_type(self.adapter, &reference.resource_type)?;
+                let (_, type_) = find_type(self.adapter, &reference.resource_type)?;
                 let target = type_.sources.first()?;
                 let alias = aliases.next();
                 let first = columns.len();
@@ -396,11 +390,7 @@ impl Reader<'_> {
                 let kind = own_kind(type_, target);
                 let on = on.and(visible(target, &kind, self.own, alias, self.environment, aliases));
                 joins.push(left(target.table.clone(), alias, on));
-                Some(Joined {
-                    alias,
-                    first,
-                    target: Some((t, 0)),
-                })
+                Some(Joined { alias, first })
             }
             _ => None,
         }
@@ -564,35 +554,4 @@ fn fields(source: &Source) -> Vec<Field> {
 /// Whether this is the common attribute `externalId`, which belongs to the client that sent it.
 pub(super) fn is_external_id(attribute: &Attribute) -> bool {
     attribute.target.extension.is_none() && attribute.target.attribute == "externalId"
-}
-
-/// Whether a condition means the same for every request.
-pub(super) fn is_static(condition: &Condition) -> bool {
-    let expression = |expression: &Expression| is_static_expression(expression);
-    match condition {
-        Condition::True => true,
-        Condition::And(all) | Condition::Or(all) => all.iter().all(is_static),
-        Condition::Not(inner) => is_static(inner),
-        Condition::Test(Operand::Attribute(_), _) => false,
-        Condition::Test(_, test) => match test {
-            Test::Is(e) | Test::Lt(e) | Test::Le(e) | Test::Gt(e) | Test::Ge(e) => expression(e),
-            Test::In(all) => all.iter().all(expression),
-            Test::Like(_) | Test::Bits(_) => true,
-            Test::InTable(select) => is_static_select(select),
-            Test::Changed | Test::Becomes(_) | Test::Was(_) => false,
-        },
-    }
-}
-
-fn is_static_expression(expression: &Expression) -> bool {
-    match expression {
-        Expression::Literal(_) => true,
-        Expression::Variable(_) | Expression::Template(_) => false,
-        Expression::Select(select) => is_static_select(select),
-        Expression::FirstOf(all) => all.iter().all(is_static_expression),
-    }
-}
-
-fn is_static_select(select: &ScalarSelect) -> bool {
-    is_static(&select.filter)
 }

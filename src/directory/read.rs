@@ -62,6 +62,7 @@ impl Directory {
             adapter: &self.adapter,
             type_: place.type_,
             source: place.source,
+            types: &self.types,
             plan: place.plan,
             reading: place.plan.reading(caller.server.default),
             environment: blank_environment(&self.adapter),

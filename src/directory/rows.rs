@@ -1,7 +1,7 @@
 //! From rows to resources: attribute values, their assembly, the client's form of altered values, and
 //! versions.
 
-use super::plan::{Display, Field, ReadPlan, Shape, SlotPlan, SourcePlan};
+use super::plan::{Display, Field, ReadPlan, Shape, SlotPlan, SourcePlan, TypePlan};
 use crate::adapter::{Adapter, Binding, ColumnBinding, Conversion, Environment, ResourceType, Slot, Source};
 use crate::scim::Object;
 use crate::sql::Value;
@@ -53,6 +53,8 @@ pub(super) struct RowReader<'a> {
     pub type_: &'a ResourceType,
     /// The source the row is of.
     pub source: &'a Source,
+    /// All types, compiled.
+    pub types: &'a [TypePlan],
     /// The source, compiled.
     pub plan: &'a SourcePlan,
     /// The statement the row came from.
@@ -242,8 +244,9 @@ impl RowReader<'_> {
         let Binding::Reference(reference) = &self.source.attributes.get(attribute)?.binding else {
             return None;
         };
-        let (_, type_) = super::plan::find_type(self.adapter, &reference.resource_type)?;
+        let (number, type_) = super::plan::find_type(self.adapter, &reference.resource_type)?;
         let target = type_.sources.first()?;
+        let display = self.types.get(number)?.sources.first()?.display.as_ref();
         let mut object = Object::new();
         object.insert("value".into(), id.clone());
         if let Json::String(id) = id {
@@ -251,8 +254,7 @@ impl RowReader<'_> {
         }
         let first = self.reading.joined.get(attribute)?.as_ref()?.first;
         let columns = row.get(first.saturating_add(1)..).unwrap_or_default();
-        let display = Display::of(target);
-        if let Some(name) = display_name(target, display.as_ref(), self.adapter, columns, &self.environment) {
+        if let Some(name) = display_name(target, display, self.adapter, columns, &self.environment) {
             object.insert("displayName".into(), Json::String(name));
         }
         Some(Json::Object(object))
