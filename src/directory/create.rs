@@ -10,7 +10,7 @@ use super::update::{Change, id_of};
 use super::wanted::wanted;
 use super::{Answer, Caller, Directory, Place, Precondition};
 use crate::adapter::{Aliases, Binding, Create, Environment, Revive, Transition};
-use crate::own::{OwnTable, sidecar};
+use crate::own::OwnTable;
 use crate::scim::{CollectionChange, Error, Object, Projection};
 use crate::sql::{
     Alias, Connection, Expr, Ident, Insert, Join, JoinKind, OnConflict, Order, Predicate, Select, Statement, Value,
@@ -64,7 +64,7 @@ impl Directory {
                 claims: Vec::new(),
             };
             let found = self.create_in(connection, &mut writing, rules, &wanted, projection)?;
-            self.release(connection, writing.claims)?;
+            self.release(connection, &writing.claims)?;
             Ok(found)
         })?;
         Ok(self.answer(&place, found, projection))
@@ -248,7 +248,7 @@ impl Directory {
     ) -> Result<Found, Fault> {
         let place = writing.place;
         let id = key.to_text().unwrap_or_default();
-        sidecar::unbury(&self.own, connection, &place.plan.kind, &id)?;
+        self.own.remove_tombstone(connection, &place.plan.kind, &id)?;
         let Some(current) = self.read_one(connection, writing.caller, &place, key, &CollectionsWanted::none())? else {
             return Err(Error::uniqueness("userName").into());
         };
@@ -444,7 +444,7 @@ impl Directory {
         }
         self.update_row(connection, &place, key, Vec::new(), &revive.set, &environment)?;
         let id = key.to_text().unwrap_or_default();
-        sidecar::unbury(&self.own, connection, &place.plan.kind, &id)?;
+        self.own.remove_tombstone(connection, &place.plan.kind, &id)?;
         self.run_steps(connection, &revive.then, &environment, None)?;
         self.as_replace(connection, writing, key, wanted, projection)
     }

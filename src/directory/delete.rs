@@ -6,7 +6,6 @@ use super::transaction::Fault;
 use super::update::{Change, by_key, protected};
 use super::{Caller, Directory, Place, Precondition};
 use crate::adapter::{DeleteHow, Environment, Transition};
-use crate::own::sidecar;
 use crate::scim::{Error, Projection};
 use crate::sql::{Connection, Delete, Statement, Value};
 
@@ -42,7 +41,7 @@ impl Directory {
                 claims: Vec::new(),
             };
             self.delete_in(connection, &mut writing, &key, id, how, condition)?;
-            self.release(connection, writing.claims)?;
+            self.release(connection, &writing.claims)?;
             Ok(())
         })
     }
@@ -110,7 +109,7 @@ impl Directory {
         self.run_steps(connection, &rules.then, &environment, Some(&transition(&after)))?;
         let text = key.to_text().unwrap_or_default();
         if how == DeleteHow::Row {
-            sidecar::forget(&self.own, connection, &place.plan.kind, &[text])?;
+            self.own.forget(connection, &place.plan.kind, &text)?;
         } else if self.lock(connection, &place, key, &writing.environment)?.is_some() {
             // `set` did not take the row out of `where`: a tombstone does.
             self.bury(connection, writing, &text, "deleted")?;

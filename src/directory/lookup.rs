@@ -40,7 +40,7 @@ impl Directory {
             }
             Missing::Create => {
                 let value = format!("{}.{}={}", lookup.table, lookup.matched.name, unique::fold(&stored));
-                self.claim(connection, claims, &[("lookup".to_owned(), value)])?;
+                self.claim(connection, claims, vec![("lookup".to_owned(), value)])?;
                 // Somebody else may have made it while we waited.
                 if let Some(key) = self.matching(connection, environment, lookup, &stored, name)? {
                     return Ok(key);

@@ -8,7 +8,6 @@ use super::transaction::Fault;
 use super::wanted;
 use super::{Directory, plan};
 use crate::adapter::Binding;
-use crate::own::sidecar::{self, Tombstone};
 use crate::scim::Object;
 use crate::sql::{Connection, Row, Value};
 use serde_json::Value as Json;
@@ -79,7 +78,7 @@ impl Directory {
             } else {
                 Some(serde_json::to_string(&new).unwrap_or_default())
             };
-            sidecar::set_document(&self.own, connection, kind, &id, text.as_deref())?;
+            self.own.set_document(connection, kind, &id, text.as_deref())?;
         }
         Ok((resource, changed))
     }
@@ -92,12 +91,9 @@ impl Directory {
         id: &str,
         reason: &str,
     ) -> Result<(), Fault> {
-        let tombstone = Tombstone {
-            server: writing.caller.server.name.clone(),
-            created_at: writing.environment.instant.timestamp_micros(),
-            reason: reason.chars().take(190).collect(),
-        };
-        sidecar::bury(&self.own, connection, &writing.place.plan.kind, id, &tombstone)?;
+        let server = &writing.caller.server.name;
+        self.own
+            .add_tombstone(connection, &writing.place.plan.kind, id, server, reason)?;
         Ok(())
     }
 
@@ -115,8 +111,7 @@ impl Directory {
         }
         let id = key.to_text().unwrap_or_default();
         let external_id = external_id.and_then(Json::as_str);
-        sidecar::set_external_id(
-            &self.own,
+        self.own.set_external_id(
             connection,
             &writing.caller.server.name,
             &place.plan.kind,

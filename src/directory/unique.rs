@@ -6,7 +6,6 @@ use super::rows;
 use super::transaction::Fault;
 use super::{Directory, Place};
 use crate::adapter::{Aliases, Attribute, Binding, ColumnBinding, Unique};
-use crate::own::claims::{self, Held};
 use crate::scim::Error;
 use crate::sql::{Connection, Dialect, Expr, Order, Predicate, Select, Statement, Value};
 use serde_json::Value as Json;
@@ -22,29 +21,29 @@ pub(super) struct Holder {
     pub attribute: String,
 }
 
-/// What a transaction has claimed.
-pub(super) type Claims = Vec<Held>;
+/// What a transaction has claimed: kinds and values.
+pub(super) type Claims = Vec<(String, String)>;
 
 impl Directory {
-    /// Waits until nobody else holds any of these kinds and values.
+    /// Waits until nobody else holds any of these.
     pub(super) fn claim(
         &self,
         connection: &mut dyn Connection,
-        claims: &mut Claims,
-        more: &[(String, String)],
+        held: &mut Claims,
+        mut more: Claims,
     ) -> Result<(), Fault> {
-        let more: Vec<(&str, &str)> = more
-            .iter()
-            .map(|(kind, value)| (kind.as_str(), value.as_str()))
-            .collect();
-        claims.push(claims::claim(&self.own, connection, &more)?);
+        more.retain(|claim| !held.contains(claim));
+        if !more.is_empty() {
+            self.own.claim(connection, &more)?;
+            held.append(&mut more);
+        }
         Ok(())
     }
 
     /// Lets go of what was claimed; it takes effect with the commit.
-    pub(super) fn release(&self, connection: &mut dyn Connection, claims: Claims) -> Result<(), Fault> {
-        for held in claims {
-            claims::release(&self.own, connection, held)?;
+    pub(super) fn release(&self, connection: &mut dyn Connection, held: &Claims) -> Result<(), Fault> {
+        if !held.is_empty() {
+            self.own.release(connection, held)?;
         }
         Ok(())
     }
@@ -86,7 +85,7 @@ impl Directory {
             ));
             looked_at.push((index, attribute, stored));
         }
-        self.claim(connection, &mut writing.claims, &claims)?;
+        self.claim(connection, &mut writing.claims, claims)?;
         for (index, attribute, stored) in looked_at {
             for (position, source) in place.type_.sources.iter().enumerate() {
                 let (Some(plan), Some(twin)) = (

@@ -115,7 +115,7 @@ impl Directory {
             let updated = self
                 .update(connection, &mut writing, key, change, condition, projection)?
                 .ok_or_else(|| Error::not_found(&place.type_.name, id))?;
-            self.release(connection, writing.claims)?;
+            self.release(connection, &writing.claims)?;
             Ok(updated)
         })
     }

@@ -1,70 +1,66 @@
 //! Claims: a row inserted and deleted within one transaction, as a mutex over a value that works across
 //! processes and cluster nodes and blocks nobody else. The rows never outlive their transaction, so the
-//! table is always empty to everybody else.
+//! table is always empty to everybody else. SQLite needs none: there a transaction that writes excludes
+//! every other.
 
 use super::{Own, OwnTable, idents};
 use crate::sql::{Connection, Delete, Dialect, Error, Expr, Ident, Insert, OnConflict, Predicate, Statement};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
-/// Claims that a transaction holds; to be [released](release) just before it commits.
-#[derive(Debug, Default)]
-#[must_use = "a claim that is not released stays in the table"]
-pub struct Held(BTreeSet<(String, String)>);
-
-/// Claims values, each of a kind (`User.userName`), and waits for whoever holds one of them. The order is
-/// the same for everybody, so that claims alone never deadlock. On SQLite nothing is done: there a
-/// transaction that writes excludes every other. A transaction must claim all it needs at once.
-pub fn claim(own: &Own, connection: &mut dyn Connection, values: &[(&str, &str)]) -> Result<Held, Error> {
-    let held: BTreeSet<_> = values
-        .iter()
-        .map(|(kind, value)| ((*kind).to_owned(), hash(value)))
-        .collect();
-    if own.dialect() == Dialect::Sqlite || held.is_empty() {
-        return Ok(Held::default());
-    }
-    let insert = Insert {
-        table: own.table(OwnTable::Claims),
-        columns: idents(&["kind", "hash"]),
-        rows: held
-            .iter()
-            .map(|(kind, hash)| vec![Expr::value(kind.as_str()), Expr::value(hash.as_str())])
-            .collect(),
-        // An upsert, so that those who wait on MySQL wait for the exclusive lock: a plain insert queues for
-        // the shared one, and two who get it deadlock.
-        on_conflict: OnConflict::Update {
-            key: idents(&["kind", "hash"]),
-            columns: Vec::new(),
-        },
-    };
-    connection.execute(&Statement::Insert(insert), &[])?;
-    Ok(Held(held))
-}
-
-/// Deletes the claims, in the transaction that made them; they stay in force until it ends.
-pub fn release(own: &Own, connection: &mut dyn Connection, held: Held) -> Result<(), Error> {
-    let mut kinds: BTreeMap<String, Vec<Expr>> = BTreeMap::new();
-    for (kind, hash) in held.0 {
-        kinds.entry(kind).or_default().push(Expr::value(hash));
-    }
-    for (kind, hashes) in kinds {
-        let delete = Delete {
-            table: own.table(OwnTable::Claims),
-            filter: Predicate::eq(Expr::bare(&Ident::new("kind")), Expr::value(kind))
-                .and(Predicate::In(Expr::bare(&Ident::new("hash")), hashes)),
+impl Own {
+    /// Claims values, each of a kind (`User.userName`), and waits for whoever holds one of them. They are
+    /// taken in the same order by everybody: who claims all it needs at once never deadlocks by claims.
+    pub fn claim(&self, connection: &mut dyn Connection, claims: &[(String, String)]) -> Result<(), Error> {
+        let rows: Vec<Vec<Expr>> = hashed(claims)
+            .into_iter()
+            .map(|(kind, hash)| vec![Expr::value(kind), Expr::value(hash)])
+            .collect();
+        if self.dialect == Dialect::Sqlite || rows.is_empty() {
+            return Ok(());
+        }
+        let insert = Insert {
+            table: self.table(OwnTable::Claims),
+            columns: idents(&["kind", "hash"]),
+            rows,
+            // An upsert, so that those who wait on MySQL wait for the exclusive lock: a plain insert
+            // queues for the shared one, and two who get it deadlock. Claiming twice is fine.
+            on_conflict: OnConflict::Update {
+                key: idents(&["kind", "hash"]),
+                columns: Vec::new(),
+            },
         };
-        connection.execute(&Statement::Delete(delete), &[])?;
+        connection.execute(&Statement::Insert(insert), &[]).map(|_| ())
     }
-    Ok(())
+
+    /// Deletes the claims in the transaction that made them; they stay in force until it ends.
+    pub fn release(&self, connection: &mut dyn Connection, claims: &[(String, String)]) -> Result<(), Error> {
+        if self.dialect == Dialect::Sqlite {
+            return Ok(());
+        }
+        let mut kinds: BTreeMap<String, Vec<Expr>> = BTreeMap::new();
+        for (kind, hash) in hashed(claims) {
+            kinds.entry(kind).or_default().push(Expr::value(hash));
+        }
+        for (kind, hashes) in kinds {
+            let filter = Predicate::eq(Expr::bare(&Ident::new("kind")), Expr::value(kind))
+                .and(Predicate::In(Expr::bare(&Ident::new("hash")), hashes));
+            let delete = Delete {
+                table: self.table(OwnTable::Claims),
+                filter,
+            };
+            connection.execute(&Statement::Delete(delete), &[])?;
+        }
+        Ok(())
+    }
 }
 
-fn hash(value: &str) -> String {
-    Sha256::digest(value.as_bytes())
+fn hashed(claims: &[(String, String)]) -> BTreeSet<(String, String)> {
+    claims
         .iter()
-        .fold(String::new(), |mut hex, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
+        .map(|(kind, value)| {
+            let digest = Sha256::digest(value.as_bytes());
+            (kind.clone(), digest.iter().map(|byte| format!("{byte:02x}")).collect())
         })
+        .collect()
 }

@@ -80,7 +80,7 @@ const TOKENS: Spec = Spec {
     columns: &[
         ("id", Text(64), REQUIRED),
         ("server", Text(64), REQUIRED),
-        ("label", Text(190), REQUIRED),
+        ("label", Text(255), REQUIRED),
         ("hash", Text(64), REQUIRED),
         ("created_at", Instant, REQUIRED),
         ("expires_at", Instant, NULL),
@@ -97,11 +97,11 @@ const LINKS: Spec = Spec {
     table: OwnTable::Links,
     columns: &[
         ("server", Text(64), REQUIRED),
-        ("resource_type", Text(64), REQUIRED),
-        ("resource_id", Text(190), REQUIRED),
+        ("resource_type", Text(128), REQUIRED),
+        ("resource_id", Text(191), REQUIRED),
         ("external_id", Text(500), REQUIRED),
     ],
-    // 318 and 628 characters of 4 bytes: InnoDB's keys may have 3072 bytes.
+    // 383 and 692 characters of 4 bytes: InnoDB's keys may have 3072 bytes.
     key: &["server", "resource_type", "resource_id"],
     unique: &[],
     // Not unique: two resources of one externalId are the client's mistake (RFC 7643 section 3.1), and a row
@@ -115,8 +115,8 @@ const LINKS: Spec = Spec {
 const SIDECAR: Spec = Spec {
     table: OwnTable::Sidecar,
     columns: &[
-        ("resource_type", Text(64), REQUIRED),
-        ("resource_id", Text(190), REQUIRED),
+        ("resource_type", Text(128), REQUIRED),
+        ("resource_id", Text(191), REQUIRED),
         ("document", Document, REQUIRED),
     ],
     key: &["resource_type", "resource_id"],
@@ -127,11 +127,11 @@ const SIDECAR: Spec = Spec {
 const TOMBSTONES: Spec = Spec {
     table: OwnTable::Tombstones,
     columns: &[
-        ("resource_type", Text(64), REQUIRED),
-        ("resource_id", Text(190), REQUIRED),
+        ("resource_type", Text(128), REQUIRED),
+        ("resource_id", Text(191), REQUIRED),
         ("server", Text(64), REQUIRED),
         ("created_at", Instant, REQUIRED),
-        ("reason", Text(190), REQUIRED),
+        ("reason", Text(255), REQUIRED),
     ],
     key: &["resource_type", "resource_id"],
     unique: &[],
@@ -140,7 +140,7 @@ const TOMBSTONES: Spec = Spec {
 
 const CLAIMS: Spec = Spec {
     table: OwnTable::Claims,
-    columns: &[("kind", Text(64), REQUIRED), ("hash", Text(64), REQUIRED)],
+    columns: &[("kind", Text(191), REQUIRED), ("hash", Text(64), REQUIRED)],
     key: &["kind", "hash"],
     unique: &[],
     indexes: &[],

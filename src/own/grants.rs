@@ -33,66 +33,70 @@ pub struct Needs {
     pub generated_key: Option<Ident>,
 }
 
-/// The statements, each without its semicolon; none on SQLite. `user` is a role on PostgreSQL and
-/// `name@host` on MySQL, where a host left out is `%`. `home` is where the application's tables without a
-/// schema are: the database on MySQL, the schema on PostgreSQL.
-pub fn statements(own: &Own, user: &str, home: &str, needs: &[(Table, Needs)]) -> Vec<String> {
-    let dialect = own.dialect();
-    let user = match dialect {
-        Dialect::Sqlite => return Vec::new(),
-        Dialect::Postgres => quote(dialect, user),
-        Dialect::Mysql => {
-            let (name, host) = user.rsplit_once('@').unwrap_or((user, "%"));
-            let text = |text: &str| format!("'{}'", text.trim_matches(['\'', '`']).replace('\'', "''"));
-            format!("{}@{}", text(name), text(host))
+impl Own {
+    /// The statements, each without its semicolon; none on SQLite. `user` is a role on PostgreSQL and
+    /// `name@host` on MySQL, where a host left out is `%`. `home` is where the application's tables without a
+    /// schema are: the database on MySQL, the schema on PostgreSQL.
+    pub fn grants(&self, user: &str, home: &str, needs: &[(Table, Needs)]) -> Vec<String> {
+        let dialect = self.dialect;
+        let user = match dialect {
+            Dialect::Sqlite => return Vec::new(),
+            Dialect::Postgres => quote(dialect, user),
+            Dialect::Mysql => {
+                let (name, host) = user.rsplit_once('@').unwrap_or((user, "%"));
+                let text = |text: &str| format!("'{}'", text.trim_matches(['\'', '`']).replace('\'', "''"));
+                format!("{}@{}", text(name), text(host))
+            }
+        };
+        let mut statements = Vec::new();
+        let at_home = |table: &Table| Table {
+            schema: Some(table.schema.clone().unwrap_or_else(|| Ident::new(home))),
+            name: table.name.clone(),
+        };
+        if dialect == Dialect::Postgres {
+            let mut schemas: BTreeSet<Ident> = needs.iter().filter_map(|(table, _)| at_home(table).schema).collect();
+            schemas.insert(Ident::new(&self.schema));
+            for schema in schemas {
+                statements.push(format!(
+                    "GRANT USAGE ON SCHEMA {} TO {user}",
+                    quote(dialect, schema.as_str())
+                ));
+            }
         }
-    };
-    let mut statements = Vec::new();
-    let at_home = |table: &Table| Table {
-        schema: Some(table.schema.clone().unwrap_or_else(|| Ident::new(home))),
-        name: table.name.clone(),
-    };
-    if dialect == Dialect::Postgres {
-        let mut schemas: BTreeSet<Ident> = needs.iter().filter_map(|(table, _)| at_home(table).schema).collect();
-        schemas.insert(Ident::new(&own.schema));
-        for schema in schemas {
-            statements.push(format!(
-                "GRANT USAGE ON SCHEMA {} TO {user}",
-                quote(dialect, schema.as_str())
-            ));
+        for (table, needs) in needs {
+            let table = at_home(table);
+            let privileges = privileges(dialect, needs);
+            if !privileges.is_empty() {
+                let on = qualified(dialect, &table);
+                statements.push(format!("GRANT {} ON {on} TO {user}", privileges.join(", ")));
+            }
+            if let (Dialect::Postgres, Some(column), true) =
+                (dialect, &needs.generated_key, needs.insert != Access::None)
+            {
+                // The name that PostgreSQL gives the sequence of a serial or identity column.
+                let name = Ident::new(format!("{}_{column}_seq", table.name));
+                let sequence = Table {
+                    schema: table.schema.clone(),
+                    name,
+                };
+                statements.push(format!(
+                    "GRANT USAGE ON SEQUENCE {} TO {user}",
+                    qualified(dialect, &sequence)
+                ));
+            }
         }
-    }
-    for (table, needs) in needs {
-        let table = at_home(table);
-        let privileges = privileges(dialect, needs);
-        if !privileges.is_empty() {
-            let on = qualified(dialect, &table);
-            statements.push(format!("GRANT {} ON {on} TO {user}", privileges.join(", ")));
-        }
-        if let (Dialect::Postgres, Some(column), true) = (dialect, &needs.generated_key, needs.insert != Access::None) {
-            // The name that PostgreSQL gives the sequence of a serial or identity column.
-            let name = Ident::new(format!("{}_{column}_seq", table.name));
-            let sequence = Table {
-                schema: table.schema.clone(),
-                name,
+        for table in OwnTable::ALL {
+            let privileges = match table {
+                OwnTable::SchemaVersion => "SELECT",
+                _ => "SELECT, INSERT, UPDATE, DELETE",
             };
             statements.push(format!(
-                "GRANT USAGE ON SEQUENCE {} TO {user}",
-                qualified(dialect, &sequence)
+                "GRANT {privileges} ON {} TO {user}",
+                qualified(dialect, &self.table(table))
             ));
         }
+        statements
     }
-    for table in OwnTable::ALL {
-        let privileges = match table {
-            OwnTable::SchemaVersion => "SELECT",
-            _ => "SELECT, INSERT, UPDATE, DELETE",
-        };
-        statements.push(format!(
-            "GRANT {privileges} ON {} TO {user}",
-            qualified(dialect, &own.table(table))
-        ));
-    }
-    statements
 }
 
 fn privileges(dialect: Dialect, needs: &Needs) -> Vec<String> {
@@ -145,7 +149,7 @@ mod tests {
                 },
             ),
         ];
-        let mysql = statements(&Own::new(Dialect::Mysql, "shim"), "sync@10.0.0.%", "app", &needs);
+        let mysql = Own::new(Dialect::Mysql, "shim").grants("sync@10.0.0.%", "app", &needs);
         assert_eq!(
             mysql[0],
             "GRANT SELECT (`id`, `name`), INSERT (`name`), UPDATE (`name`) ON `app`.`users` TO 'sync'@'10.0.0.%'"
@@ -156,7 +160,7 @@ mod tests {
             mysql[3],
             "GRANT SELECT, INSERT, UPDATE, DELETE ON `shim`.`signing_keys` TO 'sync'@'10.0.0.%'"
         );
-        let postgres = statements(&Own::new(Dialect::Postgres, "shim"), "sync", "public", &needs);
+        let postgres = Own::new(Dialect::Postgres, "shim").grants("sync", "public", &needs);
         assert_eq!(
             postgres[..3],
             ["hr", "public", "shim"].map(|s| format!("GRANT USAGE ON SCHEMA \"{s}\" TO \"sync\""))
@@ -165,6 +169,6 @@ mod tests {
             postgres[4],
             "GRANT USAGE ON SEQUENCE \"public\".\"users_id_seq\" TO \"sync\""
         );
-        assert!(statements(&Own::new(Dialect::Sqlite, "shim"), "x", "main", &needs).is_empty());
+        assert!(Own::new(Dialect::Sqlite, "shim").grants("x", "main", &needs).is_empty());
     }
 }

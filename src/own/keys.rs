@@ -42,53 +42,55 @@ const COLUMNS: [&str; 6] = [
     "retired_at",
 ];
 
-/// Stores a new key.
-pub fn insert(own: &Own, connection: &mut dyn Connection, key: &SigningKey) -> Result<(), Error> {
-    let row = vec![
-        Expr::value(key.id.as_str()),
-        Expr::value(key.algorithm.as_str()),
-        Expr::value(Value::Bytes(key.private_key.clone())),
-        Expr::value(Value::Bytes(key.public_key.clone())),
-        Expr::value(key.created_at),
-        Expr::value(maybe(key.retired_at)),
-    ];
-    let insert = Insert {
-        table: own.table(OwnTable::SigningKeys),
-        columns: idents(&COLUMNS),
-        rows: vec![row],
-        on_conflict: OnConflict::Fail,
-    };
-    connection.execute(&Statement::Insert(insert), &[]).map(|_| ())
-}
+impl Own {
+    /// Stores a new key.
+    pub fn insert_signing_key(&self, connection: &mut dyn Connection, key: &SigningKey) -> Result<(), Error> {
+        let row = vec![
+            Expr::value(key.id.as_str()),
+            Expr::value(key.algorithm.as_str()),
+            Expr::value(Value::Bytes(key.private_key.clone())),
+            Expr::value(Value::Bytes(key.public_key.clone())),
+            Expr::value(key.created_at),
+            Expr::value(maybe(key.retired_at)),
+        ];
+        let insert = Insert {
+            table: self.table(OwnTable::SigningKeys),
+            columns: idents(&COLUMNS),
+            rows: vec![row],
+            on_conflict: OnConflict::Fail,
+        };
+        connection.execute(&Statement::Insert(insert), &[]).map(|_| ())
+    }
 
-/// All keys, the newest first; the first that is not retired signs.
-pub fn list(own: &Own, connection: &mut dyn Connection) -> Result<Vec<SigningKey>, Error> {
-    let mut select = Select::new(own.table(OwnTable::SigningKeys), T, COLUMNS.map(column).to_vec());
-    select.order = vec![
-        Order {
-            by: column("created_at"),
-            descending: true,
-        },
-        Order {
-            by: column("id"),
-            descending: false,
-        },
-    ];
-    let rows = connection.query(&Statement::Select(select), &[])?;
-    Ok(rows.into_iter().map(read).collect())
-}
+    /// All keys, the newest first; the first that is not retired signs.
+    pub fn signing_keys(&self, connection: &mut dyn Connection) -> Result<Vec<SigningKey>, Error> {
+        let mut select = Select::new(self.table(OwnTable::SigningKeys), T, COLUMNS.map(column).to_vec());
+        select.order = vec![
+            Order {
+                by: column("created_at"),
+                descending: true,
+            },
+            Order {
+                by: column("id"),
+                descending: false,
+            },
+        ];
+        let rows = connection.query(&Statement::Select(select), &[])?;
+        Ok(rows.into_iter().map(read).collect())
+    }
 
-/// Retires a key; whether it was there and in use.
-pub fn retire(own: &Own, connection: &mut dyn Connection, id: &str, now: i64) -> Result<bool, Error> {
-    let update = Update {
-        table: own.table(OwnTable::SigningKeys),
-        set: vec![(Ident::new("retired_at"), Expr::value(now))],
-        filter: Predicate::eq(Expr::bare(&Ident::new("id")), Expr::value(id))
-            .and(Predicate::IsNull(Expr::bare(&Ident::new("retired_at")))),
-    };
-    connection
-        .execute(&Statement::Update(update), &[])
-        .map(|count| count > 0)
+    /// Retires a key; whether it was there and in use.
+    pub fn retire_signing_key(&self, connection: &mut dyn Connection, id: &str, now: i64) -> Result<bool, Error> {
+        let update = Update {
+            table: self.table(OwnTable::SigningKeys),
+            set: vec![(Ident::new("retired_at"), Expr::value(now))],
+            filter: Predicate::eq(Expr::bare(&Ident::new("id")), Expr::value(id))
+                .and(Predicate::IsNull(Expr::bare(&Ident::new("retired_at")))),
+        };
+        connection
+            .execute(&Statement::Update(update), &[])
+            .map(|count| count > 0)
+    }
 }
 
 fn read(row: Row) -> SigningKey {

@@ -4,12 +4,17 @@
 //!
 //! Instants are `bigint` microseconds since 1970 in UTC on every database; text compares byte for byte.
 
-pub mod claims;
+mod claims;
 mod ddl;
-pub mod grants;
-pub mod keys;
-pub mod sidecar;
-pub mod tokens;
+mod grants;
+mod keys;
+mod sidecar;
+mod tokens;
+
+pub use grants::{Access, Needs};
+pub use keys::SigningKey;
+pub use sidecar::Tombstone;
+pub use tokens::TokenRow;
 
 use crate::sql::{
     Alias, Connection, Dialect, Error, Expr, Failure, Ident, Order, Row, Select, Statement, Table, Value,
@@ -146,6 +151,11 @@ impl Own {
     /// is there already.
     pub fn ddl(&self) -> Vec<String> {
         ddl::statements(self, 0)
+    }
+
+    /// All of them, as statements name them.
+    pub fn tables(&self) -> Vec<Table> {
+        OwnTable::ALL.map(|table| self.table(table)).to_vec()
     }
 
     /// Brings the tables to this scimshim's version.

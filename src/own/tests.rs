@@ -1,7 +1,5 @@
 //! The own tables on a SQLite file; the same statements run on the servers in the black-box suite.
 
-use super::sidecar::Tombstone;
-use super::tokens::TokenRow;
 use super::*;
 use crate::sql::{Database, Options, open};
 use std::time::Duration;
@@ -67,23 +65,24 @@ fn a_newer_version_is_refused() {
 fn tokens_live_until_they_expire_or_are_revoked() {
     with(|own, connection| {
         for row in [token("a", None), token("b", Some(10)), token("c", None)] {
-            tokens::insert(own, connection, &row)?;
+            own.insert_token(connection, &row)?;
         }
         let live = |connection: &mut dyn Connection, now| -> Result<Vec<String>, Error> {
-            Ok(tokens::live(own, connection, now)?
+            Ok(own
+                .live_tokens(connection, now)?
                 .into_iter()
                 .map(|row| row.id)
                 .collect())
         };
         assert_eq!(live(connection, 9)?, ["a", "b", "c"]);
         assert_eq!(live(connection, 10)?, ["a", "c"]);
-        assert!(tokens::revoke(own, connection, "entra", "a", 5)?);
-        assert!(!tokens::revoke(own, connection, "entra", "a", 6)?);
-        assert!(!tokens::revoke(own, connection, "okta", "b", 6)?);
-        assert_eq!(tokens::expire_all(own, connection, "entra", Some("c"), 8)?, 1);
+        assert!(own.revoke_token(connection, "entra", "a", 5)?);
+        assert!(!own.revoke_token(connection, "entra", "a", 6)?);
+        assert!(!own.revoke_token(connection, "okta", "b", 6)?);
+        assert_eq!(own.expire_tokens(connection, "entra", Some("c"), 8)?, 1);
         assert_eq!(live(connection, 9)?, ["c"]);
-        tokens::touch(own, connection, &["c".to_owned()], 7)?;
-        let found = tokens::find_by_hash(own, connection, "hash of c")?;
+        own.touch_tokens(connection, &["c".to_owned()], 7)?;
+        let found = own.token_by_hash(connection, "hash of c")?;
         assert_eq!(
             found,
             Some(TokenRow {
@@ -92,11 +91,11 @@ fn tokens_live_until_they_expire_or_are_revoked() {
             })
         );
         assert_eq!(
-            tokens::insert(own, connection, &token("c", None)).unwrap_err().failure,
+            own.insert_token(connection, &token("c", None)).unwrap_err().failure,
             Failure::Unique
         );
-        assert_eq!(tokens::revoke_all(own, connection, "entra", None, 9)?, 2);
-        assert_eq!(tokens::list(own, connection, Some("entra"))?.len(), 3);
+        assert_eq!(own.revoke_tokens(connection, "entra", None, 9)?, 2);
+        assert_eq!(own.tokens(connection, Some("entra"))?.len(), 3);
         Ok(())
     });
 }
@@ -105,7 +104,7 @@ fn tokens_live_until_they_expire_or_are_revoked() {
 fn keys_come_newest_first_and_never_print_themselves() {
     with(|own, connection| {
         for (id, created_at) in [("old", 1), ("new", 2)] {
-            let key = keys::SigningKey {
+            let key = SigningKey {
                 id: id.to_owned(),
                 algorithm: "EdDSA".to_owned(),
                 private_key: b"secret".to_vec(),
@@ -114,10 +113,10 @@ fn keys_come_newest_first_and_never_print_themselves() {
                 retired_at: None,
             };
             assert!(!format!("{key:?}").contains("115"));
-            keys::insert(own, connection, &key)?;
+            own.insert_signing_key(connection, &key)?;
         }
-        assert!(keys::retire(own, connection, "old", 3)?);
-        let keys = keys::list(own, connection)?;
+        assert!(own.retire_signing_key(connection, "old", 3)?);
+        let keys = own.signing_keys(connection)?;
         assert_eq!(
             keys.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(),
             ["new", "old"]
@@ -134,23 +133,23 @@ fn keys_come_newest_first_and_never_print_themselves() {
 fn external_ids_belong_to_one_server_and_one_resource() {
     with(|own, connection| {
         let set = |connection: &mut dyn Connection, server, id, external_id| {
-            sidecar::set_external_id(own, connection, server, "User", id, external_id)
+            own.set_external_id(connection, server, "User", id, external_id)
         };
         set(connection, "entra", "1", Some("x"))?;
         set(connection, "okta", "1", Some("y"))?;
         set(connection, "entra", "2", Some("z"))?;
         set(connection, "entra", "2", Some("z"))?;
         let ids = ["1".to_owned(), "2".to_owned(), "3".to_owned()];
-        let found = sidecar::external_ids(own, connection, "entra", "User", &ids)?;
+        let found = own.external_ids(connection, "entra", "User", &ids)?;
         assert_eq!((found.len(), found["1"].as_str(), found["2"].as_str()), (2, "x", "z"));
         let find = |connection: &mut dyn Connection, server, external_id| {
-            sidecar::find_external_id(own, connection, server, "User", external_id)
+            own.find_external_id(connection, server, "User", external_id)
         };
         assert_eq!(find(connection, "okta", "y")?.as_deref(), Some("1"));
         assert_eq!(find(connection, "okta", "x")?, None);
         set(connection, "entra", "1", None)?;
         assert_eq!(find(connection, "entra", "x")?, None);
-        sidecar::forget(own, connection, "User", &ids)?;
+        own.forget_all(connection, "User", &ids)?;
         assert_eq!(find(connection, "okta", "y")?, None);
         Ok(())
     });
@@ -160,22 +159,22 @@ fn external_ids_belong_to_one_server_and_one_resource() {
 fn documents_and_tombstones_come_and_go() {
     with(|own, connection| {
         let one = ["1".to_owned()];
-        sidecar::set_document(own, connection, "User", "1", Some("{}"))?;
-        sidecar::set_document(own, connection, "User", "1", Some(r#"{"a":1}"#))?;
-        assert_eq!(sidecar::documents(own, connection, "User", &one)?["1"], r#"{"a":1}"#);
-        assert!(sidecar::documents(own, connection, "Group", &one)?.is_empty());
-        sidecar::set_document(own, connection, "User", "1", None)?;
-        assert!(sidecar::documents(own, connection, "User", &one)?.is_empty());
-        let tombstone = Tombstone {
-            server: "entra".to_owned(),
-            created_at: 5,
-            reason: "deleted".to_owned(),
-        };
-        sidecar::bury(own, connection, "User", "1", &tombstone)?;
-        sidecar::bury(own, connection, "User", "1", &tombstone)?;
-        assert_eq!(sidecar::tombstones(own, connection, "User", &one)?["1"], tombstone);
-        assert!(sidecar::unbury(own, connection, "User", "1")?);
-        assert!(!sidecar::unbury(own, connection, "User", "1")?);
+        own.set_document(connection, "User", "1", Some("{}"))?;
+        own.set_document(connection, "User", "1", Some(r#"{"a":1}"#))?;
+        assert_eq!(own.documents(connection, "User", &one)?["1"], r#"{"a":1}"#);
+        assert!(own.documents(connection, "Group", &one)?.is_empty());
+        own.set_document(connection, "User", "1", None)?;
+        assert!(own.documents(connection, "User", &one)?.is_empty());
+        for _ in 0..2 {
+            own.add_tombstone(connection, "User", "1", "entra", &"é".repeat(300))?;
+        }
+        let tombstone = &own.tombstones(connection, "User", &one)?["1"];
+        assert_eq!(
+            (tombstone.server.as_str(), tombstone.reason.chars().count()),
+            ("entra", 255)
+        );
+        own.remove_tombstone(connection, "User", "1")?;
+        assert!(own.tombstones(connection, "User", &one)?.is_empty());
         Ok(())
     });
 }
