@@ -11,6 +11,10 @@
 //! | 1 | [`own`] |
 //! | 0 | [`scim`], [`sql`], [`document`] |
 
+pub mod adapter;
+pub mod config;
+pub mod directory;
 pub mod document;
+pub mod own;
 pub mod scim;
 pub mod sql;

@@ -93,7 +93,10 @@ impl Environment<'_> {
             Variable::Label => self.own_label().map(Value::Text).unwrap_or_default(),
             Variable::Count => self.count.map(Value::Int).unwrap_or_default(),
             Variable::Changes => self.changes.map(Value::from).unwrap_or_default(),
-            Variable::Each(name) => self.each_column(name).map(|(_, value, _)| value.clone()).unwrap_or_default(),
+            Variable::Each(name) => self
+                .each_column(name)
+                .map(|(_, value, _)| value.clone())
+                .unwrap_or_default(),
             Variable::EachLabel(name) => self
                 .each_column(name)
                 .map(|(_, value, label)| label.clone().map_or_else(|| value.clone(), Value::Text))
@@ -109,9 +112,14 @@ impl Environment<'_> {
     }
 
     fn row_column(&self, name: &Ident) -> Value {
-        let Some((source, row)) = self.row else { return Value::Null };
+        let Some((source, row)) = self.row else {
+            return Value::Null;
+        };
         let position = source.columns.iter().position(|column| column.name == *name);
-        position.and_then(|position| row.get(position)).cloned().unwrap_or_default()
+        position
+            .and_then(|position| row.get(position))
+            .cloned()
+            .unwrap_or_default()
     }
 
     fn own_label(&self) -> Option<String> {
@@ -173,9 +181,12 @@ impl Environment<'_> {
         }
         match expression {
             Expression::Select(select) => Expr::Scalar(Box::new(self.select(select, aliases))),
-            Expression::FirstOf(choices) => {
-                Expr::Coalesce(choices.iter().map(|choice| self.expr(choice, column, aliases)).collect())
-            }
+            Expression::FirstOf(choices) => Expr::Coalesce(
+                choices
+                    .iter()
+                    .map(|choice| self.expr(choice, column, aliases))
+                    .collect(),
+            ),
             _ => Expr::Value(Value::Null, None),
         }
     }
@@ -183,16 +194,21 @@ impl Environment<'_> {
     fn select(&self, select: &ScalarSelect, aliases: &mut Aliases) -> Select {
         let alias = aliases.next();
         let filter = self.predicate(&select.filter, Some(alias), aliases);
-        Select::new(select.table.clone(), alias, vec![Expr::column(alias, &select.column.name)]).filter(filter)
+        Select::new(
+            select.table.clone(),
+            alias,
+            vec![Expr::column(alias, &select.column.name)],
+        )
+        .filter(filter)
     }
 
     /// The condition as SQL over a table of the statement (`None` in updates and deletes).
     pub fn predicate(&self, condition: &Condition, table: Option<Alias>, aliases: &mut Aliases) -> Predicate {
         match condition {
             Condition::True => Predicate::True,
-            Condition::And(all) => {
-                all.iter().fold(Predicate::True, |sum, one| sum.and(self.predicate(one, table, aliases)))
-            }
+            Condition::And(all) => all
+                .iter()
+                .fold(Predicate::True, |sum, one| sum.and(self.predicate(one, table, aliases))),
             Condition::Or(any) => Predicate::Or(any.iter().map(|one| self.predicate(one, table, aliases)).collect()),
             Condition::Not(inner) => self.predicate(inner, table, aliases).negate(),
             Condition::Test(operand, test) => self.test(operand, test, table, aliases),
@@ -202,9 +218,10 @@ impl Environment<'_> {
     fn test(&self, operand: &Operand, test: &Test, table: Option<Alias>, aliases: &mut Aliases) -> Predicate {
         let (left, column) = match operand {
             Operand::Column(column) => (Expr::Column(table, column.name.clone()), Some(column)),
-            Operand::Json(column, path) => {
-                (Expr::Json(Box::new(Expr::Column(table, column.name.clone())), path.clone()), None)
-            }
+            Operand::Json(column, path) => (
+                Expr::Json(Box::new(Expr::Column(table, column.name.clone())), path.clone()),
+                None,
+            ),
             // Attributes are looked at in memory, by `holds`; a condition over rows has none.
             Operand::Attribute(_) => return Predicate::False,
         };
@@ -225,9 +242,12 @@ impl Environment<'_> {
             Test::Le(expression) => compare(Comparison::Le, expression, aliases),
             Test::Gt(expression) => compare(Comparison::Gt, expression, aliases),
             Test::Ge(expression) => compare(Comparison::Ge, expression, aliases),
-            Test::In(choices) => {
-                Predicate::Or(choices.iter().map(|choice| compare(Comparison::Eq, choice, aliases)).collect())
-            }
+            Test::In(choices) => Predicate::Or(
+                choices
+                    .iter()
+                    .map(|choice| compare(Comparison::Eq, choice, aliases))
+                    .collect(),
+            ),
             Test::Like(pattern) => Predicate::Like(left, Expr::value(pattern.replace('!', "!!"))),
             Test::Bits(bits) => Predicate::Bits(left, *bits),
             Test::InTable(select) => Predicate::InSelect(left, Box::new(self.select(select, aliases))),
@@ -283,13 +303,17 @@ impl Transition<'_> {
         let (before, after) = self.operand(operand);
         let changed = before.as_ref() != Some(&after);
         let is = |value: &Value, expression: &Expression| {
-            environment.value(expression, None).is_some_and(|wanted| same(value, &wanted))
+            environment
+                .value(expression, None)
+                .is_some_and(|wanted| equivalent(value, &wanted))
         };
         let order = |expression: &Expression| {
-            environment.value(expression, None).and_then(|wanted| match (after.as_int(), wanted.as_int()) {
-                (Some(a), Some(b)) => Some(a.cmp(&b)),
-                _ => Some(after.to_text()?.cmp(&wanted.to_text()?)),
-            })
+            environment
+                .value(expression, None)
+                .and_then(|wanted| match (after.as_int(), wanted.as_int()) {
+                    (Some(a), Some(b)) => Some(a.cmp(&b)),
+                    _ => Some(after.to_text()?.cmp(&wanted.to_text()?)),
+                })
         };
         match test {
             Test::Changed => changed,
@@ -310,12 +334,21 @@ impl Transition<'_> {
         match operand {
             Operand::Column(column) => {
                 let position = self.source.columns.iter().position(|known| known.name == column.name);
-                let at = |row: &[Value]| position.and_then(|position| row.get(position)).cloned().unwrap_or_default();
+                let at = |row: &[Value]| {
+                    position
+                        .and_then(|position| row.get(position))
+                        .cloned()
+                        .unwrap_or_default()
+                };
                 (self.before.map(at), at(self.after))
             }
             Operand::Attribute(index) => {
                 let at = |values: &[Option<Json>]| {
-                    values.get(*index).and_then(Option::as_ref).map(json_value).unwrap_or_default()
+                    values
+                        .get(*index)
+                        .and_then(Option::as_ref)
+                        .map(json_value)
+                        .unwrap_or_default()
                 };
                 (self.attributes_before.map(at), at(self.attributes_after))
             }
@@ -326,11 +359,17 @@ impl Transition<'_> {
 
 /// Columns that differ between two rows.
 pub fn changed_columns(before: &[Value], after: &[Value]) -> Vec<ColumnId> {
-    before.iter().zip(after).enumerate().filter(|(_, (a, b))| a != b).map(|(column, _)| column).collect()
+    before
+        .iter()
+        .zip(after)
+        .enumerate()
+        .filter(|(_, (a, b))| a != b)
+        .map(|(column, _)| column)
+        .collect()
 }
 
 /// Whether two values are the same to a database: `1`, `"1"` and true are.
-pub fn same(a: &Value, b: &Value) -> bool {
+pub fn equivalent(a: &Value, b: &Value) -> bool {
     a == b
         || match (a.as_int(), b.as_int()) {
             (Some(a), Some(b)) => a == b,
@@ -361,5 +400,37 @@ fn random_password() -> Value {
     match bcrypt::hash_with_result(secret, 10) {
         Ok(parts) => Value::Text(parts.format_for_version(bcrypt::Version::TwoY)),
         Err(_) => Value::Null,
+    }
+}
+
+impl Condition {
+    /// Whether the condition means the same for every request: those of `where` must, because statements
+    /// are made of them once.
+    pub fn is_static(&self) -> bool {
+        match self {
+            Condition::True => true,
+            Condition::And(all) | Condition::Or(all) => all.iter().all(Condition::is_static),
+            Condition::Not(inner) => inner.is_static(),
+            Condition::Test(Operand::Attribute(_), _) => false,
+            Condition::Test(_, test) => match test {
+                Test::Is(e) | Test::Lt(e) | Test::Le(e) | Test::Gt(e) | Test::Ge(e) => e.is_static(),
+                Test::In(all) => all.iter().all(Expression::is_static),
+                Test::Like(_) | Test::Bits(_) => true,
+                Test::InTable(select) => select.filter.is_static(),
+                Test::Changed | Test::Becomes(_) | Test::Was(_) => false,
+            },
+        }
+    }
+}
+
+impl Expression {
+    /// Whether the expression means the same for every request.
+    pub fn is_static(&self) -> bool {
+        match self {
+            Expression::Literal(_) => true,
+            Expression::Variable(_) | Expression::Template(_) => false,
+            Expression::Select(select) => select.filter.is_static(),
+            Expression::FirstOf(all) => all.iter().all(Expression::is_static),
+        }
     }
 }

@@ -1,6 +1,35 @@
 //! The mapping language: a YAML document, checked against the live catalogue and compiled into what
 //! `directory/` runs. The one bridge between `scim/` and `sql/`.
+//!
+//! [`load`] reads a document and what it extends, [`Document::schemas`] says which schemas' catalogue it
+//! needs, [`compile`] turns it into an [`Adapter`], and [`privileges`] says what the database user must
+//! be allowed for it. Everything wrong becomes a finding with its place; nothing here touches a database.
 
+mod attributes;
+mod checks;
+mod compile;
+mod conditions;
+mod context;
+mod conversion;
+mod document;
+mod evaluate;
+mod expressions;
+mod lifecycle;
+mod link;
+mod lookup;
 mod model;
+mod names;
+mod outline;
+mod privileges;
+mod schema;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod types;
 
+pub use compile::compile;
+pub use conversion::{Refusal, boolean, read_instant, rfc3339, same, stored_instant};
+pub use document::{Document, Parameter, load, read, tables_needed};
+pub use evaluate::{Aliases, Each, Environment, Transition, changed_columns, equivalent};
 pub use model::*;
+pub use privileges::{Needs, privileges};

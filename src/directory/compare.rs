@@ -27,7 +27,9 @@ impl Compiler<'_> {
                 let (expr, literal) = (Expr::Text(Box::new(key)), text.clone());
                 Ok(self.text(expr, None, true, operator, literal))
             }
-            Asked::Compare(..) => Err(Error::invalid_filter("id can be compared with eq and ne alone, to a string")),
+            Asked::Compare(..) => Err(Error::invalid_filter(
+                "id can be compared with eq and ne alone, to a string",
+            )),
         }
     }
 
@@ -43,11 +45,16 @@ impl Compiler<'_> {
     pub(super) fn external(&mut self, path: &AttributePath, asked: Asked<'_>) -> Result<Predicate, Error> {
         match (self.reading.links_alias, self.plan.external_id) {
             (Some(_), _) => {
-                let Some((expr, _)) = self.external_id() else { return Ok(asked.of_absent()) };
+                let Some((expr, _)) = self.external_id() else {
+                    return Ok(asked.of_absent());
+                };
                 self.string(expr, None, true, &Conversion::Text(Default::default()), asked, path)
             }
             (None, Some(index)) => self.attribute(index, path, asked),
-            (None, None) => Err(Error::invalid_filter(format!("externalId is not mapped for {}", self.type_.name))),
+            (None, None) => Err(Error::invalid_filter(format!(
+                "externalId is not mapped for {}",
+                self.type_.name
+            ))),
         }
     }
 
@@ -76,10 +83,14 @@ impl Compiler<'_> {
             }
             Some(sub) => match self.timestamp(sub) {
                 Some((expr, column)) => self.ordered(expr, &column, &Conversion::DateTime, asked, path),
-                None => Err(Error::invalid_filter(format!("{path} cannot be compared: no column holds it"))),
+                None => Err(Error::invalid_filter(format!(
+                    "{path} cannot be compared: no column holds it"
+                ))),
             },
             None if matches!(asked, Asked::Present) => Ok(Predicate::True),
-            None => Err(Error::invalid_filter("meta is complex: compare meta.created or meta.lastModified")),
+            None => Err(Error::invalid_filter(
+                "meta is complex: compare meta.created or meta.lastModified",
+            )),
         }
     }
 
@@ -104,7 +115,10 @@ impl Compiler<'_> {
             }
             Binding::Lookup(lookup) => {
                 let joined = self.reading.joined.get(index)?.as_ref()?;
-                Some((Expr::column(joined.alias, &lookup.matched.name), Some(lookup.matched.clone())))
+                Some((
+                    Expr::column(joined.alias, &lookup.matched.name),
+                    Some(lookup.matched.clone()),
+                ))
             }
             Binding::Reference(reference) => {
                 let (_, type_) = super::plan::find_type(self.adapter, &reference.resource_type)?;
@@ -113,12 +127,21 @@ impl Compiler<'_> {
                 Some((super::plan::key(target, joined.alias), target.columns.first().cloned()))
             }
             Binding::Template(templates) => {
-                let choices = templates.iter().map(|template| self.template(template)).collect::<Option<Vec<_>>>()?;
+                let choices = templates
+                    .iter()
+                    .map(|template| self.template(template))
+                    .collect::<Option<Vec<_>>>()?;
                 Some((Expr::Coalesce(choices), None))
             }
             Binding::Sidecar => {
                 let path = vec!["kept".to_owned(), rows::path(attribute)];
-                Some((Expr::Json(Box::new(Expr::column(self.reading.sidecar_alias, &Ident::new("document"))), path), None))
+                Some((
+                    Expr::Json(
+                        Box::new(Expr::column(self.reading.sidecar_alias, &Ident::new("document"))),
+                        path,
+                    ),
+                    None,
+                ))
             }
             Binding::Constant(_) | Binding::Link(_) => None,
         }
@@ -146,20 +169,32 @@ impl Compiler<'_> {
         path: &AttributePath,
         asked: Asked<'_>,
     ) -> Result<Predicate, Error> {
-        let Some(attribute) = self.source.attributes.get(index) else { return Ok(asked.of_absent()) };
+        let Some(attribute) = self.source.attributes.get(index) else {
+            return Ok(asked.of_absent());
+        };
         if attribute.schema.returned == Returned::Never {
-            return Err(Error::invalid_filter(format!("{path} is never returned and cannot be compared")));
+            return Err(Error::invalid_filter(format!(
+                "{path} is never returned and cannot be compared"
+            )));
         }
         if let Binding::Constant(value) = &attribute.binding {
-            return Ok(if asked.holds_of(value, attribute.schema.case_exact) { Predicate::True } else { Predicate::False });
+            return Ok(if asked.holds_of(value, attribute.schema.case_exact) {
+                Predicate::True
+            } else {
+                Predicate::False
+            });
         }
         let Some((expr, column)) = self.expr(index) else {
-            return Err(Error::invalid_filter(format!("{path} is computed in a way that SQL cannot compare")));
+            return Err(Error::invalid_filter(format!(
+                "{path} is computed in a way that SQL cannot compare"
+            )));
         };
         let case_exact = attribute.schema.case_exact;
         match &attribute.binding {
             Binding::Column(binding) if binding.json.is_empty() => {
-                let Some(column) = column else { return Ok(asked.of_absent()) };
+                let Some(column) = column else {
+                    return Ok(asked.of_absent());
+                };
                 self.converted(expr, &column, binding, case_exact, attribute.schema.kind, asked, path)
             }
             Binding::Lookup(lookup) => self.string(expr, column, case_exact, &lookup.conversion, asked, path),
@@ -175,11 +210,10 @@ impl Compiler<'_> {
                         let key = type_.1.sources.first().and_then(|target| super::key_of(target, id));
                         let local = self.source.columns.get(reference.column);
                         let equal = match (key, local, reference.key) {
-                            (Some(key), Some(local), 0) => Predicate::eq(
-                                Expr::column(MAIN, &local.name),
-                                Expr::Value(key, local.cast.clone()),
-                            )
-                            .and(present),
+                            (Some(key), Some(local), 0) => {
+                                Predicate::eq(Expr::column(MAIN, &local.name), Expr::Value(key, local.cast.clone()))
+                                    .and(present)
+                            }
                             (Some(key), _, _) => {
                                 let joined = self.expr(index).map(|(expr, _)| expr).unwrap_or(Expr::Number(0));
                                 let cast = column.and_then(|column| column.cast);
@@ -189,12 +223,19 @@ impl Compiler<'_> {
                         };
                         Ok(if asked.negated() { equal.negate() } else { equal })
                     }
-                    Asked::Compare(..) => {
-                        Err(Error::invalid_filter(format!("{path} can be compared with eq and ne alone, to an id")))
-                    }
+                    Asked::Compare(..) => Err(Error::invalid_filter(format!(
+                        "{path} can be compared with eq and ne alone, to an id"
+                    ))),
                 }
             }
-            _ => self.string(expr, column, case_exact, &Conversion::Text(Default::default()), asked, path),
+            _ => self.string(
+                expr,
+                column,
+                case_exact,
+                &Conversion::Text(Default::default()),
+                asked,
+                path,
+            ),
         }
     }
 
@@ -213,8 +254,22 @@ impl Compiler<'_> {
             Conversion::Boolean { yes, no } => {
                 let mut any = Vec::new();
                 for (value, stored) in [(true, yes), (false, no)] {
-                    if matches!(asked, Asked::Compare(Operator::Co | Operator::Sw | Operator::Ew | Operator::Gt | Operator::Ge | Operator::Lt | Operator::Le, _)) {
-                        return Err(Error::invalid_filter(format!("{path} is a boolean: eq, ne and pr alone")));
+                    if matches!(
+                        asked,
+                        Asked::Compare(
+                            Operator::Co
+                                | Operator::Sw
+                                | Operator::Ew
+                                | Operator::Gt
+                                | Operator::Ge
+                                | Operator::Lt
+                                | Operator::Le,
+                            _
+                        )
+                    ) {
+                        return Err(Error::invalid_filter(format!(
+                            "{path} is a boolean: eq, ne and pr alone"
+                        )));
                     }
                     if asked.holds_of(&Json::Bool(value), true) {
                         any.push(self.stored_as(&expr, column, stored));
@@ -228,14 +283,17 @@ impl Compiler<'_> {
                     .filter(|(word, _)| asked.holds_of(&Json::String(word.clone()), case_exact))
                     .map(|(_, stored)| Predicate::eq(expr.clone(), Expr::Value(stored.clone(), column.cast.clone())));
                 let any = Predicate::Or(any.collect());
-                Ok(match asked.negated() {
-                    true => any.clone().and(Predicate::True).or(Predicate::IsNull(expr)),
-                    false => any,
+                Ok(if asked.negated() {
+                    any.or(Predicate::IsNull(expr))
+                } else {
+                    any
                 })
             }
-            Conversion::Integer | Conversion::Decimal | Conversion::DateTime | Conversion::Unix(_) | Conversion::Date => {
-                self.ordered(expr, column, &binding.conversion, asked, path)
-            }
+            Conversion::Integer
+            | Conversion::Decimal
+            | Conversion::DateTime
+            | Conversion::Unix(_)
+            | Conversion::Date => self.ordered(expr, column, &binding.conversion, asked, path),
             Conversion::Binary | Conversion::Json => match asked {
                 Asked::Present => Ok(Predicate::Not(Box::new(Predicate::IsNull(expr)))),
                 _ if kind == Kind::Binary || matches!(binding.conversion, Conversion::Json) => {
@@ -286,7 +344,9 @@ impl Compiler<'_> {
             Operator::Lt => Comparison::Lt,
             Operator::Le => Comparison::Le,
             Operator::Co | Operator::Sw | Operator::Ew => {
-                return Err(Error::invalid_filter(format!("{path} is not text: co, sw and ew do not apply")));
+                return Err(Error::invalid_filter(format!(
+                    "{path} is not text: co, sw and ew do not apply"
+                )));
             }
         };
         let value = conversion
@@ -312,7 +372,11 @@ impl Compiler<'_> {
         let is_text = matches!(conversion, Conversion::Text(_) | Conversion::Locale { .. });
         let empty = |expr: Expr| {
             let null = Predicate::IsNull(expr.clone());
-            if is_text { null.or(Predicate::eq(expr, Expr::value(""))) } else { null }
+            if is_text {
+                null.or(Predicate::eq(expr, Expr::value("")))
+            } else {
+                null
+            }
         };
         let (operator, literal) = match asked {
             Asked::Present => return Ok(empty(expr).negate()),
@@ -321,7 +385,9 @@ impl Compiler<'_> {
                 return match operator {
                     Operator::Eq => Ok(absent),
                     Operator::Ne => Ok(absent.negate()),
-                    _ => Err(Error::invalid_filter(format!("{path}: null can be compared with eq and ne alone"))),
+                    _ => Err(Error::invalid_filter(format!(
+                        "{path}: null can be compared with eq and ne alone"
+                    ))),
                 };
             }
             Asked::Compare(operator, literal) => (operator, literal),
@@ -334,7 +400,11 @@ impl Compiler<'_> {
         };
         if text.contains('\0') {
             // No column holds it.
-            return Ok(if operator == Operator::Ne { Predicate::True } else { Predicate::False });
+            return Ok(if operator == Operator::Ne {
+                Predicate::True
+            } else {
+                Predicate::False
+            });
         }
         match operator {
             Operator::Eq | Operator::Ne => {
@@ -348,9 +418,15 @@ impl Compiler<'_> {
                         Err(_) => Predicate::False,
                     },
                 };
-                Ok(if operator == Operator::Ne { equal.negate() } else { equal })
+                Ok(if operator == Operator::Ne {
+                    equal.negate()
+                } else {
+                    equal
+                })
             }
-            _ if !is_text => Err(Error::invalid_filter(format!("{path} can be compared with eq, ne and pr alone"))),
+            _ if !is_text => Err(Error::invalid_filter(format!(
+                "{path} can be compared with eq, ne and pr alone"
+            ))),
             operator => Ok(self.text(expr, column.as_ref(), case_exact, operator, text)),
         }
     }
@@ -382,9 +458,17 @@ impl Compiler<'_> {
             _ => expr,
         };
         let bind = |text: String| {
-            let cast = if fold || (case_exact && ignores_case) { None } else { cast.clone() };
+            let cast = if fold || (case_exact && ignores_case) {
+                None
+            } else {
+                cast.clone()
+            };
             let value = Expr::Value(Value::Text(text), cast);
-            if case_exact && ignores_case { Expr::Exact(Box::new(value)) } else { value }
+            if case_exact && ignores_case {
+                Expr::Exact(Box::new(value))
+            } else {
+                value
+            }
         };
         let comparison = match operator {
             Operator::Eq => {

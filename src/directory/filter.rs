@@ -28,12 +28,12 @@ impl<'a> Compiler<'a> {
     /// The filter as a predicate on [`MAIN`] and its joins.
     pub fn filter(&mut self, filter: &Filter) -> Result<Predicate, Error> {
         match filter {
-            Filter::And(all) => {
-                all.iter().try_fold(Predicate::True, |sum, one| Ok(sum.and(self.filter(one)?)))
-            }
-            Filter::Or(any) => {
-                Ok(Predicate::Or(any.iter().map(|one| self.filter(one)).collect::<Result<_, Error>>()?))
-            }
+            Filter::And(all) => all
+                .iter()
+                .try_fold(Predicate::True, |sum, one| Ok(sum.and(self.filter(one)?))),
+            Filter::Or(any) => Ok(Predicate::Or(
+                any.iter().map(|one| self.filter(one)).collect::<Result<_, Error>>()?,
+            )),
             Filter::Not(inner) => Ok(self.filter(inner)?.negate()),
             Filter::Compare(path, operator, literal) => self.leaf(path, Asked::Compare(*operator, literal)),
             Filter::Present(path) => self.leaf(path, Asked::Present),
@@ -58,7 +58,9 @@ impl<'a> Compiler<'a> {
         let name = resolved.attribute.name.clone();
         let sub = sub.map(str::to_owned);
         // Another source has it: absent here.
-        let Some(field) = self.field(extension.as_deref(), &name) else { return Ok(Expr::Value(Value::Null, None)) };
+        let Some(field) = self.field(extension.as_deref(), &name) else {
+            return Ok(Expr::Value(Value::Null, None));
+        };
         let index = match &field.shape {
             Shape::Simple(index) => Some(*index),
             Shape::Reference { attribute, .. } => Some(*attribute),
@@ -68,21 +70,34 @@ impl<'a> Compiler<'a> {
                 .and_then(|slot| find(&slot.subs, sub.as_deref().unwrap_or("value"))),
         };
         let index = index.ok_or_else(cannot)?;
-        let case_exact = self.source.attributes.get(index).is_none_or(|attribute| attribute.schema.case_exact);
-        let text = self.source.attributes.get(index).is_some_and(|a| a.schema.kind == crate::scim::Kind::String);
+        let case_exact = self
+            .source
+            .attributes
+            .get(index)
+            .is_none_or(|attribute| attribute.schema.case_exact);
+        let text = self
+            .source
+            .attributes
+            .get(index)
+            .is_some_and(|a| a.schema.kind == crate::scim::Kind::String);
         let (expr, column) = self.expr(index).ok_or_else(cannot)?;
         let ignores_case = column.is_none_or(|column| column.ignores_case);
-        Ok(if text && !case_exact && !ignores_case && self.dialect != Dialect::Mysql {
-            Expr::Lower(Box::new(expr))
-        } else {
-            expr
-        })
+        Ok(
+            if text && !case_exact && !ignores_case && self.dialect != Dialect::Mysql {
+                Expr::Lower(Box::new(expr))
+            } else {
+                expr
+            },
+        )
     }
 
     fn resolve(&self, path: &AttributePath, error: fn(String) -> Error) -> Result<Resolved<'a>, Error> {
         let type_: &'a ResourceType = self.type_;
         type_.schema.resolve(path).ok_or_else(|| {
-            error(format!("{path} is not an attribute of {}; what it has is listed under /Schemas", self.type_.name))
+            error(format!(
+                "{path} is not an attribute of {}; what it has is listed under /Schemas",
+                self.type_.name
+            ))
         })
     }
 
@@ -110,17 +125,21 @@ impl<'a> Compiler<'a> {
             Shape::Simple(index) => self.attribute(*index, path, asked),
             Shape::Reference { attribute, .. } => match sub.as_deref() {
                 None | Some("value") => self.attribute(*attribute, path, asked),
-                Some(_) => Err(Error::invalid_filter(format!("{path} cannot be compared; compare {name}.value"))),
+                Some(_) => Err(Error::invalid_filter(format!(
+                    "{path} cannot be compared; compare {name}.value"
+                ))),
             },
             Shape::Complex(subs) => match (&sub, asked) {
                 (None, Asked::Present) => {
                     let indexes: Vec<usize> = subs.iter().map(|(_, index)| *index).collect();
-                    let any = indexes.into_iter().map(|index| self.attribute(index, path, Asked::Present));
+                    let any = indexes
+                        .into_iter()
+                        .map(|index| self.attribute(index, path, Asked::Present));
                     Ok(Predicate::Or(any.collect::<Result<_, Error>>()?))
                 }
-                (None, _) => {
-                    Err(Error::invalid_filter(format!("{path} is complex: compare one of its sub-attributes")))
-                }
+                (None, _) => Err(Error::invalid_filter(format!(
+                    "{path} is complex: compare one of its sub-attributes"
+                ))),
                 (Some(sub), asked) => match find(subs, sub) {
                     Some(index) => self.attribute(index, path, asked),
                     None => Ok(asked.of_absent()),
@@ -145,7 +164,12 @@ impl<'a> Compiler<'a> {
         slots: &[SlotPlan],
         mut each: impl FnMut(&mut Self, &SlotPlan) -> Result<Predicate, Error>,
     ) -> Result<Predicate, Error> {
-        Ok(Predicate::Or(slots.iter().map(|slot| each(self, slot)).collect::<Result<_, Error>>()?))
+        Ok(Predicate::Or(
+            slots
+                .iter()
+                .map(|slot| each(self, slot))
+                .collect::<Result<_, Error>>()?,
+        ))
     }
 
     /// One sub-attribute of one element.
@@ -160,9 +184,17 @@ impl<'a> Compiler<'a> {
             && known.eq_ignore_ascii_case(sub)
         {
             let holds = asked.holds_of(&Json::String(value.clone()), false);
-            return if holds { self.slot_present(slot) } else { Ok(Predicate::False) };
+            return if holds {
+                self.slot_present(slot)
+            } else {
+                Ok(Predicate::False)
+            };
         }
-        let Some(index) = slot.subs.iter().find(|(name, _)| name.eq_ignore_ascii_case(sub)).map(|(_, index)| *index)
+        let Some(index) = slot
+            .subs
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(sub))
+            .map(|(_, index)| *index)
         else {
             return Ok(self.slot_present(slot)?.and(asked.of_absent()));
         };
@@ -181,7 +213,9 @@ impl<'a> Compiler<'a> {
         let indexes: Vec<usize> = slot.subs.iter().map(|(_, index)| *index).collect();
         let mut any = Vec::new();
         for index in indexes {
-            let Some(attribute) = self.source.attributes.get(index) else { continue };
+            let Some(attribute) = self.source.attributes.get(index) else {
+                continue;
+            };
             if !matches!(attribute.binding, Binding::Constant(_)) {
                 let path = AttributePath::new(attribute.target.attribute.clone());
                 any.push(self.attribute(index, &path, Asked::Present)?);
@@ -197,7 +231,9 @@ impl<'a> Compiler<'a> {
         if extension.is_none() && self.is_collection(&name) {
             return self.collection_where(&name, path, inner);
         }
-        let Some(field) = self.field(extension.as_deref(), &name) else { return Ok(Predicate::False) };
+        let Some(field) = self.field(extension.as_deref(), &name) else {
+            return Ok(Predicate::False);
+        };
         match &field.shape {
             Shape::Slots(slots) => self.slots(slots, |compiler, slot| compiler.slot_filter(slot, path, inner)),
             _ => {
@@ -209,35 +245,47 @@ impl<'a> Compiler<'a> {
 
     fn slot_filter(&mut self, slot: &SlotPlan, outer: &AttributePath, filter: &Filter) -> Result<Predicate, Error> {
         match filter {
-            Filter::And(all) => all
-                .iter()
-                .try_fold(Predicate::True, |sum, one| Ok(sum.and(self.slot_filter(slot, outer, one)?))),
+            Filter::And(all) => all.iter().try_fold(Predicate::True, |sum, one| {
+                Ok(sum.and(self.slot_filter(slot, outer, one)?))
+            }),
             Filter::Or(any) => Ok(Predicate::Or(
-                any.iter().map(|one| self.slot_filter(slot, outer, one)).collect::<Result<_, Error>>()?,
+                any.iter()
+                    .map(|one| self.slot_filter(slot, outer, one))
+                    .collect::<Result<_, Error>>()?,
             )),
-            Filter::Not(inner) => {
-                Ok(self.slot_present(slot)?.and(self.slot_filter(slot, outer, inner)?.negate()))
-            }
+            Filter::Not(inner) => Ok(self
+                .slot_present(slot)?
+                .and(self.slot_filter(slot, outer, inner)?.negate())),
             Filter::Compare(path, operator, literal) => {
                 self.known_sub(outer, &path.attribute)?;
                 let asked = Asked::Compare(*operator, literal);
-                Ok(self.slot_present(slot)?.and(self.in_slot(slot, &path.attribute, outer, asked)?))
+                Ok(self
+                    .slot_present(slot)?
+                    .and(self.in_slot(slot, &path.attribute, outer, asked)?))
             }
             Filter::Present(path) => {
                 self.known_sub(outer, &path.attribute)?;
                 self.in_slot(slot, &path.attribute, outer, Asked::Present)
             }
-            Filter::Value(..) => Err(Error::invalid_filter(format!("{outer}[...] cannot hold another value path"))),
+            Filter::Value(..) => Err(Error::invalid_filter(format!(
+                "{outer}[...] cannot hold another value path"
+            ))),
         }
     }
 
     fn known_sub(&self, outer: &AttributePath, sub: &str) -> Result<(), Error> {
-        let path = AttributePath { sub: Some(sub.to_owned()), ..outer.clone() };
+        let path = AttributePath {
+            sub: Some(sub.to_owned()),
+            ..outer.clone()
+        };
         self.resolve(&path, Error::invalid_filter).map(|_| ())
     }
 
     fn field(&self, extension: Option<&str>, name: &str) -> Option<&'a Field> {
-        self.plan.fields.iter().find(|field| field.extension.as_deref() == extension && field.name == name)
+        self.plan
+            .fields
+            .iter()
+            .find(|field| field.extension.as_deref() == extension && field.name == name)
     }
 
     fn is_collection(&self, name: &str) -> bool {
@@ -247,7 +295,9 @@ impl<'a> Compiler<'a> {
 
     fn schemas(&self, asked: Asked<'_>) -> Predicate {
         let urns = std::iter::once(&self.type_.schema.core).chain(&self.type_.schema.extensions);
-        let any = urns.map(|schema| Json::String(schema.id.clone())).any(|urn| asked.holds_of(&urn, true));
+        let any = urns
+            .map(|schema| Json::String(schema.id.clone()))
+            .any(|urn| asked.holds_of(&urn, true));
         if any { Predicate::True } else { Predicate::False }
     }
 
@@ -270,7 +320,9 @@ impl<'a> Compiler<'a> {
                 let any = self.linked(name, None);
                 Ok(if asked.negated() { any } else { any.negate() })
             }
-            _ => Err(Error::invalid_filter(format!("{path} can be compared by {name}.value with eq and ne alone"))),
+            _ => Err(Error::invalid_filter(format!(
+                "{path} can be compared by {name}.value with eq and ne alone"
+            ))),
         }
     }
 
@@ -281,7 +333,9 @@ impl<'a> Compiler<'a> {
             }
             Filter::Present(sub) => self.collection(name, Some(&sub.attribute), path, Asked::Present),
             Filter::Or(any) => Ok(Predicate::Or(
-                any.iter().map(|one| self.collection_where(name, path, one)).collect::<Result<_, Error>>()?,
+                any.iter()
+                    .map(|one| self.collection_where(name, path, one))
+                    .collect::<Result<_, Error>>()?,
             )),
             Filter::And(all) => {
                 // Elements have one value each: `type` is the same for all, so it is folded.
@@ -291,16 +345,20 @@ impl<'a> Compiler<'a> {
                         Filter::Compare(sub, operator, literal) if sub.attribute.eq_ignore_ascii_case("type") => {
                             let type_ = if name == "groups" { "direct" } else { "User" };
                             let asked = Asked::Compare(*operator, literal);
-                            if asked.holds_of(&Json::from(type_), false) { Predicate::True } else { Predicate::False }
+                            if asked.holds_of(&Json::from(type_), false) {
+                                Predicate::True
+                            } else {
+                                Predicate::False
+                            }
                         }
                         one => self.collection_where(name, path, one)?,
                     });
                 }
                 Ok(predicate)
             }
-            Filter::Not(_) | Filter::Value(..) => {
-                Err(Error::invalid_filter(format!("{path}[...] can be compared by value with eq and ne alone")))
-            }
+            Filter::Not(_) | Filter::Value(..) => Err(Error::invalid_filter(format!(
+                "{path}[...] can be compared by value with eq and ne alone"
+            ))),
         }
     }
 
@@ -309,7 +367,9 @@ impl<'a> Compiler<'a> {
         let mut any = Vec::new();
         let own: Vec<usize> = self.plan.links.clone();
         for index in own {
-            let Some(attribute) = self.source.attributes.get(index) else { continue };
+            let Some(attribute) = self.source.attributes.get(index) else {
+                continue;
+            };
             if attribute.target.attribute != name {
                 continue;
             }
@@ -319,8 +379,12 @@ impl<'a> Compiler<'a> {
         }
         if name == "groups" {
             for reverse in &self.type_plan.reverse {
-                let Some(type_) = self.adapter.resource_types.get(reverse.type_) else { continue };
-                let Some(source) = type_.sources.get(reverse.source) else { continue };
+                let Some(type_) = self.adapter.resource_types.get(reverse.type_) else {
+                    continue;
+                };
+                let Some(source) = type_.sources.get(reverse.source) else {
+                    continue;
+                };
                 let Some(Binding::Link(link)) = source.attributes.get(reverse.attribute).map(|a| &a.binding) else {
                     continue;
                 };
@@ -331,23 +395,39 @@ impl<'a> Compiler<'a> {
     }
 
     fn own_link(&mut self, link: &Link, member: Option<&str>) -> Predicate {
-        let Some((_, type_)) = plan::find_type(self.adapter, &link.resource_type) else { return Predicate::False };
-        let Some(target) = type_.sources.first() else { return Predicate::False };
-        let Some(parent) = self.source.columns.get(link.parent.1) else { return Predicate::False };
+        let Some((_, type_)) = plan::find_type(self.adapter, &link.resource_type) else {
+            return Predicate::False;
+        };
+        let Some(target) = type_.sources.first() else {
+            return Predicate::False;
+        };
+        let Some(parent) = self.source.columns.get(link.parent.1) else {
+            return Predicate::False;
+        };
         let parent = Expr::column(MAIN, &parent.name);
-        self.link_exists(link, &link.parent.0, parent, (&link.child.0, link.child.1), (type_, target), member)
+        self.link_exists(
+            link,
+            &link.parent.0,
+            parent,
+            (&link.child.0, link.child.1),
+            (type_, target),
+            member,
+        )
     }
 
-    fn reverse_link(
-        &mut self,
-        type_: &ResourceType,
-        source: &Source,
-        link: &Link,
-        member: Option<&str>,
-    ) -> Predicate {
-        let Some(child) = self.source.columns.get(link.child.1) else { return Predicate::False };
+    fn reverse_link(&mut self, type_: &ResourceType, source: &Source, link: &Link, member: Option<&str>) -> Predicate {
+        let Some(child) = self.source.columns.get(link.child.1) else {
+            return Predicate::False;
+        };
         let child = Expr::column(MAIN, &child.name);
-        self.link_exists(link, &link.child.0, child, (&link.parent.0, link.parent.1), (type_, source), member)
+        self.link_exists(
+            link,
+            &link.child.0,
+            child,
+            (&link.parent.0, link.parent.1),
+            (type_, source),
+            member,
+        )
     }
 
     fn link_exists(
@@ -369,11 +449,20 @@ impl<'a> Compiler<'a> {
         };
         let alias = self.aliases.next();
         let other = self.aliases.next();
-        let Some(there) = source.columns.get(far.1) else { return Predicate::False };
+        let Some(there) = source.columns.get(far.1) else {
+            return Predicate::False;
+        };
         let kind = plan::own_kind(type_, source);
         let mut filter = Predicate::eq(Expr::column(alias, &near.name), here)
             .and(self.environment.predicate(&link.filter, Some(alias), &mut self.aliases))
-            .and(plan::visible(source, &kind, self.own, other, &self.environment, &mut self.aliases));
+            .and(plan::visible(
+                source,
+                &kind,
+                self.own,
+                other,
+                &self.environment,
+                &mut self.aliases,
+            ));
         if let Some(key) = key {
             let cast = source.columns.first().and_then(|column| column.cast.clone());
             filter = Predicate::eq(plan::key(source, other), Expr::Value(key, cast)).and(filter);
@@ -435,7 +524,13 @@ impl Asked<'_> {
         match (value, literal) {
             (Json::Bool(a), Literal::Boolean(b)) => (operator == Operator::Eq) == (a == b),
             (Json::String(a), Literal::String(b)) => {
-                let fold = |text: &str| if case_exact { text.to_owned() } else { text.to_lowercase() };
+                let fold = |text: &str| {
+                    if case_exact {
+                        text.to_owned()
+                    } else {
+                        text.to_lowercase()
+                    }
+                };
                 let (a, b) = (fold(a), fold(b));
                 match operator {
                     Operator::Eq => a == b,
@@ -455,12 +550,17 @@ impl Asked<'_> {
 }
 
 fn find(subs: &[(String, usize)], sub: &str) -> Option<usize> {
-    subs.iter().find(|(name, _)| name.eq_ignore_ascii_case(sub)).map(|(_, index)| *index)
+    subs.iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(sub))
+        .map(|(_, index)| *index)
 }
 
 /// `name[familyName eq "x"]` of a singular attribute is `name.familyName eq "x"`.
 fn qualify(filter: &Filter, outer: &AttributePath) -> Filter {
-    let inner = |path: &AttributePath| AttributePath { sub: Some(path.attribute.clone()), ..outer.clone() };
+    let inner = |path: &AttributePath| AttributePath {
+        sub: Some(path.attribute.clone()),
+        ..outer.clone()
+    };
     match filter {
         Filter::And(all) => Filter::And(all.iter().map(|one| qualify(one, outer)).collect()),
         Filter::Or(any) => Filter::Or(any.iter().map(|one| qualify(one, outer)).collect()),

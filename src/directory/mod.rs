@@ -1,12 +1,39 @@
 //! Runs SCIM operations against the application's tables: plan, one transaction, rows to resource.
 //!
 //! Everything here blocks and is called from blocking threads. A request that came this far was
-//! authenticated and parsed.
+//! authenticated and parsed. The rules that every operation keeps are ARCHITECTURE.md's: statement
+//! counts that do not depend on how much there is, only changed columns written, one transaction a
+//! request, rows locked by primary key, uniqueness claimed first.
 
-use crate::adapter::Adapter;
+mod change;
+mod collections;
+mod compare;
+mod create;
+mod delete;
+mod filter;
+mod lookup;
+mod members;
+mod permissions;
+mod plan;
+mod read;
+mod rows;
+mod sidecar;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod unique;
+mod update;
+mod wanted;
+
+pub use permissions::{Operation, Permissions};
+
+use crate::adapter::{Adapter, Environment, ResourceType, Source};
 use crate::own::Own;
-use crate::scim::{Error, ListQuery, Object, Patch, Projection};
-use crate::sql::{Database, Value};
+use crate::scim::{Error, Object};
+use crate::sql::{self, ColumnKind, Database, Statement, Value};
+use chrono::{DateTime, Utc};
+use plan::TypePlan;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -15,6 +42,8 @@ pub struct Directory {
     database: Arc<dyn Database>,
     adapter: Arc<Adapter>,
     own: Own,
+    types: Vec<TypePlan>,
+    page: u64,
 }
 
 /// Who asks: one authenticated request of one identity server.
@@ -41,9 +70,10 @@ pub struct ServerView {
     pub default: bool,
     /// The acting user in the application.
     pub actor: Option<Actor>,
-    /// What it may do, per resource type; a type that is not named may be nothing.
+    /// What it may do, per resource type.
     pub may: Permissions,
-    /// `adopt: link`: a POST on a live row that nobody linked yet links it.
+    /// Answer every PATCH with 204. By default a PATCH that changes a collection is, because the answer
+    /// would have to carry it whole.
     pub patch_answers_204: bool,
 }
 
@@ -65,4 +95,246 @@ pub struct Answer {
     pub version: Option<String>,
     /// Its URL.
     pub location: String,
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub struct Page {
+    /// How many resources meet the filter in all.
+    pub total: u64,
+    /// As asked.
+    pub start_index: i64,
+    /// The page.
+    pub resources: Vec<Object>,
+}
+
+/// `If-Match` and `If-None-Match`, decided inside the transaction.
+#[derive(Clone, Debug, Default)]
+pub struct Precondition {
+    /// Entity tags of which one must be the version, or `*`.
+    pub if_match: Option<Vec<String>>,
+    /// Entity tags of which none may be the version, or `*`.
+    pub if_none_match: Option<Vec<String>>,
+}
+
+impl Precondition {
+    /// Whether nothing is asked.
+    pub fn is_empty(&self) -> bool {
+        self.if_match.is_none() && self.if_none_match.is_none()
+    }
+
+    /// 412 where a version does not meet it.
+    fn check(&self, version: &str) -> Result<(), Error> {
+        let names = |tags: &[String]| tags.iter().any(|tag| tag == "*" || weak(tag) == weak(version));
+        if self.if_match.as_deref().is_some_and(|tags| !names(tags)) {
+            return Err(Error::precondition_failed(
+                "the resource was changed: its version is not the one in If-Match",
+            ));
+        }
+        if self.if_none_match.as_deref().is_some_and(names) {
+            return Err(Error::precondition_failed(
+                "the resource has the version in If-None-Match",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// An entity tag without its weakness: ours are all weak, and clients may drop the mark.
+fn weak(tag: &str) -> &str {
+    tag.trim().trim_start_matches("W/").trim_matches('"')
+}
+
+/// One type, one source, with their plans.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    type_: &'a ResourceType,
+    type_plan: &'a TypePlan,
+    source: &'a Source,
+    plan: &'a plan::SourcePlan,
+}
+
+impl Directory {
+    /// Compiles the statements of an adapter. `page` is the most resources one page may have.
+    pub fn new(database: Arc<dyn Database>, adapter: Arc<Adapter>, own: Own, page: u64) -> Self {
+        let types = {
+            let environment = blank_environment(&adapter);
+            adapter
+                .resource_types
+                .iter()
+                .map(|type_| TypePlan::new(&adapter, type_, &own, &environment))
+                .collect()
+        };
+        Self {
+            database,
+            adapter,
+            own,
+            types,
+            page: page.max(1),
+        }
+    }
+
+    /// The adapter.
+    pub fn adapter(&self) -> &Adapter {
+        &self.adapter
+    }
+
+    /// The database.
+    pub fn database(&self) -> &Arc<dyn Database> {
+        &self.database
+    }
+
+    /// The application's user of that userName, to act as.
+    pub fn actor(&self, user_name: &str) -> Result<Option<Actor>, sql::Error> {
+        let Some((_, type_)) = plan::find_type(&self.adapter, "User") else {
+            return Ok(None);
+        };
+        let Some(source) = type_.sources.first() else {
+            return Ok(None);
+        };
+        let column = source.attributes.iter().find_map(|attribute| match &attribute.binding {
+            crate::adapter::Binding::Column(binding) if attribute.target.attribute == "userName" => {
+                source.columns.get(binding.column)
+            }
+            _ => None,
+        });
+        let Some(column) = column else { return Ok(None) };
+        let columns = source
+            .columns
+            .iter()
+            .map(|column| sql::Expr::column(plan::MAIN, &column.name))
+            .collect();
+        let mut select = sql::Select::new(source.table.clone(), plan::MAIN, columns);
+        select.filter = sql::Predicate::eq(
+            sql::Expr::column(plan::MAIN, &column.name),
+            sql::Expr::Value(Value::from(user_name), column.cast.clone()),
+        );
+        select.order.push(sql::Order {
+            by: plan::key(source, plan::MAIN),
+            descending: false,
+        });
+        select.limit = Some(1);
+        let statement = Statement::Select(select);
+        let mut found = None;
+        self.database.with(&mut |connection| {
+            found = connection.query(&statement, &[])?.into_iter().next();
+            Ok(())
+        })?;
+        Ok(found.map(|row| {
+            let environment = Environment {
+                row: Some((source, &row.0)),
+                ..blank_environment(&self.adapter)
+            };
+            let label = source.label.iter().find_map(|template| environment.template(template));
+            let id = row.0.first().cloned().unwrap_or_default();
+            Actor {
+                label: label.unwrap_or_else(|| user_name.to_owned()),
+                id,
+            }
+        }))
+    }
+
+    fn type_(&self, index: usize) -> Result<(&ResourceType, &TypePlan), Error> {
+        match (self.adapter.resource_types.get(index), self.types.get(index)) {
+            (Some(type_), Some(plan)) => Ok((type_, plan)),
+            _ => Err(Error::internal(format!("there is no resource type {index}"))),
+        }
+    }
+
+    fn place(&self, index: usize, source: usize) -> Result<Place<'_>, Error> {
+        let (type_, type_plan) = self.type_(index)?;
+        match (type_.sources.get(source), type_plan.sources.get(source)) {
+            (Some(source), Some(plan)) => Ok(Place {
+                type_,
+                type_plan,
+                source,
+                plan,
+            }),
+            _ => Err(Error::internal(format!("{} has no source {source}", type_.name))),
+        }
+    }
+
+    /// Which source an id belongs to, and the key there; 404 where none can have it.
+    fn find(&self, index: usize, id: &str) -> Result<(Place<'_>, Value), Error> {
+        let (type_, _) = self.type_(index)?;
+        for (position, source) in type_.sources.iter().enumerate() {
+            if let Some(key) = key_of(source, id) {
+                return Ok((self.place(index, position)?, key));
+            }
+        }
+        Err(Error::not_found(&type_.name, id))
+    }
+
+    fn environment<'a>(
+        &'a self,
+        caller: &'a Caller,
+        instant: DateTime<Utc>,
+        address: &'a Option<String>,
+    ) -> Environment<'a> {
+        Environment {
+            instant,
+            server: &caller.server.name,
+            actor: caller
+                .server
+                .actor
+                .as_ref()
+                .map(|actor| (&actor.id, actor.label.as_str())),
+            request_id: &caller.request_id,
+            client_address: address.as_deref(),
+            client_agent: caller.client_agent.as_deref(),
+            ..blank_environment(&self.adapter)
+        }
+    }
+}
+
+impl Caller {
+    fn address(&self) -> Option<String> {
+        self.client_address.map(|address| address.to_string())
+    }
+}
+
+fn blank_environment(adapter: &Adapter) -> Environment<'_> {
+    Environment {
+        instant: Utc::now(),
+        zone: adapter.time_zone,
+        server: "",
+        actor: None,
+        request_id: "",
+        client_address: None,
+        client_agent: None,
+        id: None,
+        row: None,
+        attributes: None,
+        label: None,
+        count: None,
+        changes: None,
+        each: None,
+    }
+}
+
+/// The key that a SCIM id stands for; `None` where no row of this source can have that id.
+fn key_of(source: &Source, id: &str) -> Option<Value> {
+    let text = id.strip_prefix(source.id_prefix.as_str())?;
+    if text.is_empty() || text.contains('\0') {
+        return None;
+    }
+    match &source.columns.first()?.kind {
+        ColumnKind::Integer { min, max } => {
+            let number: i128 = text.parse().ok()?;
+            // "007" and "+7" are not how this row's id reads.
+            if number.to_string() != text || number < *min || number > *max {
+                return None;
+            }
+            match i64::try_from(number) {
+                Ok(number) => Some(Value::Int(number)),
+                Err(_) => u64::try_from(number).ok().map(Value::UInt),
+            }
+        }
+        ColumnKind::Uuid => {
+            let uuid = uuid::Uuid::try_parse(text).ok()?;
+            (uuid.to_string() == text).then(|| Value::from(text))
+        }
+        ColumnKind::Text(Some(max)) if u64::try_from(text.chars().count()).is_ok_and(|length| length > *max) => None,
+        _ => Some(Value::from(text)),
+    }
 }

@@ -6,8 +6,7 @@
 //! them come the joined columns.
 
 use crate::adapter::{
-    Adapter, Aliases, Attribute, Binding, Condition, Environment, Expression, Operand, Part, ResourceType, ScalarSelect,
-    Slot, Source, Template, Test, Variable,
+    Adapter, Aliases, Attribute, Binding, Environment, Part, ResourceType, Slot, Source, Template, Variable,
 };
 use crate::own::{Own, OwnTable};
 use crate::scim::Kind;
@@ -82,10 +81,9 @@ pub(super) struct ReadPlan {
 pub(super) struct Joined {
     /// The table's alias.
     pub alias: Alias,
-    /// Its first column in the row: the matched value of a lookup, the key of a reference.
+    /// Its first column in the row: the matched value of a lookup; the key of a reference, behind which stand
+    /// the columns of the target's [`Display`].
     pub first: usize,
-    /// For a reference: the columns after the key, in this order, belong to the target's display.
-    pub target: Option<(usize, usize)>,
 }
 
 /// The attribute that names a resource, and what must be read for it.
@@ -146,7 +144,11 @@ impl TypePlan {
             for (s, source) in other.sources.iter().enumerate() {
                 for (a, attribute) in source.attributes.iter().enumerate() {
                     if matches!(&attribute.binding, Binding::Link(link) if link.resource_type == type_.name) {
-                        reverse.push(Reverse { type_: t, source: s, attribute: a });
+                        reverse.push(Reverse {
+                            type_: t,
+                            source: s,
+                            attribute: a,
+                        });
                     }
                 }
             }
@@ -168,23 +170,23 @@ impl TypePlan {
                 }
             }
         }
-        Self { sources, collections, single_valued, reverse }
+        Self {
+            sources,
+            collections,
+            single_valued,
+            reverse,
+        }
     }
 }
 
 impl SourcePlan {
-    fn new(
-        adapter: &Adapter,
-        type_: &ResourceType,
-        source: &Source,
-        own: &Own,
-        environment: &Environment<'_>,
-    ) -> Self {
+    fn new(adapter: &Adapter, type_: &ResourceType, source: &Source, own: &Own, environment: &Environment<'_>) -> Self {
         let kind = own_kind(type_, source);
         let find = |name: &str| {
-            source.attributes.iter().position(|a| {
-                a.target.extension.is_none() && a.target.attribute == name && a.target.sub.is_none()
-            })
+            source
+                .attributes
+                .iter()
+                .position(|a| a.target.extension.is_none() && a.target.attribute == name && a.target.sub.is_none())
         };
         let external_id = find("externalId");
         let links = source
@@ -197,7 +199,13 @@ impl SourcePlan {
         let in_column = external_id
             .and_then(|index| source.attributes.get(index))
             .is_some_and(|attribute| matches!(attribute.binding, Binding::Column(_)));
-        let reader = Reader { adapter, source, own, environment, kind: &kind };
+        let reader = Reader {
+            adapter,
+            source,
+            own,
+            environment,
+            kind: &kind,
+        };
         Self {
             fields: fields(source),
             display: Display::of(source),
@@ -212,13 +220,21 @@ impl SourcePlan {
 
     /// How this caller reads.
     pub fn reading(&self, default_server: bool) -> &ReadPlan {
-        if default_server { &self.for_default } else { &self.for_others }
+        if default_server {
+            &self.for_default
+        } else {
+            &self.for_others
+        }
     }
 }
 
 /// What our own tables call the resources of a source.
 pub(super) fn own_kind(type_: &ResourceType, source: &Source) -> String {
-    if type_.sources.len() > 1 { format!("{}.{}", type_.name, source.name) } else { type_.name.clone() }
+    if type_.sources.len() > 1 {
+        format!("{}.{}", type_.name, source.name)
+    } else {
+        type_.name.clone()
+    }
 }
 
 /// The rows of `source` that exist for SCIM: those of `where` without a tombstone. The server's name
@@ -239,8 +255,11 @@ pub(super) fn visible(
 pub(super) fn tombstoned(source: &Source, kind: &str, own: &Own, alias: Alias, aliases: &mut Aliases) -> Predicate {
     let stone = aliases.next();
     Predicate::Exists(Box::new(
-        Select::new(own.table(OwnTable::Tombstones), stone, vec![Expr::Number(1)])
-            .filter(own_row(stone, kind, key(source, alias))),
+        Select::new(own.table(OwnTable::Tombstones), stone, vec![Expr::Number(1)]).filter(own_row(
+            stone,
+            kind,
+            key(source, alias),
+        )),
     ))
 }
 
@@ -254,7 +273,10 @@ pub(super) fn own_row(alias: Alias, kind: &str, key: Expr) -> Predicate {
 
 /// The key column of a source.
 pub(super) fn key(source: &Source, alias: Alias) -> Expr {
-    source.columns.first().map_or(Expr::Number(0), |column| Expr::column(alias, &column.name))
+    source
+        .columns
+        .first()
+        .map_or(Expr::Number(0), |column| Expr::column(alias, &column.name))
 }
 
 struct Reader<'a> {
@@ -273,7 +295,13 @@ impl Reader<'_> {
             .columns
             .iter()
             .enumerate()
-            .map(|(id, column)| if needed.contains(&id) { Expr::column(MAIN, &column.name) } else { Expr::Number(0) })
+            .map(|(id, column)| {
+                if needed.contains(&id) {
+                    Expr::column(MAIN, &column.name)
+                } else {
+                    Expr::Number(0)
+                }
+            })
             .collect();
         let mut aliases = Aliases::from(1);
         let mut joins = Vec::new();
@@ -309,8 +337,9 @@ impl Reader<'_> {
         select.joins = joins;
         select.filter = visible(source, self.kind, self.own, MAIN, self.environment, &mut aliases);
         let cast = source.columns.first().and_then(|column| column.cast.clone());
-        let by_key =
-            select.clone().filter(Predicate::eq(key(source, MAIN), Expr::Param(KEY, cast)).and(select.filter.clone()));
+        let by_key = select
+            .clone()
+            .filter(Predicate::eq(key(source, MAIN), Expr::Param(KEY, cast)).and(select.filter.clone()));
         ReadPlan {
             select,
             by_key: crate::sql::Statement::Select(by_key),
@@ -329,7 +358,12 @@ impl Reader<'_> {
         joins: &mut Vec<Join>,
         aliases: &mut Aliases,
     ) -> Option<Joined> {
-        let local = |column: usize| self.source.columns.get(column).map(|column| Expr::column(MAIN, &column.name));
+        let local = |column: usize| {
+            self.source
+                .columns
+                .get(column)
+                .map(|column| Expr::column(MAIN, &column.name))
+        };
         match &attribute.binding {
             Binding::Lookup(lookup) => {
                 let alias = aliases.next();
@@ -338,10 +372,10 @@ impl Reader<'_> {
                 let on = Predicate::eq(Expr::column(alias, &lookup.key.name), local(lookup.column)?);
                 let on = on.and(self.environment.predicate(&lookup.filter, Some(alias), aliases));
                 joins.push(left(lookup.table.clone(), alias, on));
-                Some(Joined { alias, first, target: None })
+                Some(Joined { alias, first })
             }
             Binding::Reference(reference) => {
-                let (t, type_) = find_type(self.adapter, &reference.resource_type)?;
+                let (_, type_) = find_type(self.adapter, &reference.resource_type)?;
                 let target = type_.sources.first()?;
                 let alias = aliases.next();
                 let first = columns.len();
@@ -356,7 +390,7 @@ impl Reader<'_> {
                 let kind = own_kind(type_, target);
                 let on = on.and(visible(target, &kind, self.own, alias, self.environment, aliases));
                 joins.push(left(target.table.clone(), alias, on));
-                Some(Joined { alias, first, target: Some((t, 0)) })
+                Some(Joined { alias, first })
             }
             _ => None,
         }
@@ -369,12 +403,21 @@ pub(super) const KEY: usize = 0;
 pub(super) const SERVER: usize = 1;
 
 fn left(table: Table, alias: Alias, on: Predicate) -> Join {
-    Join { kind: JoinKind::Left, table, alias, on }
+    Join {
+        kind: JoinKind::Left,
+        table,
+        alias,
+        on,
+    }
 }
 
 /// A resource type by its name.
 pub(super) fn find_type<'a>(adapter: &'a Adapter, name: &str) -> Option<(usize, &'a ResourceType)> {
-    adapter.resource_types.iter().enumerate().find(|(_, type_)| type_.name == name)
+    adapter
+        .resource_types
+        .iter()
+        .enumerate()
+        .find(|(_, type_)| type_.name == name)
 }
 
 impl Display {
@@ -387,7 +430,10 @@ impl Display {
             })
         };
         let attribute = by_name("displayName").or_else(|| by_name("userName"))?;
-        let mut display = Self { attributes: Vec::new(), columns: vec![0] };
+        let mut display = Self {
+            attributes: Vec::new(),
+            columns: vec![0],
+        };
         display.add(source, attribute);
         display.columns.sort_unstable();
         display.columns.dedup();
@@ -410,7 +456,8 @@ impl Display {
             match part {
                 Part::Variable(Variable::Attribute(other) | Variable::LocalPart(other)) => self.add(source, *other),
                 Part::Variable(Variable::Column(name)) => {
-                    self.columns.extend(source.columns.iter().position(|column| column.name == *name));
+                    self.columns
+                        .extend(source.columns.iter().position(|column| column.name == *name));
                 }
                 _ => {}
             }
@@ -439,11 +486,16 @@ fn columns_read(source: &Source) -> Vec<usize> {
 }
 
 fn template_columns(source: &Source, templates: &[Template]) -> Vec<usize> {
-    let names = templates.iter().flat_map(|template| &template.0).filter_map(|part| match part {
-        Part::Variable(Variable::Column(name)) => Some(name),
-        _ => None,
-    });
-    names.filter_map(|name| source.columns.iter().position(|column| column.name == *name)).collect()
+    let names = templates
+        .iter()
+        .flat_map(|template| &template.0)
+        .filter_map(|part| match part {
+            Part::Variable(Variable::Column(name)) => Some(name),
+            _ => None,
+        });
+    names
+        .filter_map(|name| source.columns.iter().position(|column| column.name == *name))
+        .collect()
 }
 
 fn fields(source: &Source) -> Vec<Field> {
@@ -463,9 +515,10 @@ fn fields(source: &Source) -> Vec<Field> {
                 let shape = match (&attribute.binding, &target.slot, &target.sub) {
                     (_, Some(_), _) => Shape::Slots(Vec::new()),
                     (_, None, Some(_)) => Shape::Complex(Vec::new()),
-                    (Binding::Reference(_), None, None) => {
-                        Shape::Reference { attribute: index, complex: attribute.schema.kind == Kind::Complex }
-                    }
+                    (Binding::Reference(_), None, None) => Shape::Reference {
+                        attribute: index,
+                        complex: attribute.schema.kind == Kind::Complex,
+                    },
                     (_, None, None) => Shape::Simple(index),
                 };
                 fields.push(Field {
@@ -486,7 +539,10 @@ fn fields(source: &Source) -> Vec<Field> {
                 let slot = target.slot.clone().unwrap_or(Slot::Only);
                 match slots.iter_mut().find(|known| known.slot == slot) {
                     Some(known) => known.subs.push((sub.clone(), index)),
-                    None => slots.push(SlotPlan { slot, subs: vec![(sub.clone(), index)] }),
+                    None => slots.push(SlotPlan {
+                        slot,
+                        subs: vec![(sub.clone(), index)],
+                    }),
                 }
             }
             Shape::Simple(_) | Shape::Reference { .. } => {}
@@ -498,35 +554,4 @@ fn fields(source: &Source) -> Vec<Field> {
 /// Whether this is the common attribute `externalId`, which belongs to the client that sent it.
 pub(super) fn is_external_id(attribute: &Attribute) -> bool {
     attribute.target.extension.is_none() && attribute.target.attribute == "externalId"
-}
-
-/// Whether a condition means the same for every request.
-pub(super) fn is_static(condition: &Condition) -> bool {
-    let expression = |expression: &Expression| is_static_expression(expression);
-    match condition {
-        Condition::True => true,
-        Condition::And(all) | Condition::Or(all) => all.iter().all(is_static),
-        Condition::Not(inner) => is_static(inner),
-        Condition::Test(Operand::Attribute(_), _) => false,
-        Condition::Test(_, test) => match test {
-            Test::Is(e) | Test::Lt(e) | Test::Le(e) | Test::Gt(e) | Test::Ge(e) => expression(e),
-            Test::In(all) => all.iter().all(expression),
-            Test::Like(_) | Test::Bits(_) => true,
-            Test::InTable(select) => is_static_select(select),
-            Test::Changed | Test::Becomes(_) | Test::Was(_) => false,
-        },
-    }
-}
-
-fn is_static_expression(expression: &Expression) -> bool {
-    match expression {
-        Expression::Literal(_) => true,
-        Expression::Variable(_) | Expression::Template(_) => false,
-        Expression::Select(select) => is_static_select(select),
-        Expression::FirstOf(all) => all.iter().all(is_static_expression),
-    }
-}
-
-fn is_static_select(select: &ScalarSelect) -> bool {
-    is_static(&select.filter)
 }

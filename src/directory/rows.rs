@@ -1,8 +1,8 @@
 //! From rows to resources: attribute values, their assembly, the client's form of altered values, and
 //! versions.
 
-use super::plan::{Display, Field, ReadPlan, Shape, SlotPlan, SourcePlan};
-use crate::adapter::{Adapter, Binding, ColumnBinding, Environment, ResourceType, Slot, Source};
+use super::plan::{Display, Field, ReadPlan, Shape, SlotPlan, SourcePlan, TypePlan};
+use crate::adapter::{Adapter, Binding, ColumnBinding, Conversion, Environment, ResourceType, Slot, Source};
 use crate::scim::Object;
 use crate::sql::Value;
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,8 @@ pub(super) struct RowReader<'a> {
     pub type_: &'a ResourceType,
     /// The source the row is of.
     pub source: &'a Source,
+    /// All types, compiled.
+    pub types: &'a [TypePlan],
     /// The source, compiled.
     pub plan: &'a SourcePlan,
     /// The statement the row came from.
@@ -147,10 +149,18 @@ impl RowReader<'_> {
         }
         for field in &self.plan.fields {
             for (path, sub) in field.paths() {
-                let Some(altered) = document.altered.get(&path) else { continue };
+                let Some(altered) = document.altered.get(&path) else {
+                    continue;
+                };
                 let current = get(resource, field.extension.as_deref(), &field.name, sub).cloned();
                 if current.unwrap_or(Json::Null) == altered.column {
-                    set(resource, field.extension.as_deref(), &field.name, sub, altered.client.clone());
+                    set(
+                        resource,
+                        field.extension.as_deref(),
+                        &field.name,
+                        sub,
+                        altered.client.clone(),
+                    );
                 }
             }
         }
@@ -199,8 +209,11 @@ impl RowReader<'_> {
                 (!object.is_empty()).then_some(Json::Object(object))
             }
             Shape::Slots(slots) => {
-                let elements: Vec<Json> =
-                    slots.iter().filter_map(|slot| self.element(slot, values)).map(Json::Object).collect();
+                let elements: Vec<Json> = slots
+                    .iter()
+                    .filter_map(|slot| self.element(slot, values))
+                    .map(Json::Object)
+                    .collect();
                 (!elements.is_empty()).then_some(Json::Array(elements))
             }
         }
@@ -210,9 +223,14 @@ impl RowReader<'_> {
         let mut element = Object::new();
         let mut holds_something = false;
         for (sub, index) in &slot.subs {
-            let Some(value) = values.get(*index).and_then(Option::as_ref) else { continue };
-            let constant =
-                self.source.attributes.get(*index).is_some_and(|a| matches!(a.binding, Binding::Constant(_)));
+            let Some(value) = values.get(*index).and_then(Option::as_ref) else {
+                continue;
+            };
+            let constant = self
+                .source
+                .attributes
+                .get(*index)
+                .is_some_and(|a| matches!(a.binding, Binding::Constant(_)));
             holds_something |= !constant;
             element.insert(sub.clone(), value.clone());
         }
@@ -223,9 +241,12 @@ impl RowReader<'_> {
     }
 
     fn reference(&self, attribute: usize, id: &Json, row: &[Value]) -> Option<Json> {
-        let Binding::Reference(reference) = &self.source.attributes.get(attribute)?.binding else { return None };
-        let (_, type_) = super::plan::find_type(self.adapter, &reference.resource_type)?;
+        let Binding::Reference(reference) = &self.source.attributes.get(attribute)?.binding else {
+            return None;
+        };
+        let (number, type_) = super::plan::find_type(self.adapter, &reference.resource_type)?;
         let target = type_.sources.first()?;
+        let display = self.types.get(number)?.sources.first()?.display.as_ref();
         let mut object = Object::new();
         object.insert("value".into(), id.clone());
         if let Json::String(id) = id {
@@ -233,7 +254,7 @@ impl RowReader<'_> {
         }
         let first = self.reading.joined.get(attribute)?.as_ref()?.first;
         let columns = row.get(first.saturating_add(1)..).unwrap_or_default();
-        if let Some(name) = display_name(target, self.adapter, columns, &self.environment) {
+        if let Some(name) = display_name(target, display, self.adapter, columns, &self.environment) {
             object.insert("displayName".into(), Json::String(name));
         }
         Some(Json::Object(object))
@@ -242,17 +263,23 @@ impl RowReader<'_> {
     fn meta(&self, row: &[Value]) -> Json {
         let mut meta = Object::new();
         meta.insert("resourceType".into(), Json::String(self.type_.name.clone()));
-        for (name, column) in
-            [("created", self.source.timestamps.created), ("lastModified", self.source.timestamps.modified)]
-        {
+        for (name, column) in [
+            ("created", self.source.timestamps.created),
+            ("lastModified", self.source.timestamps.modified),
+        ] {
             let Some(column) = column else { continue };
-            let (Some(known), Some(value)) = (self.source.columns.get(column), row.get(column)) else { continue };
+            let (Some(known), Some(value)) = (self.source.columns.get(column), row.get(column)) else {
+                continue;
+            };
             let read = crate::adapter::Conversion::DateTime.read(value, known, self.adapter.time_zone);
             if let Some(instant) = read {
                 meta.insert(name.into(), instant);
             }
         }
-        meta.insert("location".into(), Json::String(location(self.base_url, self.type_, &self.id(row))));
+        meta.insert(
+            "location".into(),
+            Json::String(location(self.base_url, self.type_, &self.id(row))),
+        );
         Json::Object(meta)
     }
 }
@@ -266,9 +293,10 @@ impl Field {
             None => self.name.clone(),
         };
         match &self.shape {
-            Shape::Complex(subs) => {
-                subs.iter().map(|(sub, _)| (format!("{prefix}.{sub}"), Some(sub.as_str()))).collect()
-            }
+            Shape::Complex(subs) => subs
+                .iter()
+                .map(|(sub, _)| (format!("{prefix}.{sub}"), Some(sub.as_str())))
+                .collect(),
             Shape::Reference { .. } => Vec::new(),
             Shape::Simple(_) | Shape::Slots(_) => vec![(prefix, None)],
         }
@@ -294,12 +322,7 @@ pub(super) fn path(attribute: &crate::adapter::Attribute) -> String {
 }
 
 /// The value that a column gives.
-pub(super) fn column_value(
-    adapter: &Adapter,
-    source: &Source,
-    binding: &ColumnBinding,
-    row: &[Value],
-) -> Option<Json> {
+pub(super) fn column_value(adapter: &Adapter, source: &Source, binding: &ColumnBinding, row: &[Value]) -> Option<Json> {
     if binding.hash.is_some() {
         return None;
     }
@@ -332,18 +355,34 @@ fn template_value(
         Binding::Column(binding) => &binding.shown_when_empty,
         _ => return None,
     };
-    let environment = Environment { attributes: Some(values), row: Some((source, row)), ..*environment };
-    templates.iter().find_map(|template| environment.template(template)).map(Json::String)
+    let environment = Environment {
+        attributes: Some(values),
+        row: Some((source, row)),
+        ..*environment
+    };
+    templates
+        .iter()
+        .find_map(|template| environment.template(template))
+        .map(Json::String)
 }
 
 /// What a row of `source` is called, from the columns that [`Display`] names, in its order.
 pub(super) fn display_name(
     source: &Source,
+    display: Option<&Display>,
     adapter: &Adapter,
     columns: &[Value],
     environment: &Environment<'_>,
 ) -> Option<String> {
-    let display = Display::of(source)?;
+    let display = display?;
+    if let ([attribute], columns) = (display.attributes.as_slice(), columns)
+        && let Some(Binding::Column(binding)) = source.attributes.get(*attribute).map(|attribute| &attribute.binding)
+        && matches!(binding.conversion, Conversion::Text(_))
+        && let Some(position) = display.columns.iter().position(|column| *column == binding.column)
+    {
+        // The usual case, and there may be a hundred thousand of them: the name is a column.
+        return columns.get(position)?.to_text().filter(|name| !name.is_empty());
+    }
     let mut row = vec![Value::Null; source.columns.len()];
     for (value, column) in columns.iter().zip(&display.columns) {
         if let Some(place) = row.get_mut(*column) {
@@ -374,13 +413,21 @@ pub(super) fn display_name(
 /// The SCIM id of a key.
 pub(super) fn scim_id(source: &Source, key: &Value) -> String {
     let key = key.to_text().unwrap_or_default();
-    if source.id_prefix.is_empty() { key } else { format!("{}{key}", source.id_prefix) }
+    if source.id_prefix.is_empty() {
+        key
+    } else {
+        format!("{}{key}", source.id_prefix)
+    }
 }
 
 /// `meta.location`.
 pub(super) fn location(base_url: &str, type_: &ResourceType, id: &str) -> String {
     let id = percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC).to_string();
-    let id = id.replace("%2D", "-").replace("%5F", "_").replace("%2E", ".").replace("%7E", "~");
+    let id = id
+        .replace("%2D", "-")
+        .replace("%5F", "_")
+        .replace("%2E", ".")
+        .replace("%7E", "~");
     format!("{base_url}{}/{id}", type_.endpoint)
 }
 
@@ -406,11 +453,19 @@ pub(super) fn version<'a>(row: &[Value], members: impl Iterator<Item = &'a str>)
     use base64::Engine;
     let digest = digest.finalize();
     let short = digest.get(..12).unwrap_or_default();
-    format!("W/\"{}\"", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(short))
+    format!(
+        "W/\"{}\"",
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(short)
+    )
 }
 
 /// An attribute, or a sub-attribute of it.
-pub(super) fn get<'a>(resource: &'a Object, extension: Option<&str>, name: &str, sub: Option<&str>) -> Option<&'a Json> {
+pub(super) fn get<'a>(
+    resource: &'a Object,
+    extension: Option<&str>,
+    name: &str,
+    sub: Option<&str>,
+) -> Option<&'a Json> {
     let home = match extension {
         Some(urn) => resource.get(urn)?.as_object()?,
         None => resource,
@@ -429,7 +484,9 @@ pub(super) fn put(resource: &mut Object, extension: Option<&str>, name: &str, va
             resource.insert(name.to_owned(), value);
         }
         Some(urn) => {
-            let home = resource.entry(urn.to_owned()).or_insert_with(|| Json::Object(Object::new()));
+            let home = resource
+                .entry(urn.to_owned())
+                .or_insert_with(|| Json::Object(Object::new()));
             if let Json::Object(home) = home {
                 home.insert(name.to_owned(), value);
             }
@@ -462,6 +519,10 @@ fn set(resource: &mut Object, extension: Option<&str>, name: &str, sub: Option<&
     } else {
         object.insert(sub.to_owned(), value);
     }
-    let value = if object.is_empty() { Json::Null } else { Json::Object(object) };
+    let value = if object.is_empty() {
+        Json::Null
+    } else {
+        Json::Object(object)
+    };
     set(resource, extension, name, None, value);
 }

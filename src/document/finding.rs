@@ -80,9 +80,30 @@ impl Findings {
         self.list.push(finding);
     }
 
+    /// Takes back what another finding says better.
+    pub(super) fn retract(&mut self, at: &Place, message: &str) {
+        self.list.retain(|finding| {
+            finding.message != message || !finding.place.as_ref().is_some_and(|place| place.same(at))
+        });
+    }
+
     /// Marks a place as secret: findings that cite its line print `*****` there.
     pub fn hide(&mut self, at: &(impl Located + ?Sized)) {
         self.hidden.extend(at.located());
+    }
+
+    /// The same for everything from there to the end of its line.
+    pub fn hide_rest(&mut self, at: &(impl Located + ?Sized)) {
+        let rest = at.located().map(|place| {
+            let line = place.source.line(place.position.line).unwrap_or_default();
+            let len = line
+                .chars()
+                .count()
+                .saturating_sub(place.position.column - 1)
+                .max(place.len);
+            Place { len, ..place }
+        });
+        self.hidden.extend(rest);
     }
 
     /// Hides what follows a key that sounds like a secret on this line: for text that did not parse.

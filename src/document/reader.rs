@@ -1,6 +1,6 @@
 //! Takes a mapping apart key by key, so that missing and unknown keys are all reported and by one rule.
 
-use super::{Findings, Key, Kind, Node, nearest};
+use super::{Findings, Key, Node, nearest};
 
 /// A mapping being read. Ask for every key that is known, then [`Reader::finish`].
 pub struct Reader<'n> {
@@ -27,8 +27,7 @@ impl<'n> Reader<'n> {
     pub fn required(&mut self, key: &str, findings: &mut Findings) -> Option<&'n Node> {
         let value = self.optional(key);
         if value.is_none() {
-            // A misspelt key is reported once, as unknown, by `finish`; this says what is needed.
-            findings.error(self.node, format!("the key `{key}` is missing"));
+            findings.error(self.node, missing(key));
         }
         value
     }
@@ -86,8 +85,12 @@ impl<'n> Reader<'n> {
             let unused = self.asked.iter().filter(|asked| self.node.get(asked).is_none());
             let near = nearest(&key.text, unused.map(String::as_str))
                 .or_else(|| nearest(&key.text, self.asked.iter().map(String::as_str)));
-            if !matches!(value.kind(), Kind::Mapping | Kind::Sequence) && super::finding::sensitive(&key.text) {
-                findings.hide(value);
+            if super::finding::sensitive(&key.text) {
+                findings.hide_rest(value);
+            }
+            if let Some(near) = near {
+                // A misspelt key was reported as missing by `required`; once is enough.
+                findings.retract(self.node.place(), &missing(near));
             }
             let finding = findings.error(key, format!("unknown key `{}`", key.text));
             match near {
@@ -97,4 +100,8 @@ impl<'n> Reader<'n> {
             };
         }
     }
+}
+
+fn missing(key: &str) -> String {
+    format!("the key `{key}` is missing")
 }

@@ -99,6 +99,13 @@ impl Findings {
             .map(|hidden| (hidden.position.column - 1, hidden.position.column - 1 + hidden.len))
             .collect();
         secrets.sort_unstable();
+        secrets.dedup_by(|next, earlier| {
+            let overlap = next.0 <= earlier.1;
+            if overlap {
+                earlier.1 = earlier.1.max(next.1);
+            }
+            overlap
+        });
         for (from, to) in secrets.into_iter().rev() {
             let to = to.min(line.len());
             if from >= to {
@@ -148,5 +155,59 @@ impl Paint {
         } else {
             text.to_owned()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::{Position, Source};
+    use super::*;
+
+    #[test]
+    fn a_hidden_stretch_is_masked_and_the_caret_moves_with_its_word() {
+        let source = Arc::new(Source::new("a.yaml", "k: { p: hunter2hunter2, q: x }\n"));
+        let place = |column, len| Place {
+            source: Arc::clone(&source),
+            position: Position { line: 1, column },
+            len,
+        };
+        let cases = [
+            (vec![], 28, 1, "k: { p: hunter2hunter2, q: x }", 27, 1),
+            (vec![(9, 14)], 28, 1, "k: { p: *****, q: x }", 18, 1),
+            (vec![(9, 14)], 9, 14, "k: { p: *****, q: x }", 8, 5),
+            (vec![(9, 14)], 11, 2, "k: { p: *****, q: x }", 8, 5),
+            (vec![(9, 14)], 4, 27, "k: { p: *****, q: x }", 3, 18),
+            (vec![(9, 2), (9, 14), (12, 1)], 28, 1, "k: { p: *****, q: x }", 18, 1),
+            (vec![(28, 900)], 1, 1, "k: { p: hunter2hunter2, q: *****", 0, 1),
+        ];
+        for (hidden, column, len, line, start, length) in cases {
+            let mut findings = Findings::new();
+            hidden
+                .iter()
+                .for_each(|(column, len)| findings.hide(&place(*column, *len)));
+            assert_eq!(
+                findings.cite(&place(column, len)),
+                Some((line.to_owned(), start, length)),
+                "{hidden:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_caret() {
+        let source = Arc::new(Source::new(
+            "a.yaml",
+            format!("{}bad{}", "x".repeat(500), "y".repeat(500)),
+        ));
+        let place = Place {
+            source,
+            position: Position { line: 1, column: 501 },
+            len: 3,
+        };
+        let (line, start, length) = Findings::new().cite(&place).unwrap();
+        assert_eq!(line.chars().count(), WIDTH);
+        assert_eq!(line.chars().skip(start).take(length).collect::<String>(), "bad");
     }
 }

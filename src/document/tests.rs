@@ -93,6 +93,7 @@ fn a_reader_reports_everything_at_once() {
     let node = parse(Source::new("a.yaml", text), &mut found).unwrap();
     let mut reader = Reader::mapping(&node, &mut found).unwrap();
     assert!(reader.required("table", &mut found).is_none());
+    assert!(reader.required("parent", &mut found).is_none());
     assert!(reader.string("id", &mut found).is_none());
     assert_eq!(reader.word("kind", &[("big", 1), ("small", 2)], &mut found), None);
     reader.string("password", &mut found);
@@ -100,7 +101,7 @@ fn a_reader_reports_everything_at_once() {
     assert_eq!(
         found.render(false),
         "\
-a.yaml:1:1: error: the key `table` is missing
+a.yaml:1:1: error: the key `parent` is missing
   1 | tabel: users
     | ^^^^^
 a.yaml:1:1: error: unknown key `tabel`
@@ -121,7 +122,7 @@ a.yaml:4:1: error: unknown key `passward`
 a.yaml:6:1: error: unknown key `é`
   6 | \"é\": x
     | ^^^
-  help: known keys here: table, id, kind, password
+  help: known keys here: table, parent, id, kind, password
 6 errors
 "
     );

@@ -19,7 +19,13 @@ pub mod resource;
 pub mod schema;
 pub mod urn;
 
+mod collection;
 mod definitions;
+mod expand;
+mod grammar;
+mod matching;
+mod modify;
+mod value;
 
 pub use error::{Error, ScimType};
 pub use filter::{Filter, Literal, Operator};

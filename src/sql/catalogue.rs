@@ -1,6 +1,10 @@
 //! What the live database says of its tables: the adapter is checked and compiled against it.
 
-use super::{Cast, Ident, Table};
+mod mysql;
+mod postgres;
+mod sqlite;
+
+use super::{Cast, Dialect, Error, Ident, Row, Table, Value};
 use std::collections::BTreeMap;
 
 /// The tables that were asked for.
@@ -29,8 +33,7 @@ pub struct TableInfo {
 }
 
 impl TableInfo {
-    /// The column, if it is there. Names compare as the database compares them: ignoring case on
-    /// MySQL and SQLite, exactly on PostgreSQL.
+    /// The column, if it is there. The name must be spelled as the catalogue spells it.
     pub fn column(&self, name: &str) -> Option<&ColumnInfo> {
         self.columns.iter().find(|column| column.name.as_str() == name)
     }
@@ -102,4 +105,48 @@ pub enum ColumnKind {
     Enum(Vec<String>),
     /// Anything else: read as text, written as text with a cast.
     Other,
+}
+
+/// Runs one query of a reader's.
+type Reader<'a> = &'a mut dyn FnMut(&str, &[Value]) -> Result<Vec<Row>, Error>;
+
+/// Reads the tables of these schemas in a number of queries that does not depend on how many there are.
+pub(super) fn read(dialect: Dialect, schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalogue, Error> {
+    match dialect {
+        Dialect::Mysql => mysql::read(schemas, run),
+        Dialect::Postgres => postgres::read(schemas, run),
+        Dialect::Sqlite => sqlite::read(schemas, run),
+    }
+}
+
+/// The text in a row's place; empty for NULL.
+fn text_at(row: &Row, index: usize) -> String {
+    row.0.get(index).and_then(Value::to_text).unwrap_or_default()
+}
+
+/// What the adapter may call a table: both names where the connection's own schema was also asked for by
+/// name.
+fn table_of(schemas: &[Option<Ident>], own: &str, schema: &str, name: &str) -> Vec<Table> {
+    schemas
+        .iter()
+        .filter(|asked| asked.as_ref().map_or(own, Ident::as_str) == schema)
+        .map(|asked| Table {
+            schema: asked.clone(),
+            name: Ident::new(name),
+        })
+        .collect()
+}
+
+fn bounds(bits: u32, unsigned: bool) -> ColumnKind {
+    let reach = 1_i128
+        .checked_shl(if unsigned { bits } else { bits.saturating_sub(1) })
+        .unwrap_or(i128::MAX);
+    if unsigned {
+        ColumnKind::Integer { min: 0, max: reach - 1 }
+    } else {
+        ColumnKind::Integer {
+            min: -reach,
+            max: reach - 1,
+        }
+    }
 }

@@ -4,21 +4,29 @@
 //! Invariant: SQL text is made here alone, from static text, identifiers and binds. Nothing that a
 //! client sent is ever part of the text.
 
+mod address;
+mod aliases;
 mod backend;
 mod catalogue;
+mod connect;
 mod connection;
+mod decode;
 mod error;
+mod failure;
 mod name;
 mod pool;
 mod render;
+mod session;
 mod statement;
 mod value;
 
+pub use aliases::{aliases_in, aliases_in_predicate};
 pub use catalogue::{Catalogue, ColumnInfo, ColumnKind, Index, TableInfo};
 pub use connection::{Connection, Database, Isolation, Row, open};
 pub use error::{Error, Failure};
 pub use name::{Alias, Cast, Ident, Table};
 pub use pool::{Options, TlsOptions};
+pub use render::sql_text;
 pub use statement::{
     Comparison, Delete, Expr, Insert, Join, JoinKind, OnConflict, Order, Predicate, Select, Statement, Union, Update,
 };

@@ -1,0 +1,172 @@
+//! What the database user must be allowed, table by table: exactly what the adapter does.
+
+use super::conditions::{selects_of, tables_of};
+use super::{Action, Adapter, Binding, Condition, DeleteHow, Expression, ForEach, Guard, Missing, Source, Step};
+use crate::sql::Table;
+use std::collections::BTreeMap;
+
+/// What is needed on one table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// `SELECT`.
+    pub select: bool,
+    /// `INSERT`.
+    pub insert: bool,
+    /// `UPDATE`.
+    pub update: bool,
+    /// `DELETE`.
+    pub delete: bool,
+}
+
+/// Every table that the adapter touches and what it does there, in the order of their names.
+pub fn privileges(adapter: &Adapter) -> Vec<(Table, Needs)> {
+    let mut all = Collected::default();
+    for source in adapter.resource_types.iter().flat_map(|resource| &resource.sources) {
+        all.source(source);
+    }
+    all.0.into_iter().collect()
+}
+
+#[derive(Default)]
+struct Collected(BTreeMap<Table, Needs>);
+
+impl Collected {
+    fn needs(&mut self, table: &Table) -> &mut Needs {
+        let needs = self.0.entry(table.clone()).or_default();
+        // Whatever is done to a table names rows, and that is reading.
+        needs.select = true;
+        needs
+    }
+
+    fn condition(&mut self, condition: &Condition) {
+        for select in tables_of(condition) {
+            self.needs(&select.table);
+        }
+    }
+
+    fn expression(&mut self, expression: &Expression) {
+        for select in selects_of(expression) {
+            self.needs(&select.table);
+        }
+    }
+
+    fn source(&mut self, source: &Source) {
+        self.needs(&source.table).update |= source.update_is_possible();
+        self.condition(&source.filter);
+        if let Some(protected) = &source.protected {
+            self.condition(protected);
+        }
+        if let Some(create) = &source.create {
+            self.needs(&source.table).insert = true;
+            create.set.iter().for_each(|(_, value)| self.expression(value));
+            self.guards(&create.guards);
+            self.steps(&create.before);
+            self.steps(&create.then);
+            if let Some(revive) = &create.revive {
+                self.needs(&source.table).update = true;
+                self.condition(&revive.filter);
+                revive.set.iter().for_each(|(_, value)| self.expression(value));
+                self.steps(&revive.then);
+            }
+        }
+        source.update.set.iter().for_each(|(_, value)| self.expression(value));
+        self.guards(&source.update.guards);
+        self.steps(&source.update.before);
+        self.steps(&source.update.then);
+        match source.delete.how {
+            DeleteHow::Row => self.needs(&source.table).delete = true,
+            DeleteHow::Set | DeleteHow::Deactivate => self.needs(&source.table).update = true,
+            DeleteHow::Refuse => {}
+        }
+        source.delete.set.iter().for_each(|(_, value)| self.expression(value));
+        self.guards(&source.delete.guards);
+        self.steps(&source.delete.before);
+        self.steps(&source.delete.then);
+        for attribute in &source.attributes {
+            self.binding(&attribute.binding);
+        }
+    }
+
+    fn binding(&mut self, binding: &Binding) {
+        match binding {
+            Binding::Lookup(lookup) => {
+                let needs = self.needs(&lookup.table);
+                if lookup.missing == Missing::Create {
+                    needs.insert = true;
+                    needs.update |= lookup.revive.is_some();
+                }
+                self.condition(&lookup.filter);
+                lookup.create.iter().for_each(|(_, value)| self.expression(value));
+                self.steps(&lookup.then);
+            }
+            Binding::Link(link) => {
+                let needs = self.needs(&link.table);
+                needs.insert = true;
+                match link.remove_sets.is_empty() {
+                    true => needs.delete = true,
+                    false => needs.update = true,
+                }
+                self.condition(&link.filter);
+                if let Some(leave) = &link.leave {
+                    self.condition(leave);
+                }
+                link.set
+                    .iter()
+                    .chain(&link.remove_sets)
+                    .for_each(|(_, value)| self.expression(value));
+                self.steps(&link.added);
+                self.steps(&link.removed);
+            }
+            _ => {}
+        }
+    }
+
+    fn guards(&mut self, guards: &[Guard]) {
+        for guard in guards {
+            self.needs(&guard.table);
+            self.condition(&guard.filter);
+            if let Some(when) = &guard.when {
+                self.condition(when);
+            }
+        }
+    }
+
+    fn steps(&mut self, steps: &[Step]) {
+        for step in steps {
+            match &step.action {
+                Action::Insert(values) => {
+                    let needs = self.0.entry(step.table.clone()).or_default();
+                    needs.insert = true;
+                    needs.select |= step.if_absent;
+                    values.iter().for_each(|(_, value)| self.expression(value));
+                }
+                Action::Update(values, filter) => {
+                    self.needs(&step.table).update = true;
+                    self.condition(filter);
+                    values.iter().for_each(|(_, value)| self.expression(value));
+                }
+                Action::Delete(filter) => {
+                    self.needs(&step.table).delete = true;
+                    self.condition(filter);
+                }
+            }
+            if let Some(when) = &step.when {
+                self.condition(when);
+            }
+            if let ForEach::Rows { table, filter, .. } = &step.for_each {
+                self.needs(table);
+                self.condition(filter);
+            }
+        }
+    }
+}
+
+impl Source {
+    /// Whether any change of a resource writes or locks its row.
+    fn update_is_possible(&self) -> bool {
+        !self.update.set.is_empty()
+            || self.attributes.iter().any(|attribute| super::checks::writes(attribute).is_some())
+            // The row is locked while its members change, and locking asks for UPDATE.
+            || self.attributes.iter().any(|attribute| matches!(attribute.binding, Binding::Link(_)))
+    }
+}

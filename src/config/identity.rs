@@ -1,0 +1,340 @@
+//! The identity servers: who may speak, as whom, and what it may do: `identity_servers`.
+
+use ipnet::IpNet;
+
+use super::{later, values};
+use crate::document::{Findings, Key, Node, Place, Reader};
+
+/// One configured client of the service.
+#[derive(Clone, Debug)]
+pub struct IdentityServer {
+    /// `[a-z0-9-]+`, not `v2`; stands in its URL.
+    pub name: String,
+    /// Where the configuration names it.
+    pub place: Place,
+    /// Whether it answers under `/scim/v2` too.
+    pub default: bool,
+    /// Whether it may speak at all.
+    pub active: bool,
+    /// The preset its switches came from.
+    pub profile: Profile,
+    /// How it is answered where clients differ.
+    pub switches: Switches,
+    /// The application's user in whose name it changes things; text, resolved against the application.
+    pub acting_user: Option<Node>,
+    /// The networks it may call from; empty allows all.
+    pub allow_from: Vec<IpNet>,
+    /// How it proves who it is.
+    pub authentication: Authentication,
+    /// What it may do with each resource type; None is everything, a type not named is nothing.
+    pub may: Option<Vec<(Key, Vec<Action>)>>,
+    /// The rows it may see and touch, a mapping of predicates by resource type; None is everything.
+    pub scope: Option<Node>,
+    /// Its own values for the adapter's parameters, a mapping.
+    pub parameters: Option<Node>,
+}
+
+impl IdentityServer {
+    /// Whether it may do something with a resource type.
+    pub fn may(&self, resource: &str, action: Action) -> bool {
+        self.may.as_ref().is_none_or(|may| {
+            may.iter()
+                .any(|(key, actions)| key.text == resource && actions.contains(&action))
+        })
+    }
+
+    /// The acting user's name in the application.
+    pub fn acting_user_name(&self) -> Option<&str> {
+        self.acting_user.as_ref().and_then(Node::as_str)
+    }
+}
+
+/// A preset of switches, named after the client it suits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of products")]
+pub enum Profile {
+    Standard,
+    Entra,
+    Okta,
+    Onelogin,
+    Jumpcloud,
+    Authentik,
+    Keycloak,
+    Ping,
+    Google,
+}
+
+impl Profile {
+    /// All of them, with the names they have in the configuration.
+    pub const ALL: [(&'static str, Profile); 9] = [
+        ("standard", Profile::Standard),
+        ("entra", Profile::Entra),
+        ("okta", Profile::Okta),
+        ("onelogin", Profile::Onelogin),
+        ("jumpcloud", Profile::Jumpcloud),
+        ("authentik", Profile::Authentik),
+        ("keycloak", Profile::Keycloak),
+        ("ping", Profile::Ping),
+        ("google", Profile::Google),
+    ];
+
+    /// Its switches. Every client known so far takes what the RFCs say first, so the presets are still alike.
+    pub fn switches(self) -> Switches {
+        Switches {
+            patch_answers: PatchAnswers::Resource,
+            put: Put::Replace,
+            adopt: Adopt::Refuse,
+        }
+    }
+}
+
+/// How an identity server is answered where clients differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switches {
+    /// What a successful PATCH is answered with.
+    pub patch_answers: PatchAnswers,
+    /// What PUT does with attributes that are left out.
+    pub put: Put,
+    /// What POST does with a row that exists but was never provisioned.
+    pub adopt: Adopt,
+}
+
+/// The answer to a successful PATCH (RFC 7644 3.5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchAnswers {
+    /// 200 and the resource.
+    Resource,
+    /// 204 and nothing.
+    NoContent,
+}
+
+/// What PUT does with attributes that are left out (RFC 7644 3.5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// They are cleared.
+    Replace,
+}
+
+/// What POST does with a row that exists but was never provisioned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adopt {
+    /// 409.
+    Refuse,
+}
+
+/// How an identity server proves who it is.
+#[derive(Clone, Debug)]
+pub struct Authentication {
+    /// Tokens of `scimshim token`; None where they are not taken.
+    pub bearer: Option<Bearer>,
+}
+
+/// Bearer tokens.
+#[derive(Clone, Debug)]
+pub struct Bearer {}
+
+/// What may be done with a resource type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// POST.
+    Create,
+    /// GET and lists.
+    Read,
+    /// PUT and PATCH.
+    Update,
+    /// Setting `active` to false; DELETE too where `delete` is not allowed.
+    Deactivate,
+    /// DELETE.
+    Delete,
+}
+
+impl Action {
+    /// All of them, with the words of the configuration.
+    pub const ALL: [(&'static str, Action); 5] = [
+        ("create", Action::Create),
+        ("read", Action::Read),
+        ("update", Action::Update),
+        ("deactivate", Action::Deactivate),
+        ("delete", Action::Delete),
+    ];
+}
+
+pub(super) fn read(reader: &mut Reader<'_>, findings: &mut Findings) -> Option<Vec<IdentityServer>> {
+    let node = reader.required("identity_servers", findings)?;
+    let entries = node.read_entries(findings)?;
+    if entries.is_empty() {
+        findings
+            .error(node, "there is no identity server")
+            .help("identity_servers: { entra: { profile: entra } }");
+        return None;
+    }
+    let mut servers: Vec<_> = entries
+        .iter()
+        .filter_map(|(key, node)| server(key, node, findings))
+        .collect();
+    one_default(node, entries, &mut servers, findings);
+    Some(servers)
+}
+
+/// Exactly one is the default; a single one is it unless it says no.
+fn one_default(node: &Node, entries: &[(Key, Node)], servers: &mut [IdentityServer], findings: &mut Findings) {
+    let said = |node: &Node| node.get("default").and_then(Node::as_bool);
+    if let [(_, only)] = entries
+        && said(only).is_none()
+    {
+        servers.iter_mut().for_each(|server| server.default = true);
+        return;
+    }
+    let marked: Vec<&(Key, Node)> = entries.iter().filter(|(_, node)| said(node) == Some(true)).collect();
+    match marked.as_slice() {
+        [] => {
+            let names = entries
+                .iter()
+                .map(|(key, _)| key.text.as_str())
+                .collect::<Vec<_>>()
+                .join(", ");
+            findings
+                .error(node, "no identity server is the default")
+                .help(format!("write `default: true` under one of: {names}"));
+        }
+        [(first, _), others @ ..] => {
+            for (_, other) in others {
+                let at = other.get("default").unwrap_or(other);
+                findings
+                    .error(at, "a second default identity server")
+                    .help(format!("`{}` is it already", first.text));
+            }
+        }
+    }
+}
+
+fn server(key: &Key, node: &Node, findings: &mut Findings) -> Option<IdentityServer> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !key.text.bytes().all(plain) || key.text.is_empty() || key.text.len() > 64 || key.text == "v2" {
+        let finding = findings.error(key, format!("`{}` cannot name an identity server", key.text));
+        finding.help("lower-case letters, digits and `-`, at most 64, and not `v2`: the name stands in its URL");
+    }
+    let nothing = Node::new(crate::document::Data::Mapping(Vec::new()), key.place.clone());
+    // `okta:` with nothing below is an identity server with every default.
+    let node = if node.is_null() { &nothing } else { node };
+    let mut reader = Reader::mapping(node, findings)?;
+    let default = reader.boolean("default", findings).unwrap_or(false);
+    let active = reader.boolean("active", findings).unwrap_or(true);
+    let profile = reader
+        .word("profile", &Profile::ALL, findings)
+        .unwrap_or(Profile::Standard);
+    let switches = switches(&mut reader, profile, findings);
+    let acting_user = reader
+        .given("acting_user")
+        .filter(|node| node.read_str(findings).is_some())
+        .cloned();
+    if let Some(node) = acting_user.as_ref().filter(|node| node.as_str() == Some("")) {
+        findings.error(node, "the acting user has no name");
+    }
+    let allow_from = values::networks(&mut reader, "allow_from", findings);
+    if let Some(node) = reader.given("allow_from").filter(|node| node.one_or_many().is_empty()) {
+        findings
+            .error(node, "an empty list would allow nobody")
+            .help("leave `allow_from` out to allow every address");
+    }
+    let authentication = authentication(&mut reader, findings);
+    let may = may(&mut reader, findings);
+    let mapping = |node: &&Node, findings: &mut Findings| node.read_entries(findings).is_some();
+    let scope = reader.given("scope").filter(|node| mapping(node, findings)).cloned();
+    let parameters = reader
+        .given("parameters")
+        .filter(|node| mapping(node, findings))
+        .cloned();
+    later::refuse(&mut reader, "identity_servers.*", findings);
+    reader.finish(findings);
+    Some(IdentityServer {
+        name: key.text.clone(),
+        place: key.place.clone(),
+        default,
+        active,
+        profile,
+        switches,
+        acting_user,
+        allow_from,
+        authentication: authentication?,
+        may,
+        scope,
+        parameters,
+    })
+}
+
+fn switches(reader: &mut Reader<'_>, profile: Profile, findings: &mut Findings) -> Switches {
+    let mut switches = profile.switches();
+    let Some(mut reader) = reader
+        .given("switches")
+        .and_then(|node| Reader::mapping(node, findings))
+    else {
+        return switches;
+    };
+    let answers = [("200", PatchAnswers::Resource), ("204", PatchAnswers::NoContent)];
+    switches.patch_answers = reader
+        .word("patch_answers", &answers, findings)
+        .unwrap_or(switches.patch_answers);
+    switches.put = reader
+        .word("put", &[("replace", Put::Replace)], findings)
+        .unwrap_or(switches.put);
+    later::refuse(&mut reader, "identity_servers.*.switches", findings);
+    reader.finish(findings);
+    switches
+}
+
+/// A method's name, or a mapping of methods; bearer when nothing is said.
+fn authentication(reader: &mut Reader<'_>, findings: &mut Findings) -> Option<Authentication> {
+    const PATH: &str = "identity_servers.*.authentication";
+    let Some(node) = reader.given("authentication") else {
+        return Some(Authentication {
+            bearer: Some(Bearer {}),
+        });
+    };
+    if let Some(method) = node.as_str() {
+        if method == "bearer" {
+            return Some(Authentication {
+                bearer: Some(Bearer {}),
+            });
+        }
+        if !later::refuse_word(PATH, method, node, findings) {
+            let methods = later::words(PATH).chain(["bearer"]);
+            let near = crate::document::nearest(method, methods).unwrap_or("bearer");
+            let finding = findings.error(node, format!("`{method}` is no way to authenticate"));
+            finding.help(format!("did you mean `{near}`?"));
+        }
+        return None;
+    }
+    let mut reader = Reader::mapping(node, findings)?;
+    if node.entries().is_empty() {
+        findings
+            .error(node, "no way to authenticate")
+            .help("write `authentication: bearer`");
+    }
+    let bearer = reader.optional("bearer").map(|node| {
+        if let Some(mut reader) = (!node.is_null()).then(|| Reader::mapping(node, findings)).flatten() {
+            later::refuse(&mut reader, "identity_servers.*.authentication.bearer", findings);
+            reader.finish(findings);
+        }
+        Bearer {}
+    });
+    later::refuse(&mut reader, PATH, findings);
+    reader.finish(findings);
+    Some(Authentication { bearer })
+}
+
+fn may(reader: &mut Reader<'_>, findings: &mut Findings) -> Option<Vec<(Key, Vec<Action>)>> {
+    let entries = reader.given("may")?.read_entries(findings)?;
+    let actions = |node: &Node, findings: &mut Findings| {
+        let words = node.one_or_many().iter();
+        words
+            .filter_map(|word| word.read_word(&Action::ALL, findings))
+            .collect()
+    };
+    Some(
+        entries
+            .iter()
+            .map(|(key, node)| (key.clone(), actions(node, findings)))
+            .collect(),
+    )
+}

@@ -1,0 +1,279 @@
+//! Settings that are documented but that this version does not act on yet.
+//!
+//! They are read and their shape is checked, and then refused in plain words: never silently ignored. Building one
+//! means deleting its row in [`TABLE`] and reading it in the section it belongs to.
+
+use super::values;
+use crate::document::{Findings, Located, Node, Reader};
+
+/// One documented setting without effect.
+struct Later {
+    /// The section it stands in (`*` is any identity server), and its key.
+    section: &'static str,
+    key: &'static str,
+    /// The value that asks for nothing and is therefore taken.
+    harmless: Option<&'static str>,
+    shape: Shape,
+}
+
+/// What a setting looks like.
+enum Shape {
+    Text,
+    Bool,
+    Duration,
+    /// Text or whole number, one of these.
+    Word(&'static [&'static str]),
+    /// One or a list.
+    Many(&'static Shape),
+    /// A mapping with these keys; true marks those that must be there.
+    Map(&'static [(&'static str, bool, Shape)]),
+    /// A mapping, or only the value of its first key.
+    Short(&'static [(&'static str, bool, Shape)]),
+}
+
+use Shape::{Bool, Duration, Many, Map, Short, Text, Word};
+
+const SERVER: &str = "identity_servers.*";
+const AUTHENTICATION: &str = "identity_servers.*.authentication";
+
+const TABLE: &[Later] = &[
+    Later {
+        section: "",
+        key: "upstream",
+        harmless: None,
+        shape: Short(UPSTREAM),
+    },
+    Later {
+        section: "",
+        key: "journal",
+        harmless: None,
+        shape: Map(&[("retain", false, Duration)]),
+    },
+    Later {
+        section: "tls",
+        key: "client_ca",
+        harmless: None,
+        shape: Text,
+    },
+    Later {
+        section: "log",
+        key: "otlp",
+        harmless: Some("none"),
+        shape: Text,
+    },
+    Later {
+        section: SERVER,
+        key: "client_certificate",
+        harmless: None,
+        shape: Map(&[("san", true, Many(&Text))]),
+    },
+    Later {
+        section: SERVER,
+        key: "discovery_without_authentication",
+        harmless: Some("false"),
+        shape: Bool,
+    },
+    Later {
+        section: SERVER,
+        key: "bulk_transaction",
+        harmless: Some("operation"),
+        shape: Word(&["operation", "request"]),
+    },
+    Later {
+        section: SERVER,
+        key: "save_requests",
+        harmless: Some("none"),
+        shape: Word(&["none", "redacted", "full"]),
+    },
+    Later {
+        section: SERVER,
+        key: "brake",
+        harmless: None,
+        shape: Map(&[("deactivations_per_hour", false, Text)]),
+    },
+    Later {
+        section: SERVER,
+        key: "dry_run",
+        harmless: Some("false"),
+        shape: Bool,
+    },
+    Later {
+        section: "identity_servers.*.switches",
+        key: "adopt",
+        harmless: Some("refuse"),
+        shape: Word(&["refuse", "link"]),
+    },
+    Later {
+        section: "identity_servers.*.authentication.bearer",
+        key: "scheme_optional",
+        harmless: Some("false"),
+        shape: Bool,
+    },
+    Later {
+        section: AUTHENTICATION,
+        key: "none",
+        harmless: None,
+        shape: Map(&[]),
+    },
+    Later {
+        section: AUTHENTICATION,
+        key: "basic",
+        harmless: None,
+        shape: Map(BASIC),
+    },
+    Later {
+        section: AUTHENTICATION,
+        key: "digest",
+        harmless: None,
+        shape: Map(DIGEST),
+    },
+    Later {
+        section: AUTHENTICATION,
+        key: "oauth2",
+        harmless: None,
+        shape: Map(OAUTH2),
+    },
+    Later {
+        section: AUTHENTICATION,
+        key: "jwt",
+        harmless: None,
+        shape: Map(JWT),
+    },
+];
+
+const UPSTREAM: &[(&str, bool, Shape)] = &[
+    ("url", true, Text),
+    ("preserve_host", false, Bool),
+    ("connect_timeout", false, Duration),
+    ("idle_timeout", false, Duration),
+    ("ca", false, Text),
+];
+const BASIC: &[(&str, bool, Shape)] = &[
+    ("username", true, Text),
+    ("password", false, Text),
+    ("password_hash", false, Text),
+];
+const DIGEST: &[(&str, bool, Shape)] = &[
+    ("username", true, Text),
+    ("password", false, Text),
+    ("ha1", false, Text),
+];
+const OAUTH2: &[(&str, bool, Shape)] = &[
+    ("clients", true, Many(&Map(CLIENT))),
+    (
+        "administrators",
+        false,
+        Many(&Map(&[("name", true, Text), ("password_hash", true, Text)])),
+    ),
+    ("access_token_lifetime", false, Duration),
+];
+const CLIENT: &[(&str, bool, Shape)] = &[
+    ("id", true, Text),
+    ("secret_hash", false, Text),
+    (
+        "flows",
+        false,
+        Many(&Word(&["authorization_code", "client_credentials"])),
+    ),
+    ("redirect_uris", false, Many(&Text)),
+    ("federated", false, Map(FEDERATED)),
+];
+const FEDERATED: &[(&str, bool, Shape)] = &[
+    ("issuer", true, Text),
+    ("subject", true, Text),
+    ("audience", true, Text),
+    ("jwks_url", true, Text),
+];
+const JWT: &[(&str, bool, Shape)] = &[
+    ("issuer", true, Text),
+    ("audience", true, Text),
+    ("jwks_url", true, Text),
+    ("algorithms", false, Many(&Text)),
+    ("claims", false, Map(&[("scope", false, Text)])),
+];
+
+/// Reads the settings of a section that have no effect yet, and refuses those that ask for something.
+pub(super) fn refuse(reader: &mut Reader<'_>, section: &str, findings: &mut Findings) {
+    for later in TABLE.iter().filter(|later| later.section == section) {
+        let Some((key, node)) = reader.optional_entry(later.key) else {
+            continue;
+        };
+        if later
+            .harmless
+            .is_some_and(|harmless| node.is_null() || node.scalar_text() == Some(harmless))
+        {
+            continue;
+        }
+        // A method of authentication asks for something even without a value; a setting without one does not.
+        if !node.is_null() {
+            later.shape.check(node, findings);
+        } else if section != AUTHENTICATION {
+            continue;
+        }
+        not_yet(later, key, findings);
+    }
+}
+
+/// The same for a setting written as a word (`authentication: basic`); false if the word is none of the section's.
+pub(super) fn refuse_word(section: &str, word: &str, at: &Node, findings: &mut Findings) -> bool {
+    let later = TABLE.iter().find(|later| later.section == section && later.key == word);
+    if let Some(later) = later {
+        not_yet(later, at, findings);
+    }
+    later.is_some()
+}
+
+/// The keys of a section.
+pub(super) fn words(section: &str) -> impl Iterator<Item = &'static str> {
+    TABLE
+        .iter()
+        .filter(move |later| later.section == section)
+        .map(|later| later.key)
+}
+
+fn not_yet(later: &Later, at: &impl Located, findings: &mut Findings) {
+    let finding = findings.error(
+        at,
+        format!("this version of scimshim does not support `{}` yet", later.key),
+    );
+    match later.harmless {
+        Some(harmless) => finding.help(format!("remove it, or write `{}: {harmless}`", later.key)),
+        None if later.section == AUTHENTICATION => finding.help("this version knows `authentication: bearer`"),
+        None => finding.help("remove it"),
+    };
+}
+
+impl Shape {
+    fn check(&self, node: &Node, findings: &mut Findings) {
+        match self {
+            Text if node.scalar_text().is_some() && !node.is_null() => {}
+            Text => drop(node.read_str(findings)),
+            Bool => drop(node.read_bool(findings)),
+            Duration => drop(values::read_duration(node, findings)),
+            Word(words) => {
+                let words: Vec<(&str, ())> = words.iter().map(|word| (*word, ())).collect();
+                node.read_word(&words, findings);
+            }
+            Many(shape) => node.one_or_many().iter().for_each(|item| shape.check(item, findings)),
+            Short(_) if node.as_str().is_some() => {}
+            Map(keys) | Short(keys) => {
+                let Some(mut reader) = Reader::mapping(node, findings) else {
+                    return;
+                };
+                for (key, required, shape) in *keys {
+                    let value = if *required {
+                        reader.required(key, findings)
+                    } else {
+                        reader.given(key)
+                    };
+                    let Some(value) = value else { continue };
+                    if ["password", "password_hash", "secret_hash", "ha1"].contains(key) {
+                        findings.hide(value);
+                    }
+                    shape.check(value, findings);
+                }
+                reader.finish(findings);
+            }
+        }
+    }
+}

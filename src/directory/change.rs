@@ -1,0 +1,441 @@
+//! From what a client wants to the columns of a row: rules, conversions, lookups, references and
+//! fallbacks. Only attributes that change are looked at.
+
+use super::rows;
+use super::transaction::Fault;
+use super::unique::Claims;
+use super::{Caller, Directory, Place, plan};
+use crate::adapter::{Aliases, Attribute, Binding, ColumnBinding, ColumnId, Conversion, Environment, Hash};
+use crate::scim::Error;
+use crate::sql::{Alias, Connection, Expr, Predicate, Select, Statement, Value};
+use serde_json::Value as Json;
+
+/// What is known of a write while it is carried out.
+pub(super) struct Writing<'a> {
+    pub caller: &'a Caller,
+    pub place: Place<'a>,
+    pub environment: Environment<'a>,
+    pub secrets: &'a [Secret],
+    /// Claimed so far, to be released before the commit.
+    pub claims: Claims,
+}
+
+impl<'a> Writing<'a> {
+    /// The same with another environment, whose parts need not live as long; claims are kept.
+    pub fn within<'b, T>(&mut self, environment: Environment<'b>, work: impl FnOnce(&mut Writing<'b>) -> T) -> T
+    where
+        'a: 'b,
+    {
+        let claims = std::mem::take(&mut self.claims);
+        let mut inner = Writing {
+            caller: self.caller,
+            place: self.place,
+            environment,
+            secrets: self.secrets,
+            claims,
+        };
+        let done = work(&mut inner);
+        self.claims = inner.claims;
+        done
+    }
+}
+
+/// A password, hashed before the transaction began, because that takes long.
+pub(super) struct Secret {
+    /// The attribute it was given for.
+    pub attribute: usize,
+    /// The stored hash that was looked at.
+    pub seen: Option<Value>,
+    /// The new hash; `None` where the stored one is of this very password.
+    pub hash: Option<String>,
+}
+
+/// Which attributes change, and what omission means.
+pub(super) struct Wish<'a> {
+    /// What the client wants, by attribute.
+    pub values: &'a [Option<Json>],
+    /// Which of them differ from what the resource has.
+    pub changed: &'a [bool],
+    /// An attribute that is absent and whose column cannot be emptied is left as it is (PUT), rather
+    /// than refused (PATCH).
+    pub lenient: bool,
+}
+
+impl Directory {
+    /// The columns to write, with their values.
+    pub(super) fn columns(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &mut Writing<'_>,
+        wish: &Wish<'_>,
+    ) -> Result<Vec<(ColumnId, Value)>, Fault> {
+        let source = writing.place.source;
+        let mut columns: Vec<(ColumnId, Value)> = Vec::new();
+        for (index, attribute) in source.attributes.iter().enumerate() {
+            if !wish.changed.get(index).copied().unwrap_or(false) {
+                continue;
+            }
+            let value = wish.values.get(index).and_then(Option::as_ref);
+            if let Some(value) = value {
+                check_rule(attribute, value)?;
+            }
+            match &attribute.binding {
+                Binding::Column(_) if plan::is_external_id(attribute) && !writing.caller.server.default => {}
+                Binding::Column(binding) if binding.writes => {
+                    self.column(writing, wish, index, attribute, binding, &mut columns)?;
+                }
+                Binding::Lookup(lookup) if lookup.writes => {
+                    let key = match value {
+                        None => lookup.none.clone(),
+                        Some(value) => {
+                            let claims = &mut writing.claims;
+                            let environment = writing.environment;
+                            self.look_up(connection, claims, &environment, lookup, value, &rows::path(attribute))?
+                        }
+                    };
+                    columns.push((lookup.column, key));
+                }
+                Binding::Reference(reference) => {
+                    let key = match value {
+                        None => reference.none.clone(),
+                        Some(value) => self.refer(connection, writing, attribute, value)?,
+                    };
+                    columns.push((reference.column, key));
+                }
+                _ => {}
+            }
+        }
+        self.fall_back(writing, wish, &mut columns)?;
+        Ok(columns)
+    }
+
+    fn column(
+        &self,
+        writing: &Writing<'_>,
+        wish: &Wish<'_>,
+        index: usize,
+        attribute: &Attribute,
+        binding: &ColumnBinding,
+        columns: &mut Vec<(ColumnId, Value)>,
+    ) -> Result<(), Fault> {
+        let source = writing.place.source;
+        let Some(column) = source.columns.get(binding.column) else {
+            return Ok(());
+        };
+        let value = wish.values.get(index).and_then(Option::as_ref);
+        let name = rows::path(attribute);
+        let stored = match (value, binding.hash) {
+            (None, Some(_)) => return Ok(()),
+            (Some(value), Some(hash)) => match self.hashed(writing, index, binding, value, hash, &name)? {
+                Some(hash) => hash,
+                None => return Ok(()),
+            },
+            (Some(value), None) if !binding.json.is_empty() => {
+                return self.json_key(writing, binding, value, columns);
+            }
+            (None, None) if !binding.json.is_empty() => {
+                return self.json_key(writing, binding, &Json::Null, columns);
+            }
+            (Some(value), None) => match binding.conversion.write_boolean(truth(value).unwrap_or_default()) {
+                Some(expression) => {
+                    if truth(value).is_none() {
+                        return Err(Error::invalid_value(format!("{name} must be true or false")).into());
+                    }
+                    writing.environment.value(expression, Some(column)).unwrap_or_default()
+                }
+                None => binding
+                    .conversion
+                    .write(value, column, self.adapter.time_zone)
+                    .map_err(|refusal| Error::invalid_value(format!("{name} {refusal}")))?,
+            },
+            (None, None) => match empty(&binding.conversion) {
+                Some(empty) if !empty.is_null() || column.nullable => empty,
+                _ if !binding.fallback.is_empty() => Value::Null,
+                _ if wish.lenient => return Ok(()),
+                _ => {
+                    return Err(
+                        Error::mutability(format!("{name} cannot be removed: its column takes no NULL")).into(),
+                    );
+                }
+            },
+        };
+        columns.push((binding.column, stored));
+        for (also, expression) in &binding.also {
+            let column = source.columns.get(*also);
+            columns.push((*also, writing.environment.value(expression, column).unwrap_or_default()));
+        }
+        Ok(())
+    }
+
+    /// The hash to store; `None` where the stored one is of this very password.
+    fn hashed(
+        &self,
+        writing: &Writing<'_>,
+        index: usize,
+        binding: &ColumnBinding,
+        value: &Json,
+        hash: Hash,
+        name: &str,
+    ) -> Result<Option<Value>, Error> {
+        let stored = writing.environment.row.and_then(|(_, row)| row.get(binding.column));
+        match writing.secrets.iter().find(|secret| secret.attribute == index) {
+            Some(Secret { hash: Some(hash), .. }) => Ok(Some(Value::Text(hash.clone()))),
+            Some(Secret { seen, hash: None, .. }) if stored == seen.as_ref() => Ok(None),
+            // The stored hash is not the one that was looked at before the transaction.
+            _ => match value {
+                Json::String(plain) => new_hash(plain, hash, name).map(|hash| Some(Value::Text(hash))),
+                _ => Err(Error::invalid_value(format!("{name} must be text"))),
+            },
+        }
+    }
+
+    /// One key inside a JSON column; several attributes may share the column.
+    fn json_key(
+        &self,
+        writing: &Writing<'_>,
+        binding: &ColumnBinding,
+        value: &Json,
+        columns: &mut Vec<(ColumnId, Value)>,
+    ) -> Result<(), Fault> {
+        let known = columns.iter().position(|(column, _)| *column == binding.column);
+        let current = match known.and_then(|known| columns.get(known)) {
+            Some((_, value)) => value.to_text(),
+            None => writing
+                .environment
+                .row
+                .and_then(|(_, row)| row.get(binding.column)?.to_text()),
+        };
+        let mut document: Json = current
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_else(|| Json::Object(Default::default()));
+        set_json(&mut document, &binding.json, value.clone());
+        let text = Value::Text(document.to_string());
+        match known.and_then(|known| columns.get_mut(known)) {
+            Some(entry) => entry.1 = text,
+            None => columns.push((binding.column, text)),
+        }
+        Ok(())
+    }
+
+    /// Fills what would become empty and may not.
+    fn fall_back(
+        &self,
+        writing: &Writing<'_>,
+        wish: &Wish<'_>,
+        columns: &mut Vec<(ColumnId, Value)>,
+    ) -> Result<(), Fault> {
+        let source = writing.place.source;
+        let environment = Environment {
+            attributes: Some(wish.values),
+            ..writing.environment
+        };
+        for (index, attribute) in source.attributes.iter().enumerate() {
+            let Binding::Column(binding) = &attribute.binding else {
+                continue;
+            };
+            if binding.fallback.is_empty() || wish.values.get(index).is_some_and(Option::is_some) {
+                continue;
+            }
+            let known = columns.iter().position(|(column, _)| *column == binding.column);
+            let current = match known.and_then(|known| columns.get(known)) {
+                Some((_, value)) => Some(value),
+                None => environment.row.and_then(|(_, row)| row.get(binding.column)),
+            };
+            if current.is_some_and(|value| value.to_text().is_some_and(|text| !text.is_empty())) {
+                continue;
+            }
+            let Some(column) = source.columns.get(binding.column) else {
+                continue;
+            };
+            let made = binding
+                .fallback
+                .iter()
+                .find_map(|template| environment.template(template));
+            let Some(made) = made else { continue };
+            let value = binding
+                .conversion
+                .write(&Json::String(made), column, self.adapter.time_zone)
+                .map_err(|refusal| Error::invalid_value(format!("{} {refusal}", rows::path(attribute))))?;
+            match known.and_then(|known| columns.get_mut(known)) {
+                Some(entry) => entry.1 = value,
+                None => columns.push((binding.column, value)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The key of a referenced resource: it must exist, be visible, and not be the row itself.
+    fn refer(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &Writing<'_>,
+        attribute: &Attribute,
+        value: &Json,
+    ) -> Result<Value, Fault> {
+        let Binding::Reference(reference) = &attribute.binding else {
+            return Ok(Value::Null);
+        };
+        let name = rows::path(attribute);
+        let id = match value {
+            Json::String(id) => id.clone(),
+            other => other.to_string(),
+        };
+        let unknown = || Error::invalid_value(format!("{name}: there is no {} {id:?}", reference.resource_type));
+        let (_, type_) = plan::find_type(&self.adapter, &reference.resource_type).ok_or_else(unknown)?;
+        let target = type_.sources.first().ok_or_else(unknown)?;
+        let key = super::key_of(target, &id).ok_or_else(unknown)?;
+        if type_.name == writing.place.type_.name && writing.environment.id == Some(&key) {
+            return Err(Error::invalid_value(format!("{name} cannot be the resource itself")).into());
+        }
+        let wanted = target.columns.get(reference.key).ok_or_else(unknown)?;
+        let cast = target.columns.first().and_then(|column| column.cast.clone());
+        let mut aliases = Aliases::from(1);
+        let kind = plan::own_kind(type_, target);
+        let visible = plan::visible(target, &kind, &self.own, plan::MAIN, &writing.environment, &mut aliases);
+        let select = Select::new(
+            target.table.clone(),
+            plan::MAIN,
+            vec![Expr::column(plan::MAIN, &wanted.name)],
+        )
+        .filter(Predicate::eq(plan::key(target, plan::MAIN), Expr::Value(key, cast)).and(visible));
+        let rows = connection.query(&Statement::Select(select), &[])?;
+        let found = rows.into_iter().next().and_then(|row| row.0.into_iter().next());
+        found.filter(|found| !found.is_null()).ok_or_else(|| unknown().into())
+    }
+
+    /// Hashes passwords before the transaction: looks at the stored hash first, because clients send
+    /// the same password again and again.
+    pub(super) fn secrets(
+        &self,
+        place: &Place<'_>,
+        key: Option<&Value>,
+        wanted: &[Option<Json>],
+    ) -> Result<Vec<Secret>, Error> {
+        let mut secrets = Vec::new();
+        for (index, attribute) in place.source.attributes.iter().enumerate() {
+            let Binding::Column(ColumnBinding {
+                column,
+                hash: Some(hash),
+                ..
+            }) = &attribute.binding
+            else {
+                continue;
+            };
+            let Some(Some(Json::String(plain))) = wanted.get(index) else {
+                continue;
+            };
+            let seen = match (key, place.source.columns.get(*column)) {
+                (Some(key), Some(column)) => {
+                    let cast = place.source.columns.first().and_then(|column| column.cast.clone());
+                    let select = Select::new(
+                        place.source.table.clone(),
+                        Alias(0),
+                        vec![Expr::column(Alias(0), &column.name)],
+                    );
+                    let select = select.filter(Predicate::eq(
+                        plan::key(place.source, Alias(0)),
+                        Expr::Value(key.clone(), cast),
+                    ));
+                    let statement = Statement::Select(select);
+                    let rows = self.read(false, |connection| Ok(connection.query(&statement, &[])?))?;
+                    rows.into_iter().next().and_then(|row| row.0.into_iter().next())
+                }
+                _ => None,
+            };
+            let same = matches!(&seen, Some(Value::Text(hash)) if bcrypt::verify(plain, hash).unwrap_or(false));
+            let hash = if same {
+                None
+            } else {
+                Some(new_hash(plain, *hash, &rows::path(attribute))?)
+            };
+            secrets.push(Secret {
+                attribute: index,
+                seen,
+                hash,
+            });
+        }
+        Ok(secrets)
+    }
+}
+
+fn new_hash(plain: &str, hash: Hash, name: &str) -> Result<String, Error> {
+    let Hash::Bcrypt(cost) = hash;
+    let parts = bcrypt::hash_with_result(plain, cost)
+        .map_err(|error| Error::invalid_value(format!("{name} cannot be hashed: {error}")))?;
+    // The prefix that PHP and most others know.
+    Ok(parts.format_for_version(bcrypt::Version::TwoY))
+}
+
+fn check_rule(attribute: &Attribute, value: &Json) -> Result<(), Error> {
+    let rule = &attribute.rule;
+    let Json::String(text) = value else { return Ok(()) };
+    let name = rows::path(attribute);
+    let length = u64::try_from(text.chars().count()).unwrap_or(u64::MAX);
+    if let Some(max) = rule.max
+        && length > max
+    {
+        return Err(Error::invalid_value(format!("{name} is longer than {max} characters")));
+    }
+    if let Some(min) = rule.min
+        && length < min
+    {
+        return Err(Error::invalid_value(format!("{name} is shorter than {min} characters")));
+    }
+    if let Some(pattern) = &rule.pattern
+        && !pattern.is_match(text)
+    {
+        return Err(Error::invalid_value(format!(
+            "{name} does not have the form that the application asks for ({pattern})"
+        )));
+    }
+    Ok(())
+}
+
+/// 400 where a required attribute is missing.
+pub(super) fn check_required(place: &Place<'_>, wanted: &[Option<Json>]) -> Result<(), Error> {
+    for (attribute, value) in place.source.attributes.iter().zip(wanted) {
+        let blank = match value {
+            None => true,
+            Some(Json::String(text)) => text.trim().is_empty(),
+            Some(_) => false,
+        };
+        if attribute.required && blank {
+            return Err(Error::invalid_value(format!("{} is required", rows::path(attribute))));
+        }
+    }
+    Ok(())
+}
+
+/// What an attribute without a value is stored as; `None` where its type has no such thing.
+fn empty(conversion: &Conversion) -> Option<Value> {
+    match conversion {
+        Conversion::Text(rule) => Some(rule.empty.clone().unwrap_or(Value::Null)),
+        Conversion::Boolean { .. } => None,
+        _ => Some(Value::Null),
+    }
+}
+
+fn truth(value: &Json) -> Option<bool> {
+    match value {
+        Json::Bool(b) => Some(*b),
+        Json::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
+        Json::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+fn set_json(document: &mut Json, path: &[String], value: Json) {
+    let Some((key, rest)) = path.split_first() else {
+        *document = value;
+        return;
+    };
+    if !document.is_object() {
+        *document = Json::Object(Default::default());
+    }
+    let Json::Object(object) = document else { return };
+    if rest.is_empty() && value.is_null() {
+        object.remove(key);
+    } else {
+        set_json(object.entry(key.clone()).or_insert(Json::Null), rest, value);
+    }
+}

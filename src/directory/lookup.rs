@@ -1,0 +1,161 @@
+//! Foreign keys addressed by a natural key: found, brought back, or made, in the same transaction.
+
+use super::transaction::Fault;
+use super::unique::{self, Claims};
+use super::{Directory, plan};
+use crate::adapter::{Aliases, Environment, Lookup, Missing};
+use crate::scim::Error;
+use crate::sql::{Connection, Expr, Insert, OnConflict, Order, Predicate, Select, Statement, Update, Value};
+use serde_json::Value as Json;
+
+impl Directory {
+    /// The key of the row that `value` names.
+    pub(super) fn look_up(
+        &self,
+        connection: &mut dyn Connection,
+        claims: &mut Claims,
+        environment: &Environment<'_>,
+        lookup: &Lookup,
+        value: &Json,
+        name: &str,
+    ) -> Result<Value, Fault> {
+        let stored = lookup
+            .conversion
+            .write(value, &lookup.matched, self.adapter.time_zone)
+            .map_err(|refusal| Error::invalid_value(format!("{name} {refusal}")))?;
+        if stored.is_null() {
+            return Ok(lookup.none.clone());
+        }
+        if let Some(key) = self.matching(connection, environment, lookup, &stored, name)? {
+            return Ok(key);
+        }
+        match lookup.missing {
+            Missing::Clear => Ok(lookup.none.clone()),
+            Missing::Reject => {
+                let shown = stored.to_text().unwrap_or_default();
+                Err(Error::invalid_value(format!(
+                    "{name}: the application has no {shown:?}, and none may be made"
+                ))
+                .into())
+            }
+            Missing::Create => {
+                let value = format!("{}.{}={}", lookup.table, lookup.matched.name, unique::fold(&stored));
+                self.claim(connection, claims, &[("lookup".to_owned(), value)])?;
+                // Somebody else may have made it while we waited.
+                if let Some(key) = self.matching(connection, environment, lookup, &stored, name)? {
+                    return Ok(key);
+                }
+                if let Some(key) = self.revive_lookup(connection, environment, lookup, &stored)? {
+                    return Ok(key);
+                }
+                self.make(connection, environment, lookup, stored)
+            }
+        }
+    }
+
+    fn matching(
+        &self,
+        connection: &mut dyn Connection,
+        environment: &Environment<'_>,
+        lookup: &Lookup,
+        stored: &Value,
+        name: &str,
+    ) -> Result<Option<Value>, Fault> {
+        let mut aliases = Aliases::from(1);
+        let filter = environment.predicate(&lookup.filter, Some(plan::MAIN), &mut aliases);
+        let mut keys = self.keys(connection, lookup, stored, filter, false)?;
+        if keys.len() > 1 && lookup.ambiguous_is_error {
+            let shown = stored.to_text().unwrap_or_default();
+            return Err(Error::invalid_value(format!("{name}: the application has {shown:?} more than once")).into());
+        }
+        Ok(if keys.is_empty() {
+            None
+        } else {
+            Some(keys.swap_remove(0))
+        })
+    }
+
+    fn keys(
+        &self,
+        connection: &mut dyn Connection,
+        lookup: &Lookup,
+        stored: &Value,
+        filter: Predicate,
+        newest: bool,
+    ) -> Result<Vec<Value>, Fault> {
+        let key = Expr::column(plan::MAIN, &lookup.key.name);
+        let matched = Predicate::eq(
+            Expr::column(plan::MAIN, &lookup.matched.name),
+            Expr::Value(stored.clone(), lookup.matched.cast.clone()),
+        );
+        let mut select = Select::new(lookup.table.clone(), plan::MAIN, vec![key.clone()]).filter(matched.and(filter));
+        select.order.push(Order {
+            by: key,
+            descending: newest,
+        });
+        select.limit = Some(2);
+        let rows = connection.query(&Statement::Select(select), &[])?;
+        Ok(rows.into_iter().filter_map(|row| row.0.into_iter().next()).collect())
+    }
+
+    fn revive_lookup(
+        &self,
+        connection: &mut dyn Connection,
+        environment: &Environment<'_>,
+        lookup: &Lookup,
+        stored: &Value,
+    ) -> Result<Option<Value>, Fault> {
+        let Some(revive) = &lookup.revive else { return Ok(None) };
+        let mut aliases = Aliases::from(1);
+        let filter = environment.predicate(&revive.filter, Some(plan::MAIN), &mut aliases);
+        let Some(key) = self.keys(connection, lookup, stored, filter, true)?.into_iter().next() else {
+            return Ok(None);
+        };
+        let set = revive.set.iter().map(|(column, expression)| {
+            (
+                column.name.clone(),
+                environment.expr(expression, Some(column), &mut aliases),
+            )
+        });
+        let update = Update {
+            table: lookup.table.clone(),
+            set: set.collect(),
+            filter: Predicate::eq(
+                Expr::bare(&lookup.key.name),
+                Expr::Value(key.clone(), lookup.key.cast.clone()),
+            ),
+        };
+        connection.execute(&Statement::Update(update), &[])?;
+        Ok(Some(key))
+    }
+
+    fn make(
+        &self,
+        connection: &mut dyn Connection,
+        environment: &Environment<'_>,
+        lookup: &Lookup,
+        stored: Value,
+    ) -> Result<Value, Fault> {
+        let mut aliases = Aliases::from(1);
+        let mut columns = vec![lookup.matched.name.clone()];
+        let mut row = vec![Expr::Value(stored, lookup.matched.cast.clone())];
+        for (column, expression) in &lookup.create {
+            columns.push(column.name.clone());
+            row.push(environment.expr(expression, Some(column), &mut aliases));
+        }
+        let insert = Insert {
+            table: lookup.table.clone(),
+            columns,
+            rows: vec![row],
+            on_conflict: OnConflict::Fail,
+        };
+        let key = connection.insert(&insert, &lookup.key.name)?;
+        let environment = Environment {
+            id: Some(&key),
+            row: None,
+            ..*environment
+        };
+        self.run_steps(connection, &lookup.then, &environment, None)?;
+        Ok(key)
+    }
+}

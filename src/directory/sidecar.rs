@@ -1,0 +1,146 @@
+//! What a column altered is given back as the client sent it: after a write the columns are compared
+//! with what was asked for, and the difference is kept in our own tables.
+
+use super::change::Writing;
+use super::plan::{Field, Shape};
+use super::rows::{self, Altered, Document, RowReader};
+use super::transaction::Fault;
+use super::wanted;
+use super::{Directory, plan};
+use crate::adapter::Binding;
+use crate::own::sidecar::{self, Tombstone};
+use crate::scim::Object;
+use crate::sql::{Connection, Row, Value};
+use serde_json::Value as Json;
+
+impl Directory {
+    /// Brings the sidecar's document up to date after a write; the resource as the client will read it.
+    /// `before` is the resource as it was, `after` as the client wants it, `row` as it was read back.
+    pub(super) fn keep_forms(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &Writing<'_>,
+        reader: &RowReader<'_>,
+        before: Option<&Object>,
+        after: &Object,
+        row: &Row,
+    ) -> Result<(Object, bool), Fault> {
+        let old = Document::parse(row.0.get(reader.reading.sidecar));
+        let mut new = Document::default();
+        for attribute in &writing.place.source.attributes {
+            if matches!(attribute.binding, Binding::Sidecar) && !plan::is_external_id(attribute) {
+                let target = &attribute.target;
+                let value = rows::get(
+                    after,
+                    target.extension.as_deref(),
+                    &target.attribute,
+                    target.sub.as_deref(),
+                );
+                if let Some(value) = value {
+                    new.kept.insert(rows::path(attribute), value.clone());
+                }
+            }
+        }
+        let mut resource = reader.derived(&row.0, &new);
+        for field in &writing.place.plan.fields {
+            if field.read_only {
+                continue;
+            }
+            let extension = field.extension.as_deref();
+            for (path, sub) in field.paths() {
+                let client = rows::get(after, extension, &field.name, sub);
+                let client = client.and_then(|value| fitting(field, value));
+                let Some(client) = client else { continue };
+                let column = rows::get(&resource, extension, &field.name, sub)
+                    .cloned()
+                    .unwrap_or(Json::Null);
+                if client == column {
+                    continue;
+                }
+                let was = before.and_then(|before| rows::get(before, extension, &field.name, sub));
+                let asked = was != rows::get(after, extension, &field.name, sub);
+                let known = old
+                    .altered
+                    .get(&path)
+                    .is_some_and(|known| known.client == client && known.column == column);
+                if asked || known {
+                    new.altered.insert(path, Altered { column, client });
+                }
+            }
+        }
+        reader.overlay(&mut resource, &new);
+        let changed = new != old;
+        if changed {
+            let key = row.0.first().cloned().unwrap_or_default();
+            let id = key.to_text().unwrap_or_default();
+            let kind = &writing.place.plan.kind;
+            let text = if new.is_empty() {
+                None
+            } else {
+                Some(serde_json::to_string(&new).unwrap_or_default())
+            };
+            sidecar::set_document(&self.own, connection, kind, &id, text.as_deref())?;
+        }
+        Ok((resource, changed))
+    }
+
+    /// Marks a resource as gone though its row stays.
+    pub(super) fn bury(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &Writing<'_>,
+        id: &str,
+        reason: &str,
+    ) -> Result<(), Fault> {
+        let tombstone = Tombstone {
+            server: writing.caller.server.name.clone(),
+            created_at: writing.environment.instant.timestamp_micros(),
+            reason: reason.chars().take(190).collect(),
+        };
+        sidecar::bury(&self.own, connection, &writing.place.plan.kind, id, &tombstone)?;
+        Ok(())
+    }
+
+    /// Keeps the externalId of this client, where no column of the application does.
+    pub(super) fn keep_external_id(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &Writing<'_>,
+        key: &Value,
+        external_id: Option<&Json>,
+    ) -> Result<(), Fault> {
+        let place = writing.place;
+        if place.plan.reading(writing.caller.server.default).external_id.is_none() {
+            return Ok(());
+        }
+        let id = key.to_text().unwrap_or_default();
+        let external_id = external_id.and_then(Json::as_str);
+        sidecar::set_external_id(
+            &self.own,
+            connection,
+            &writing.caller.server.name,
+            &place.plan.kind,
+            &id,
+            external_id,
+        )?;
+        Ok(())
+    }
+}
+
+/// The part of a client's value that the table has room for: elements that fit no slot are not mapped.
+fn fitting(field: &Field, value: &Json) -> Option<Json> {
+    let Shape::Slots(slots) = &field.shape else {
+        return Some(value.clone());
+    };
+    let elements = value.as_array()?;
+    let taken: Vec<&Json> = slots
+        .iter()
+        .filter_map(|slot| wanted::element(slot, slots, elements))
+        .collect();
+    let kept: Vec<Json> = elements
+        .iter()
+        .filter(|element| taken.contains(element))
+        .cloned()
+        .collect();
+    (!kept.is_empty()).then_some(Json::Array(kept))
+}

@@ -1,0 +1,315 @@
+//! Work around a change, in the same transaction: guards that count before it, steps beside it.
+
+use super::transaction::Fault;
+use super::{Directory, plan};
+use crate::adapter::{
+    Action, Aliases, Binding, Column, ColumnId, Each, Environment, Expression, ForEach, Guard, Part, Source, Step,
+    Transition, Variable,
+};
+use crate::scim::Object;
+use crate::sql::{
+    ColumnKind, Connection, Delete, Expr, Insert, OnConflict, Order, Predicate, Select, Statement, Update, Value,
+};
+use serde_json::Value as Json;
+
+impl Directory {
+    /// The first guard that refuses, in its own words.
+    pub(super) fn refused(
+        &self,
+        connection: &mut dyn Connection,
+        guards: &[Guard],
+        environment: &Environment<'_>,
+        transition: Option<&Transition<'_>>,
+    ) -> Result<Option<String>, Fault> {
+        for guard in guards {
+            if !applies(guard.when.as_ref(), environment, transition) {
+                continue;
+            }
+            let mut aliases = Aliases::from(1);
+            let filter = environment.predicate(&guard.filter, Some(plan::MAIN), &mut aliases);
+            let select = Select::new(guard.table.clone(), plan::MAIN, vec![Expr::CountAll]).filter(filter);
+            let rows = connection.query(&Statement::Select(select), &[])?;
+            let count = rows
+                .first()
+                .and_then(|row| row.0.first())
+                .and_then(Value::as_int)
+                .unwrap_or(0);
+            let holds =
+                guard.at_most.is_none_or(|most| count <= most) && guard.at_least.is_none_or(|least| count >= least);
+            if !holds {
+                let environment = Environment {
+                    count: Some(count),
+                    ..*environment
+                };
+                let says = environment.template(&guard.says);
+                return Ok(Some(
+                    says.unwrap_or_else(|| "a guard of the adapter refuses it".to_owned()),
+                ));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Runs steps in their order.
+    pub(super) fn run_steps(
+        &self,
+        connection: &mut dyn Connection,
+        steps: &[Step],
+        environment: &Environment<'_>,
+        transition: Option<&Transition<'_>>,
+    ) -> Result<(), Fault> {
+        for step in steps {
+            if !applies(step.when.as_ref(), environment, transition) {
+                continue;
+            }
+            let changes = transition
+                .map(|transition| changes(transition, &step.of))
+                .unwrap_or_default();
+            match &step.for_each {
+                ForEach::Once => {
+                    let text;
+                    let mut environment = *environment;
+                    if uses_changes(&step.action) {
+                        if changes.is_empty() {
+                            continue;
+                        }
+                        text = changes_json(&changes);
+                        environment.changes = Some(&text);
+                    }
+                    self.run_step(connection, step, &environment)?;
+                }
+                ForEach::Change => {
+                    for change in &changes {
+                        let each = Each {
+                            columns: Vec::new(),
+                            old: change.old.clone(),
+                            new: change.new.clone(),
+                            code: change.code.clone(),
+                        };
+                        self.run_step(
+                            connection,
+                            step,
+                            &Environment {
+                                each: Some(&each),
+                                ..*environment
+                            },
+                        )?;
+                    }
+                }
+                ForEach::Rows {
+                    table,
+                    filter,
+                    columns,
+                    first,
+                } => {
+                    let mut aliases = Aliases::from(1);
+                    let select_list = columns
+                        .iter()
+                        .map(|column| Expr::column(plan::MAIN, &column.name))
+                        .collect();
+                    let mut select = Select::new(table.clone(), plan::MAIN, select_list);
+                    select.filter = environment.predicate(filter, Some(plan::MAIN), &mut aliases);
+                    if let Some(first) = first {
+                        let by = Expr::column(plan::MAIN, &first.name);
+                        select.order.push(Order { by, descending: false });
+                        select.limit = Some(1);
+                    }
+                    for row in connection.query(&Statement::Select(select), &[])? {
+                        let named = columns.iter().zip(row.0);
+                        let columns = named
+                            .map(|(column, value)| (column.name.clone(), value, None))
+                            .collect();
+                        let each = Each {
+                            columns,
+                            ..Each::default()
+                        };
+                        self.run_step(
+                            connection,
+                            step,
+                            &Environment {
+                                each: Some(&each),
+                                ..*environment
+                            },
+                        )?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn run_step(
+        &self,
+        connection: &mut dyn Connection,
+        step: &Step,
+        environment: &Environment<'_>,
+    ) -> Result<(), Fault> {
+        let mut aliases = Aliases::from(1);
+        let statement = match &step.action {
+            Action::Insert(values) => {
+                if step.if_absent && self.is_there(connection, step, values, environment)? {
+                    return Ok(());
+                }
+                let row = values
+                    .iter()
+                    .map(|value| cut(value, environment, &mut aliases))
+                    .collect();
+                Statement::Insert(Insert {
+                    table: step.table.clone(),
+                    columns: values.iter().map(|(column, _)| column.name.clone()).collect(),
+                    rows: vec![row],
+                    on_conflict: OnConflict::Fail,
+                })
+            }
+            Action::Update(values, filter) => {
+                let set = values
+                    .iter()
+                    .map(|value| (value.0.name.clone(), cut(value, environment, &mut aliases)));
+                Statement::Update(Update {
+                    table: step.table.clone(),
+                    set: set.collect(),
+                    filter: environment.predicate(filter, None, &mut aliases),
+                })
+            }
+            Action::Delete(filter) => Statement::Delete(Delete {
+                table: step.table.clone(),
+                filter: environment.predicate(filter, None, &mut aliases),
+            }),
+        };
+        connection.execute(&statement, &[])?;
+        Ok(())
+    }
+
+    fn is_there(
+        &self,
+        connection: &mut dyn Connection,
+        step: &Step,
+        values: &[(Column, Expression)],
+        environment: &Environment<'_>,
+    ) -> Result<bool, Fault> {
+        let mut aliases = Aliases::from(1);
+        let mut filter = Predicate::True;
+        for (column, expression) in values {
+            let left = Expr::column(plan::MAIN, &column.name);
+            filter = filter.and(match environment.expr(expression, Some(column), &mut aliases) {
+                Expr::Value(Value::Null, _) => Predicate::IsNull(left),
+                right => Predicate::eq(left, right),
+            });
+        }
+        let mut select = Select::new(step.table.clone(), plan::MAIN, vec![Expr::Number(1)]).filter(filter);
+        select.limit = Some(1);
+        Ok(!connection.query(&Statement::Select(select), &[])?.is_empty())
+    }
+}
+
+/// One changed column.
+struct Change<'a> {
+    column: &'a Column,
+    old: Value,
+    new: Value,
+    code: Value,
+}
+
+fn applies(
+    when: Option<&crate::adapter::Condition>,
+    environment: &Environment<'_>,
+    transition: Option<&Transition<'_>>,
+) -> bool {
+    match (when, transition) {
+        (None, _) => true,
+        (Some(when), Some(transition)) => transition.holds(when, environment),
+        // Without a change nothing has changed.
+        (Some(_), None) => false,
+    }
+}
+
+fn changes<'a>(transition: &'a Transition<'_>, of: &[(ColumnId, Option<Value>)]) -> Vec<Change<'a>> {
+    let Some(before) = transition.before else {
+        return Vec::new();
+    };
+    let source: &Source = transition.source;
+    let mut changes = Vec::new();
+    for (id, column) in source.columns.iter().enumerate() {
+        let listed = of.iter().find(|(listed, _)| *listed == id);
+        let bookkeeping = source.timestamps.modified == Some(id);
+        if (!of.is_empty() && listed.is_none()) || (of.is_empty() && bookkeeping) {
+            continue;
+        }
+        let (Some(old), Some(new)) = (before.get(id), transition.after.get(id)) else {
+            continue;
+        };
+        if old == new {
+            continue;
+        }
+        let secret = source
+            .attributes
+            .iter()
+            .any(|a| matches!(&a.binding, Binding::Column(binding) if binding.column == id && binding.hash.is_some()));
+        let hide = |value: &Value| if secret { Value::from("*****") } else { value.clone() };
+        let code = listed.and_then(|(_, code)| code.clone()).unwrap_or_default();
+        changes.push(Change {
+            column,
+            old: hide(old),
+            new: hide(new),
+            code,
+        });
+    }
+    changes
+}
+
+fn changes_json(changes: &[Change<'_>]) -> String {
+    let mut all = Object::new();
+    for change in changes {
+        let mut pair = Object::new();
+        pair.insert("old".into(), plain(&change.old));
+        pair.insert("new".into(), plain(&change.new));
+        all.insert(change.column.name.as_str().to_owned(), Json::Object(pair));
+    }
+    Json::Object(all).to_string()
+}
+
+fn plain(value: &Value) -> Json {
+    match value {
+        Value::Null => Json::Null,
+        Value::Bool(b) => Json::Bool(*b),
+        Value::Int(i) => Json::from(*i),
+        Value::UInt(u) => Json::from(*u),
+        Value::Float(f) => Json::from(*f),
+        other => other.to_text().map(Json::String).unwrap_or(Json::Null),
+    }
+}
+
+fn uses_changes(action: &Action) -> bool {
+    let values = match action {
+        Action::Insert(values) | Action::Update(values, _) => values,
+        Action::Delete(_) => return false,
+    };
+    values.iter().any(|(_, expression)| match expression {
+        Expression::Variable(variable) => *variable == Variable::Changes,
+        Expression::Template(template) => template
+            .0
+            .iter()
+            .any(|part| matches!(part, Part::Variable(Variable::Changes))),
+        _ => false,
+    })
+}
+
+/// A value that a step writes, cut to what its column holds: a history is not a reason to refuse.
+fn cut(value: &(Column, Expression), environment: &Environment<'_>, aliases: &mut Aliases) -> Expr {
+    let (column, expression) = value;
+    match environment.expr(expression, Some(column), aliases) {
+        Expr::Value(Value::Text(text), cast) => {
+            let most = match column.kind {
+                ColumnKind::Text(Some(most)) => usize::try_from(most).unwrap_or(usize::MAX),
+                _ => usize::MAX,
+            };
+            let text = if text.len() > most {
+                text.chars().take(most).collect()
+            } else {
+                text
+            };
+            Expr::Value(Value::Text(text), cast)
+        }
+        other => other,
+    }
+}

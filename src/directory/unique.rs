@@ -1,0 +1,232 @@
+//! Uniqueness, whether the legacy table has an index or not: a claim first, then a look.
+
+use super::change::Writing;
+use super::plan::{self, MAIN};
+use super::rows;
+use super::transaction::Fault;
+use super::{Directory, Place};
+use crate::adapter::{Aliases, Attribute, Binding, ColumnBinding, Unique};
+use crate::own::claims::{self, Held};
+use crate::scim::Error;
+use crate::sql::{Connection, Dialect, Expr, Order, Predicate, Select, Statement, Value};
+use serde_json::Value as Json;
+use unicode_normalization::UnicodeNormalization;
+
+/// A row that already has a unique value.
+pub(super) struct Holder {
+    /// Its key.
+    pub key: Value,
+    /// Whether it is retired: it has a tombstone, and may be brought back.
+    pub retired: bool,
+    /// The attribute that collides.
+    pub attribute: String,
+}
+
+/// What a transaction has claimed.
+pub(super) type Claims = Vec<Held>;
+
+impl Directory {
+    /// Waits until nobody else holds any of these kinds and values.
+    pub(super) fn claim(
+        &self,
+        connection: &mut dyn Connection,
+        claims: &mut Claims,
+        more: &[(String, String)],
+    ) -> Result<(), Fault> {
+        let more: Vec<(&str, &str)> = more
+            .iter()
+            .map(|(kind, value)| (kind.as_str(), value.as_str()))
+            .collect();
+        claims.push(claims::claim(&self.own, connection, &more)?);
+        Ok(())
+    }
+
+    /// Lets go of what was claimed; it takes effect with the commit.
+    pub(super) fn release(&self, connection: &mut dyn Connection, claims: Claims) -> Result<(), Fault> {
+        for held in claims {
+            claims::release(&self.own, connection, held)?;
+        }
+        Ok(())
+    }
+
+    /// Claims the unique values among the changed attributes, and finds who has one already. `own` is
+    /// the row itself.
+    pub(super) fn holder(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &mut Writing<'_>,
+        wanted: &[Option<Json>],
+        changed: &[bool],
+        own: Option<&Value>,
+    ) -> Result<Option<Holder>, Fault> {
+        let place = writing.place;
+        let mut claims = Vec::new();
+        let mut looked_at = Vec::new();
+        for (index, attribute) in place.source.attributes.iter().enumerate() {
+            if attribute.unique == Unique::No || !changed.get(index).copied().unwrap_or(false) {
+                continue;
+            }
+            let (Some(Some(value)), Binding::Column(binding)) = (wanted.get(index), &attribute.binding) else {
+                continue;
+            };
+            let Some(column) = place.source.columns.get(binding.column) else {
+                continue;
+            };
+            let stored = binding
+                .conversion
+                .write(value, column, self.adapter.time_zone)
+                .map_err(|refusal| Error::invalid_value(format!("{} {refusal}", rows::path(attribute))))?;
+            if stored.is_null() {
+                continue;
+            }
+            // All sources of a type share the claim: uniqueness spans them.
+            claims.push((
+                place.type_.name.clone(),
+                format!("{}={}", rows::path(attribute), fold(&stored)),
+            ));
+            looked_at.push((index, attribute, stored));
+        }
+        self.claim(connection, &mut writing.claims, &claims)?;
+        for (index, attribute, stored) in looked_at {
+            for (position, source) in place.type_.sources.iter().enumerate() {
+                let (Some(plan), Some(twin)) = (
+                    place.type_plan.sources.get(position),
+                    source.attributes.iter().find(|twin| twin.target == attribute.target),
+                ) else {
+                    continue;
+                };
+                let other = Place { source, plan, ..place };
+                let here = std::ptr::eq(source, place.source);
+                let own = if here { own } else { None };
+                let environment = writing.environment;
+                let found = self.who_has(connection, &other, twin, (index, &stored), &environment, wanted, own)?;
+                if let Some(mut holder) = found {
+                    // A retired row of another table cannot be brought back by a create in this one.
+                    holder.retired &= here;
+                    return Ok(Some(holder));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call, all of it needed")]
+    fn who_has(
+        &self,
+        connection: &mut dyn Connection,
+        place: &Place<'_>,
+        attribute: &Attribute,
+        value: (usize, &Value),
+        environment: &crate::adapter::Environment<'_>,
+        wanted: &[Option<Json>],
+        own: Option<&Value>,
+    ) -> Result<Option<Holder>, Fault> {
+        let Binding::Column(binding) = &attribute.binding else {
+            return Ok(None);
+        };
+        let Some(equal) = self.equal(place, attribute, binding, value.1) else {
+            return Ok(None);
+        };
+        let mut aliases = Aliases::from(1);
+        let mut filter = equal;
+        match &attribute.unique {
+            Unique::All => {}
+            Unique::No | Unique::Visible => {
+                filter = filter.and(environment.predicate(&place.source.filter, Some(MAIN), &mut aliases));
+            }
+            Unique::Within(columns) => {
+                filter = filter.and(environment.predicate(&place.source.filter, Some(MAIN), &mut aliases));
+                for column in columns {
+                    filter = filter.and(self.shares(place, *column, environment, wanted));
+                }
+            }
+        }
+        if let Some(own) = own {
+            let cast = place.source.columns.first().and_then(|column| column.cast.clone());
+            filter = filter.and(Predicate::eq(plan::key(place.source, MAIN), Expr::Value(own.clone(), cast)).negate());
+        }
+        let retired = plan::tombstoned(place.source, &place.plan.kind, &self.own, MAIN, &mut aliases);
+        let columns = vec![plan::key(place.source, MAIN), Expr::Flag(Box::new(retired))];
+        let mut select = Select::new(place.source.table.clone(), MAIN, columns).filter(filter);
+        // A live one first.
+        select.order.push(Order {
+            by: plan::key(place.source, MAIN),
+            descending: true,
+        });
+        select.limit = Some(16);
+        let rows = connection.query(&Statement::Select(select), &[])?;
+        let holders = rows.into_iter().filter_map(|row| {
+            let mut values = row.0.into_iter();
+            let key = values.next()?;
+            let retired = values.next().and_then(|flag| flag.as_int()) == Some(1);
+            Some(Holder {
+                key,
+                retired,
+                attribute: rows::path(attribute),
+            })
+        });
+        let holders: Vec<Holder> = holders.collect();
+        let live = holders.iter().position(|holder| !holder.retired).unwrap_or(0);
+        Ok(holders.into_iter().nth(live))
+    }
+
+    /// `column = value` as the attribute's case rule says, on top of the column's own.
+    pub(super) fn equal(
+        &self,
+        place: &Place<'_>,
+        attribute: &Attribute,
+        binding: &ColumnBinding,
+        value: &Value,
+    ) -> Option<Predicate> {
+        let column = place.source.columns.get(binding.column)?;
+        let left = Expr::column(MAIN, &column.name);
+        let folds = !attribute.schema.case_exact && !column.ignores_case;
+        Some(match value {
+            Value::Text(text) if folds && self.database.dialect() != Dialect::Mysql => {
+                Predicate::eq(Expr::Lower(Box::new(left)), Expr::value(text.to_lowercase()))
+            }
+            value => Predicate::eq(left, Expr::Value(value.clone(), column.cast.clone())),
+        })
+    }
+
+    fn shares(
+        &self,
+        place: &Place<'_>,
+        column: usize,
+        environment: &crate::adapter::Environment<'_>,
+        wanted: &[Option<Json>],
+    ) -> Predicate {
+        let Some(known) = place.source.columns.get(column) else {
+            return Predicate::True;
+        };
+        let left = Expr::column(MAIN, &known.name);
+        let environment = crate::adapter::Environment {
+            attributes: Some(wanted),
+            ..*environment
+        };
+        let value = match environment.row.and_then(|(_, row)| row.get(column)) {
+            Some(value) => Some(value.clone()),
+            None => place.source.create.as_ref().and_then(|create| {
+                let (_, expression) = create.set.iter().find(|(set, _)| *set == column)?;
+                environment.value(expression, Some(known))
+            }),
+        };
+        match value {
+            None | Some(Value::Null) => Predicate::IsNull(left),
+            Some(value) => Predicate::eq(left, Expr::Value(value, known.cast.clone())),
+        }
+    }
+}
+
+/// A value as the coarsest collation compares it: without case, accents and surrounding space. Two
+/// values that any database takes for equal are claimed as one; claiming too much costs a wait.
+pub(super) fn fold(value: &Value) -> String {
+    let text = value.to_text().unwrap_or_default();
+    let folded: String = text
+        .trim()
+        .nfkd()
+        .filter(|c| !unicode_normalization::char::is_combining_mark(*c))
+        .flat_map(char::to_lowercase)
+        .collect();
+    folded.replace('ß', "ss")
+}

@@ -1,0 +1,610 @@
+//! PUT and PATCH: the row is locked, the difference computed, and only that is written.
+
+use super::change::{Secret, Wish, Writing, check_required};
+use super::permissions::Operation;
+use super::plan::{self, MAIN};
+use super::read::{CollectionsWanted, Found};
+use super::rows;
+use super::transaction::Fault;
+use super::wanted::wanted;
+use super::{Answer, Caller, Directory, Place, Precondition};
+use crate::adapter::{Aliases, Binding, Condition, Environment, Operand, Transition};
+use crate::scim::{self, CollectionChange, Error, Object, Patch, Projection};
+use crate::sql::{Connection, Expr, Predicate, Select, Statement, Update, Value};
+use indexmap::IndexMap;
+use serde_json::Value as Json;
+
+/// What a request makes of a resource.
+pub(super) enum Change<'a> {
+    /// PUT: these attributes, and none of those that are not here.
+    Replace {
+        /// In normal form, without what is read-only.
+        resource: &'a Object,
+        /// The collections that the request names; the others are left.
+        collections: &'a IndexMap<String, Vec<CollectionChange>>,
+    },
+    /// PATCH.
+    Patch(&'a Patch),
+    /// `active: false`, as a DELETE that may not delete does it.
+    Deactivate,
+}
+
+/// What came of it.
+pub(super) struct Updated {
+    pub found: Found,
+    /// A collection was changed, so the answer may be 204.
+    pub collections: bool,
+}
+
+impl Directory {
+    /// Replaces a resource.
+    pub fn replace(
+        &self,
+        caller: &Caller,
+        type_: usize,
+        id: &str,
+        body: Object,
+        condition: &Precondition,
+        projection: &Projection,
+    ) -> Result<Answer, Error> {
+        let (place, key) = self.find(type_, id)?;
+        let (resource, collections) = self.incoming(&place, body)?;
+        let values = wanted(place.source, place.plan, &resource);
+        check_required(&place, &values)?;
+        let secrets = self.secrets(&place, Some(&key), &values)?;
+        let change = Change::Replace {
+            resource: &resource,
+            collections: &collections,
+        };
+        let updated = self.change(caller, &place, &key, id, &change, condition, projection, &secrets)?;
+        Ok(self.answer(&place, updated.found, projection))
+    }
+
+    /// Applies a PATCH; `None` is 204.
+    pub fn patch(
+        &self,
+        caller: &Caller,
+        type_: usize,
+        id: &str,
+        patch: &Patch,
+        condition: &Precondition,
+        projection: &Projection,
+    ) -> Result<Option<Answer>, Error> {
+        let (place, key) = self.find(type_, id)?;
+        // Passwords are hashed before the transaction; what they are does not depend on the resource.
+        let alone = patch.apply(&Object::new(), &place.type_.schema, &self.patch_options(&place));
+        let secrets = match alone {
+            Ok(outcome) => self.secrets(&place, Some(&key), &wanted(place.source, place.plan, &outcome.resource))?,
+            Err(_) => Vec::new(),
+        };
+        let change = Change::Patch(patch);
+        let updated = self.change(caller, &place, &key, id, &change, condition, projection, &secrets)?;
+        let whole = projection.attributes.is_none() && projection.excluded.is_empty();
+        if caller.server.patch_answers_204 || (updated.collections && whole) {
+            return Ok(None);
+        }
+        Ok(Some(self.answer(&place, updated.found, projection)))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call, all of it needed")]
+    fn change(
+        &self,
+        caller: &Caller,
+        place: &Place<'_>,
+        key: &Value,
+        id: &str,
+        change: &Change<'_>,
+        condition: &Precondition,
+        projection: &Projection,
+        secrets: &[Secret],
+    ) -> Result<Updated, Error> {
+        let may = &caller.server.may;
+        if !may.allow(&place.type_.name, Operation::Deactivate) {
+            may.check(&place.type_.name, Operation::Update)?;
+        }
+        let address = caller.address();
+        let environment = self.environment(caller, chrono::Utc::now(), &address);
+        self.write(|connection| {
+            let mut writing = Writing {
+                caller,
+                place: *place,
+                environment,
+                secrets,
+                claims: Vec::new(),
+            };
+            let updated = self
+                .update(connection, &mut writing, key, change, condition, projection)?
+                .ok_or_else(|| Error::not_found(&place.type_.name, id))?;
+            self.release(connection, writing.claims)?;
+            Ok(updated)
+        })
+    }
+
+    /// A request body in normal form, and the collections it names.
+    pub(super) fn incoming(
+        &self,
+        place: &Place<'_>,
+        body: Object,
+    ) -> Result<(Object, IndexMap<String, Vec<CollectionChange>>), Error> {
+        let schema = &place.type_.schema;
+        // An empty list empties a collection; one that is not there leaves it. Normal form has neither.
+        let mut collections = IndexMap::new();
+        for name in &place.type_plan.collections {
+            let given = body.iter().any(|(key, _)| {
+                key.eq_ignore_ascii_case(name)
+                    || key
+                        .rsplit_once(':')
+                        .is_some_and(|(_, last)| last.eq_ignore_ascii_case(name))
+            });
+            if given {
+                collections.insert(name.clone(), vec![CollectionChange::RemoveAll]);
+            }
+        }
+        let mut dropped = Vec::new();
+        let mut resource = scim::normalise(body, schema, &mut dropped)?;
+        if !dropped.is_empty() {
+            tracing::debug!(attributes = ?dropped, "attributes that are not mapped were left out");
+        }
+        scim::strip_read_only(&mut resource, schema);
+        for (name, changes) in &mut collections {
+            if let Some(Json::Array(elements)) = resource.remove(name) {
+                let elements = elements.into_iter().filter_map(|element| match element {
+                    Json::Object(element) => Some(element),
+                    _ => None,
+                });
+                *changes = vec![CollectionChange::Replace(elements.collect())];
+            }
+        }
+        Ok((resource, collections))
+    }
+
+    fn patch_options<'a>(&self, place: &Place<'a>) -> scim::patch::Options<'a> {
+        scim::patch::Options {
+            collections: &place.type_plan.collections,
+            single_valued: &place.type_plan.single_valued,
+            strict_no_target: false,
+        }
+    }
+
+    /// Changes one row inside a transaction; `None` where there is no such row.
+    pub(super) fn update(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &mut Writing<'_>,
+        key: &Value,
+        change: &Change<'_>,
+        condition: &Precondition,
+        projection: &Projection,
+    ) -> Result<Option<Updated>, Fault> {
+        let (place, caller) = (writing.place, writing.caller);
+        let Some(locked) = self.lock(connection, &place, key, &writing.environment)? else {
+            return Ok(None);
+        };
+        let exact = if condition.is_empty() {
+            CollectionsWanted::none()
+        } else {
+            CollectionsWanted {
+                links: place.plan.links.clone(),
+                groups: false,
+            }
+        };
+        let Some(current) = self.read_one(connection, caller, &place, key, &exact)? else {
+            return Ok(None);
+        };
+        if let (false, Some(version)) = (condition.is_empty(), &current.version) {
+            condition.check(version)?;
+        }
+        let mut before = current.resource;
+        for name in &place.type_plan.collections {
+            before.remove(name);
+        }
+        let (after, collections, lenient) = self.intend(&place, &before, change)?;
+        let was = wanted(place.source, place.plan, &before);
+        let will = wanted(place.source, place.plan, &after);
+        let changed: Vec<bool> = was.iter().zip(&will).map(|(was, will)| was != will).collect();
+        if matches!(change, Change::Patch(_)) {
+            check_required(&place, &will)?;
+        }
+        self.may_change(&place, caller, &was, &will, &changed, &collections)?;
+        let environment = writing.environment;
+        let environment = Environment {
+            id: Some(key),
+            row: Some((place.source, &locked.row)),
+            attributes: Some(&will),
+            ..environment
+        };
+        let stage = Stage {
+            place,
+            locked: &locked,
+            was: &was,
+            will: &will,
+            changed: &changed,
+            lenient,
+        };
+        let done = writing.within(environment, |writing| {
+            self.write_difference(connection, &stage, writing, key, &collections)
+        })?;
+        let wanted_now = self.collections_wanted(&place, projection);
+        // An answer of 204 needs none of the members.
+        let answer_members = !done.collections || !matches!(change, Change::Patch(_)) || !is_whole(projection);
+        let answered = if answer_members {
+            wanted_now
+        } else {
+            CollectionsWanted {
+                links: Vec::new(),
+                ..wanted_now
+            }
+        };
+        let Some(mut found) = self.read_one(connection, caller, &place, key, &answered)? else {
+            return Err(
+                Error::forbidden("the change would take the resource out of the rows that exist for SCIM").into(),
+            );
+        };
+        let reader = self.reader(&place, caller);
+        let (resource, forms) = self.keep_forms(connection, writing, &reader, Some(&before), &after, &found.row)?;
+        if forms {
+            if locked.protected {
+                return Err(protected(&place).into());
+            }
+            let members = take_collections(&mut found.resource, &place);
+            found = match self.read_one(connection, caller, &place, key, &CollectionsWanted::none())? {
+                Some(again) => again,
+                None => found,
+            };
+            found.resource = resource;
+            found.resource.extend(members);
+        }
+        Ok(Some(Updated {
+            found,
+            collections: done.collections,
+        }))
+    }
+
+    /// The resource as the client wants it.
+    fn intend(
+        &self,
+        place: &Place<'_>,
+        before: &Object,
+        change: &Change<'_>,
+    ) -> Result<(Object, IndexMap<String, Vec<CollectionChange>>, bool), Error> {
+        match change {
+            Change::Replace { resource, collections } => Ok(((*resource).clone(), (*collections).clone(), true)),
+            Change::Patch(patch) => {
+                let outcome = patch.apply(before, &place.type_.schema, &self.patch_options(place))?;
+                if !outcome.ignored.is_empty() {
+                    tracing::debug!(attributes = ?outcome.ignored, "attributes that are not mapped were left out");
+                }
+                Ok((outcome.resource, outcome.collections, false))
+            }
+            Change::Deactivate => {
+                let mut after = before.clone();
+                after.insert("active".into(), Json::Bool(false));
+                Ok((after, IndexMap::new(), false))
+            }
+        }
+    }
+
+    fn may_change(
+        &self,
+        place: &Place<'_>,
+        caller: &Caller,
+        was: &[Option<Json>],
+        will: &[Option<Json>],
+        changed: &[bool],
+        collections: &IndexMap<String, Vec<CollectionChange>>,
+    ) -> Result<(), Error> {
+        let may = &caller.server.may;
+        let switched_off = place.plan.active.is_some_and(|active| {
+            changed.get(active) == Some(&true)
+                && will.get(active) == Some(&Some(Json::Bool(false)))
+                && was.get(active) != Some(&Some(Json::Bool(false)))
+        });
+        if switched_off && !may.allow(&place.type_.name, Operation::Deactivate) {
+            return may.check(&place.type_.name, Operation::Deactivate);
+        }
+        let more = changed
+            .iter()
+            .enumerate()
+            .any(|(index, changed)| *changed && Some(index) != place.plan.active)
+            || (!switched_off
+                && place
+                    .plan
+                    .active
+                    .is_some_and(|active| changed.get(active) == Some(&true)))
+            || !collections.is_empty();
+        if more {
+            may.check(&place.type_.name, Operation::Update)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn write_difference(
+        &self,
+        connection: &mut dyn Connection,
+        stage: &Stage<'_>,
+        writing: &mut Writing<'_>,
+        key: &Value,
+        collections: &IndexMap<String, Vec<CollectionChange>>,
+    ) -> Result<Done, Fault> {
+        let Stage {
+            place,
+            locked,
+            was,
+            will,
+            changed,
+            lenient,
+        } = *stage;
+        let wish = Wish {
+            values: will,
+            changed,
+            lenient,
+        };
+        if let Some(holder) = self.holder(connection, writing, will, changed, Some(key))? {
+            return Err(Error::uniqueness(&holder.attribute).into());
+        }
+        let mut after = locked.row.clone();
+        let mut set = Vec::new();
+        for (column, value) in self.columns(connection, writing, &wish)? {
+            if let Some(stored) = after.get_mut(column)
+                && !crate::adapter::equivalent(stored, &value)
+            {
+                *stored = value.clone();
+                set.push((column, value));
+            }
+        }
+        let external = place
+            .plan
+            .external_id
+            .filter(|index| changed.get(*index) == Some(&true));
+        let dry = locked.protected;
+        let members = self.change_members(connection, writing, &locked.row, collections, true)?;
+        if dry && (!set.is_empty() || members || external.is_some()) {
+            return Err(protected(&place).into());
+        }
+        if let Some(index) = external {
+            self.keep_external_id(connection, writing, key, will.get(index).and_then(Option::as_ref))?;
+        }
+        if !set.is_empty() {
+            let transition = Transition {
+                source: place.source,
+                before: Some(&locked.row),
+                after: &after,
+                attributes_before: Some(was),
+                attributes_after: will,
+            };
+            let update = &place.source.update;
+            if let Some(says) = self.refused(connection, &update.guards, &writing.environment, Some(&transition))? {
+                return Err(Error::forbidden(says).into());
+            }
+            self.run_steps(connection, &update.before, &writing.environment, Some(&transition))?;
+            let columns: Vec<usize> = set.iter().map(|(column, _)| *column).collect();
+            self.update_row(connection, &place, key, set, &update.set, &writing.environment)?;
+            let environment = Environment {
+                row: Some((place.source, &after)),
+                ..writing.environment
+            };
+            self.run_steps(connection, &update.then, &environment, Some(&transition))?;
+            self.still_unprotected(connection, &place, key, &columns, &writing.environment)?;
+        }
+        if members {
+            self.change_members(connection, writing, &locked.row, collections, false)?;
+            self.touch(connection, &place, key, &writing.environment, collections)?;
+        }
+        Ok(Done { collections: members })
+    }
+
+    /// Writes columns of one row, its `modified` among them.
+    pub(super) fn update_row(
+        &self,
+        connection: &mut dyn Connection,
+        place: &Place<'_>,
+        key: &Value,
+        values: Vec<(usize, Value)>,
+        always: &[(usize, crate::adapter::Expression)],
+        environment: &Environment<'_>,
+    ) -> Result<u64, Fault> {
+        let source = place.source;
+        let mut aliases = Aliases::from(1);
+        let mut set = Vec::new();
+        let mut written = Vec::new();
+        for (id, value) in values {
+            let Some(column) = source.columns.get(id) else { continue };
+            set.push((column.name.clone(), Expr::Value(value, column.cast.clone())));
+            written.push(id);
+        }
+        for (id, expression) in always {
+            let Some(column) = source.columns.get(*id) else {
+                continue;
+            };
+            if !written.contains(id) {
+                set.push((
+                    column.name.clone(),
+                    environment.expr(expression, Some(column), &mut aliases),
+                ));
+                written.push(*id);
+            }
+        }
+        if let Some(modified) = source
+            .timestamps
+            .modified
+            .filter(|id| source.timestamps.written && !written.contains(id))
+            && let Some(column) = source.columns.get(modified)
+        {
+            set.push((
+                column.name.clone(),
+                Expr::Value(environment.now_for(Some(column)), column.cast.clone()),
+            ));
+        }
+        if set.is_empty() {
+            return Ok(0);
+        }
+        let update = Update {
+            table: source.table.clone(),
+            set,
+            filter: by_key(place, key),
+        };
+        Ok(connection.execute(&Statement::Update(update), &[])?)
+    }
+
+    fn touch(
+        &self,
+        connection: &mut dyn Connection,
+        place: &Place<'_>,
+        key: &Value,
+        environment: &Environment<'_>,
+        collections: &IndexMap<String, Vec<CollectionChange>>,
+    ) -> Result<(), Fault> {
+        let touched = place
+            .plan
+            .links
+            .iter()
+            .filter_map(|index| place.source.attributes.get(*index))
+            .any(|attribute| {
+                matches!(&attribute.binding, Binding::Link(link) if link.touch)
+                    && collections.contains_key(&attribute.target.attribute)
+            });
+        if touched {
+            self.update_row(connection, place, key, Vec::new(), &[], environment)?;
+        }
+        Ok(())
+    }
+
+    /// Locks the row by its primary key and reads all its columns.
+    pub(super) fn lock(
+        &self,
+        connection: &mut dyn Connection,
+        place: &Place<'_>,
+        key: &Value,
+        environment: &Environment<'_>,
+    ) -> Result<Option<Locked>, Fault> {
+        let source = place.source;
+        let mut aliases = Aliases::from(1);
+        let mut columns: Vec<Expr> = source
+            .columns
+            .iter()
+            .map(|column| Expr::column(MAIN, &column.name))
+            .collect();
+        columns.push(match &source.protected {
+            Some(condition) => Expr::Flag(Box::new(environment.predicate(condition, Some(MAIN), &mut aliases))),
+            None => Expr::Number(0),
+        });
+        let cast = source.columns.first().and_then(|column| column.cast.clone());
+        let visible = plan::visible(source, &place.plan.kind, &self.own, MAIN, environment, &mut aliases);
+        let filter = Predicate::eq(plan::key(source, MAIN), Expr::Value(key.clone(), cast)).and(visible);
+        let mut select = Select::new(source.table.clone(), MAIN, columns).filter(filter);
+        select.lock = true;
+        let Some(row) = connection.query(&Statement::Select(select), &[])?.into_iter().next() else {
+            return Ok(None);
+        };
+        let mut row = row.0;
+        let flag = row.pop().and_then(|flag| flag.as_int()) == Some(1);
+        let acting = place.type_.name == "User"
+            && environment
+                .actor
+                .is_some_and(|(id, _)| crate::adapter::equivalent(id, key));
+        Ok(Some(Locked {
+            row,
+            protected: flag || acting,
+        }))
+    }
+
+    fn still_unprotected(
+        &self,
+        connection: &mut dyn Connection,
+        place: &Place<'_>,
+        key: &Value,
+        changed: &[usize],
+        environment: &Environment<'_>,
+    ) -> Result<(), Fault> {
+        let Some(condition) = &place.source.protected else {
+            return Ok(());
+        };
+        let looked_at = columns_of(condition);
+        let concerns = changed
+            .iter()
+            .filter_map(|id| place.source.columns.get(*id))
+            .any(|column| looked_at.contains(&column.name.as_str()));
+        if !concerns {
+            return Ok(());
+        }
+        let mut aliases = Aliases::from(1);
+        let filter = Predicate::eq(
+            plan::key(place.source, MAIN),
+            Expr::Value(
+                key.clone(),
+                place.source.columns.first().and_then(|column| column.cast.clone()),
+            ),
+        )
+        .and(environment.predicate(condition, Some(MAIN), &mut aliases));
+        let select = Select::new(place.source.table.clone(), MAIN, vec![Expr::Number(1)]).filter(filter);
+        if connection.query(&Statement::Select(select), &[])?.is_empty() {
+            return Ok(());
+        }
+        Err(Error::forbidden("the change would make the resource one of those that are protected").into())
+    }
+}
+
+/// A row held by this transaction.
+pub(super) struct Locked {
+    /// All columns of the source.
+    pub row: Vec<Value>,
+    /// It may not be changed: `protected`, or it is the acting user.
+    pub protected: bool,
+}
+
+struct Stage<'a> {
+    place: Place<'a>,
+    locked: &'a Locked,
+    was: &'a [Option<Json>],
+    will: &'a [Option<Json>],
+    changed: &'a [bool],
+    lenient: bool,
+}
+
+struct Done {
+    collections: bool,
+}
+
+/// `key = value`, for updates and deletes.
+pub(super) fn by_key(place: &Place<'_>, key: &Value) -> Predicate {
+    match place.source.columns.first() {
+        Some(column) => Predicate::eq(Expr::bare(&column.name), Expr::Value(key.clone(), column.cast.clone())),
+        None => Predicate::False,
+    }
+}
+
+/// 403 for rows that are never changed.
+pub(super) fn protected(place: &Place<'_>) -> Error {
+    Error::forbidden(format!(
+        "this {} is protected: the adapter's `protected` rule, or being the acting user, keeps it from being changed through SCIM",
+        place.type_.name
+    ))
+}
+
+fn is_whole(projection: &Projection) -> bool {
+    projection.attributes.is_none() && projection.excluded.is_empty()
+}
+
+fn take_collections(resource: &mut Object, place: &Place<'_>) -> Vec<(String, Json)> {
+    let names = place.type_plan.collections.iter().map(String::as_str).chain(["groups"]);
+    names
+        .filter_map(|name| resource.remove(name).map(|value| (name.to_owned(), value)))
+        .collect()
+}
+
+/// The columns of the row itself that a condition looks at.
+fn columns_of(condition: &Condition) -> Vec<&str> {
+    match condition {
+        Condition::True => Vec::new(),
+        Condition::And(all) | Condition::Or(all) => all.iter().flat_map(columns_of).collect(),
+        Condition::Not(inner) => columns_of(inner),
+        Condition::Test(Operand::Column(column) | Operand::Json(column, _), _) => vec![column.name.as_str()],
+        Condition::Test(Operand::Attribute(_), _) => Vec::new(),
+    }
+}
+
+/// For messages about a row whose id the caller knows.
+pub(super) fn id_of(place: &Place<'_>, key: &Value) -> String {
+    rows::scim_id(place.source, key)
+}

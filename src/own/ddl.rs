@@ -1,0 +1,264 @@
+//! The tables as data, and their DDL for each dialect. A migration is a list of steps; one that was
+//! released is never changed, a new one is added behind it.
+
+use super::{Own, OwnTable};
+use crate::sql::{Dialect, Table};
+
+/// The newest migration's number.
+pub(super) const VERSION: i64 = 1;
+
+/// All migrations in order; the first has number 1.
+const MIGRATIONS: [&[Step]; 1] = [&[
+    Step::Table(SIGNING_KEYS),
+    Step::Table(TOKENS),
+    Step::Table(LINKS),
+    Step::Table(SIDECAR),
+    Step::Table(TOMBSTONES),
+    Step::Table(CLAIMS),
+]];
+
+/// One change of the schema.
+enum Step {
+    /// A new table.
+    Table(Spec),
+}
+
+struct Spec {
+    table: OwnTable,
+    columns: &'static [(&'static str, Kind, bool)],
+    key: &'static [&'static str],
+    /// Name, columns.
+    unique: &'static [(&'static str, &'static [&'static str])],
+    indexes: &'static [(&'static str, &'static [&'static str])],
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Text of at most so many characters, compared byte for byte.
+    Text(u16),
+    /// Text without a limit that matters, never compared.
+    Document,
+    Bytes,
+    Integer,
+    /// 0 or 1.
+    Flag,
+    /// Microseconds since 1970, UTC.
+    Instant,
+}
+
+use Kind::{Bytes, Document, Flag, Instant, Integer, Text};
+
+/// Whether NULL is allowed, in column lists.
+const NULL: bool = true;
+const REQUIRED: bool = false;
+
+const SCHEMA_VERSION: Spec = Spec {
+    table: OwnTable::SchemaVersion,
+    columns: &[("version", Integer, REQUIRED)],
+    key: &["version"],
+    unique: &[],
+    indexes: &[],
+};
+
+const SIGNING_KEYS: Spec = Spec {
+    table: OwnTable::SigningKeys,
+    columns: &[
+        ("id", Text(64), REQUIRED),
+        ("algorithm", Text(16), REQUIRED),
+        ("private_key", Bytes, REQUIRED),
+        ("public_key", Bytes, REQUIRED),
+        ("created_at", Instant, REQUIRED),
+        ("retired_at", Instant, NULL),
+    ],
+    key: &["id"],
+    unique: &[],
+    indexes: &[],
+};
+
+const TOKENS: Spec = Spec {
+    table: OwnTable::Tokens,
+    columns: &[
+        ("id", Text(64), REQUIRED),
+        ("server", Text(64), REQUIRED),
+        ("label", Text(190), REQUIRED),
+        ("hash", Text(64), REQUIRED),
+        ("created_at", Instant, REQUIRED),
+        ("expires_at", Instant, NULL),
+        ("revoked_at", Instant, NULL),
+        ("read_only", Flag, REQUIRED),
+        ("last_used_at", Instant, NULL),
+    ],
+    key: &["id"],
+    unique: &[("tokens_hash", &["hash"])],
+    indexes: &[("tokens_server", &["server"])],
+};
+
+const LINKS: Spec = Spec {
+    table: OwnTable::Links,
+    columns: &[
+        ("server", Text(64), REQUIRED),
+        ("resource_type", Text(64), REQUIRED),
+        ("resource_id", Text(190), REQUIRED),
+        ("external_id", Text(500), REQUIRED),
+    ],
+    // 318 and 628 characters of 4 bytes: InnoDB's keys may have 3072 bytes.
+    key: &["server", "resource_type", "resource_id"],
+    unique: &[],
+    // Not unique: two resources of one externalId are the client's mistake (RFC 7643 section 3.1), and a row
+    // that the application deleted must not hold its externalId for ever.
+    indexes: &[
+        ("links_external_id", &["server", "resource_type", "external_id"]),
+        ("links_resource", &["resource_type", "resource_id"]),
+    ],
+};
+
+const SIDECAR: Spec = Spec {
+    table: OwnTable::Sidecar,
+    columns: &[
+        ("resource_type", Text(64), REQUIRED),
+        ("resource_id", Text(190), REQUIRED),
+        ("document", Document, REQUIRED),
+    ],
+    key: &["resource_type", "resource_id"],
+    unique: &[],
+    indexes: &[],
+};
+
+const TOMBSTONES: Spec = Spec {
+    table: OwnTable::Tombstones,
+    columns: &[
+        ("resource_type", Text(64), REQUIRED),
+        ("resource_id", Text(190), REQUIRED),
+        ("server", Text(64), REQUIRED),
+        ("created_at", Instant, REQUIRED),
+        ("reason", Text(190), REQUIRED),
+    ],
+    key: &["resource_type", "resource_id"],
+    unique: &[],
+    indexes: &[],
+};
+
+const CLAIMS: Spec = Spec {
+    table: OwnTable::Claims,
+    columns: &[("kind", Text(64), REQUIRED), ("hash", Text(64), REQUIRED)],
+    key: &["kind", "hash"],
+    unique: &[],
+    indexes: &[],
+};
+
+/// What brings the tables from version `found` (0: nothing there) to [`VERSION`].
+pub(super) fn statements(own: &Own, found: i64) -> Vec<String> {
+    let mut statements = Vec::new();
+    if found == 0 {
+        let schema = quote(own.dialect, &own.schema);
+        match own.dialect {
+            Dialect::Mysql => statements.push(format!(
+                "CREATE DATABASE IF NOT EXISTS {schema} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+            )),
+            Dialect::Postgres => statements.push(format!("CREATE SCHEMA IF NOT EXISTS {schema}")),
+            Dialect::Sqlite => {}
+        }
+        create(own, &SCHEMA_VERSION, &mut statements);
+    }
+    for (version, steps) in (1_i64..).zip(MIGRATIONS) {
+        if version <= found {
+            continue;
+        }
+        for Step::Table(spec) in steps {
+            create(own, spec, &mut statements);
+        }
+        let table = qualified(own.dialect, &own.table(OwnTable::SchemaVersion));
+        statements.push(match own.dialect {
+            Dialect::Mysql => format!("INSERT IGNORE INTO {table} (version) VALUES ({version})"),
+            _ => format!("INSERT INTO {table} (version) VALUES ({version}) ON CONFLICT DO NOTHING"),
+        });
+    }
+    statements
+}
+
+fn create(own: &Own, spec: &Spec, statements: &mut Vec<String>) {
+    let dialect = own.dialect;
+    let table = own.table(spec.table);
+    let name = |text: &str| quote(dialect, text);
+    let list = |columns: &[&str]| columns.iter().map(|column| name(column)).collect::<Vec<_>>().join(", ");
+    let mut lines: Vec<String> = spec
+        .columns
+        .iter()
+        .map(|(column, kind, nullable)| {
+            let null = if *nullable { "NULL" } else { "NOT NULL" };
+            format!("{} {} {null}", name(column), sql_type(dialect, *kind))
+        })
+        .collect();
+    lines.push(format!("PRIMARY KEY ({})", list(spec.key)));
+    for (index, columns) in spec.unique {
+        lines.push(match dialect {
+            Dialect::Mysql => format!("UNIQUE KEY {} ({})", name(index), list(columns)),
+            _ => format!("UNIQUE ({})", list(columns)),
+        });
+    }
+    if dialect == Dialect::Mysql {
+        lines.extend(
+            spec.indexes
+                .iter()
+                .map(|(index, columns)| format!("KEY {} ({})", name(index), list(columns))),
+        );
+    }
+    let options = match dialect {
+        Dialect::Mysql => " ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+        _ => "",
+    };
+    let body = lines.join(",\n  ");
+    statements.push(format!(
+        "CREATE TABLE IF NOT EXISTS {} (\n  {body}\n){options}",
+        qualified(dialect, &table)
+    ));
+    if dialect != Dialect::Mysql {
+        for (index, columns) in spec.indexes {
+            // PostgreSQL keeps an index in its table's schema; SQLite has one namespace.
+            let index = if dialect == Dialect::Sqlite {
+                format!("scimshim_{index}")
+            } else {
+                (*index).to_owned()
+            };
+            statements.push(format!(
+                "CREATE INDEX IF NOT EXISTS {} ON {} ({})",
+                name(&index),
+                qualified(dialect, &table),
+                list(columns)
+            ));
+        }
+    }
+}
+
+fn sql_type(dialect: Dialect, kind: Kind) -> String {
+    match (dialect, kind) {
+        (_, Text(length)) => format!("varchar({length})"),
+        (Dialect::Mysql, Document) => "longtext".to_owned(),
+        (_, Document) => "text".to_owned(),
+        (Dialect::Postgres, Bytes) => "bytea".to_owned(),
+        (_, Bytes) => "blob".to_owned(),
+        (_, Integer) => "integer".to_owned(),
+        (_, Flag) => "smallint".to_owned(),
+        (_, Instant) => "bigint".to_owned(),
+    }
+}
+
+/// A quoted identifier.
+pub(super) fn quote(dialect: Dialect, name: &str) -> String {
+    match dialect {
+        Dialect::Mysql => format!("`{}`", name.replace('`', "``")),
+        Dialect::Postgres | Dialect::Sqlite => format!("\"{}\"", name.replace('"', "\"\"")),
+    }
+}
+
+/// A table's name with its schema, quoted.
+pub(super) fn qualified(dialect: Dialect, table: &Table) -> String {
+    match &table.schema {
+        Some(schema) => format!(
+            "{}.{}",
+            quote(dialect, schema.as_str()),
+            quote(dialect, table.name.as_str())
+        ),
+        None => quote(dialect, table.name.as_str()),
+    }
+}

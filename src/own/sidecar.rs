@@ -1,0 +1,271 @@
+//! What belongs to resources but has no place in the application's tables: externalId per identity server
+//! (RFC 7643 section 3.1: it is the client's own), values that no column holds, and tombstones. Everything
+//! is addressed by resource type and id; what it means is decided above.
+
+use super::{Own, OwnTable, Reader, T, column, idents};
+use crate::sql::{
+    Connection, Delete, Error, Expr, Ident, Insert, OnConflict, Predicate, Select, Statement, Table, Update,
+};
+use std::collections::HashMap;
+
+/// A resource that is gone although its row stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tombstone {
+    /// The identity server that deleted it.
+    pub server: String,
+    /// Microseconds since 1970, UTC.
+    pub created_at: i64,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// The externalIds that `server` gave these resources, by resource id.
+pub fn external_ids(
+    own: &Own,
+    connection: &mut dyn Connection,
+    server: &str,
+    resource_type: &str,
+    ids: &[String],
+) -> Result<HashMap<String, String>, Error> {
+    let filter = Predicate::eq(column("server"), Expr::value(server)).and(among(resource_type, ids));
+    let rows = read(
+        own,
+        connection,
+        OwnTable::Links,
+        &["resource_id", "external_id"],
+        filter,
+        ids.is_empty(),
+    )?;
+    Ok(rows.into_iter().map(|mut row| (row.text(), row.text())).collect())
+}
+
+/// The resource that `server` calls by this externalId.
+pub fn find_external_id(
+    own: &Own,
+    connection: &mut dyn Connection,
+    server: &str,
+    resource_type: &str,
+    external_id: &str,
+) -> Result<Option<String>, Error> {
+    let filter = Predicate::And(vec![
+        Predicate::eq(column("server"), Expr::value(server)),
+        Predicate::eq(column("resource_type"), Expr::value(resource_type)),
+        Predicate::eq(column("external_id"), Expr::value(external_id)),
+    ]);
+    let rows = read(own, connection, OwnTable::Links, &["resource_id"], filter, false)?;
+    Ok(rows.into_iter().next().map(|mut row| row.text()))
+}
+
+/// Sets or, with `None`, takes away the externalId that `server` gave a resource.
+pub fn set_external_id(
+    own: &Own,
+    connection: &mut dyn Connection,
+    server: &str,
+    resource_type: &str,
+    id: &str,
+    external_id: Option<&str>,
+) -> Result<(), Error> {
+    let table = own.table(OwnTable::Links);
+    let filter = equals(&[
+        ("server", server),
+        ("resource_type", resource_type),
+        ("resource_id", id),
+    ]);
+    let Some(external_id) = external_id else {
+        return connection
+            .execute(&Statement::Delete(Delete { table, filter }), &[])
+            .map(|_| ());
+    };
+    let key = ["server", "resource_type", "resource_id"];
+    let insert = Insert {
+        table,
+        columns: idents(&["server", "resource_type", "resource_id", "external_id"]),
+        rows: vec![[server, resource_type, id, external_id].map(Expr::value).to_vec()],
+        on_conflict: OnConflict::Update {
+            key: idents(&key),
+            columns: idents(&["external_id"]),
+        },
+    };
+    connection.execute(&Statement::Insert(insert), &[]).map(|_| ())
+}
+
+/// The sidecar documents of these resources, JSON text by resource id.
+pub fn documents(
+    own: &Own,
+    connection: &mut dyn Connection,
+    resource_type: &str,
+    ids: &[String],
+) -> Result<HashMap<String, String>, Error> {
+    let columns = ["resource_id", "document"];
+    let rows = read(
+        own,
+        connection,
+        OwnTable::Sidecar,
+        &columns,
+        among(resource_type, ids),
+        ids.is_empty(),
+    )?;
+    Ok(rows.into_iter().map(|mut row| (row.text(), row.text())).collect())
+}
+
+/// Sets or, with `None`, takes away a resource's sidecar document.
+pub fn set_document(
+    own: &Own,
+    connection: &mut dyn Connection,
+    resource_type: &str,
+    id: &str,
+    document: Option<&str>,
+) -> Result<(), Error> {
+    let table = own.table(OwnTable::Sidecar);
+    let Some(document) = document else {
+        let filter = equals(&[("resource_type", resource_type), ("resource_id", id)]);
+        return connection
+            .execute(&Statement::Delete(Delete { table, filter }), &[])
+            .map(|_| ());
+    };
+    let insert = Insert {
+        table,
+        columns: idents(&["resource_type", "resource_id", "document"]),
+        rows: vec![[resource_type, id, document].map(Expr::value).to_vec()],
+        on_conflict: OnConflict::Update {
+            key: idents(&["resource_type", "resource_id"]),
+            columns: idents(&["document"]),
+        },
+    };
+    connection.execute(&Statement::Insert(insert), &[]).map(|_| ())
+}
+
+/// The tombstones among these resources, by resource id.
+pub fn tombstones(
+    own: &Own,
+    connection: &mut dyn Connection,
+    resource_type: &str,
+    ids: &[String],
+) -> Result<HashMap<String, Tombstone>, Error> {
+    let columns = ["resource_id", "server", "created_at", "reason"];
+    let rows = read(
+        own,
+        connection,
+        OwnTable::Tombstones,
+        &columns,
+        among(resource_type, ids),
+        ids.is_empty(),
+    )?;
+    Ok(rows
+        .into_iter()
+        .map(|mut row| {
+            (
+                row.text(),
+                Tombstone {
+                    server: row.text(),
+                    created_at: row.int(),
+                    reason: row.text(),
+                },
+            )
+        })
+        .collect())
+}
+
+/// Marks a resource as gone; one that is gone already stays as it was marked last.
+pub fn bury(
+    own: &Own,
+    connection: &mut dyn Connection,
+    resource_type: &str,
+    id: &str,
+    tombstone: &Tombstone,
+) -> Result<(), Error> {
+    let insert = Insert {
+        table: own.table(OwnTable::Tombstones),
+        columns: idents(&["resource_type", "resource_id", "server", "created_at", "reason"]),
+        rows: vec![vec![
+            Expr::value(resource_type),
+            Expr::value(id),
+            Expr::value(tombstone.server.as_str()),
+            Expr::value(tombstone.created_at),
+            Expr::value(tombstone.reason.as_str()),
+        ]],
+        on_conflict: OnConflict::Update {
+            key: idents(&["resource_type", "resource_id"]),
+            columns: idents(&["server", "created_at", "reason"]),
+        },
+    };
+    connection.execute(&Statement::Insert(insert), &[]).map(|_| ())
+}
+
+/// Takes a resource's tombstone away; whether there was one.
+pub fn unbury(own: &Own, connection: &mut dyn Connection, resource_type: &str, id: &str) -> Result<bool, Error> {
+    let filter = equals(&[("resource_type", resource_type), ("resource_id", id)]);
+    let delete = Delete {
+        table: own.table(OwnTable::Tombstones),
+        filter,
+    };
+    connection
+        .execute(&Statement::Delete(delete), &[])
+        .map(|count| count > 0)
+}
+
+/// Forgets the externalIds of every identity server and the document of resources whose rows are deleted.
+pub fn forget(own: &Own, connection: &mut dyn Connection, resource_type: &str, ids: &[String]) -> Result<(), Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    for table in [OwnTable::Links, OwnTable::Sidecar, OwnTable::Tombstones] {
+        let filter = equals(&[("resource_type", resource_type)])
+            .and(Predicate::In(Expr::bare(&Ident::new("resource_id")), values(ids)));
+        connection.execute(
+            &Statement::Delete(Delete {
+                table: own.table(table),
+                filter,
+            }),
+            &[],
+        )?;
+    }
+    Ok(())
+}
+
+fn values(ids: &[String]) -> Vec<Expr> {
+    ids.iter().map(|id| Expr::value(id.as_str())).collect()
+}
+
+fn among(resource_type: &str, ids: &[String]) -> Predicate {
+    let one_type = Predicate::eq(column("resource_type"), Expr::value(resource_type));
+    match ids {
+        [only] => one_type.and(Predicate::eq(column("resource_id"), Expr::value(only.as_str()))),
+        _ => one_type.and(Predicate::In(column("resource_id"), values(ids))),
+    }
+}
+
+fn equals(columns: &[(&str, &str)]) -> Predicate {
+    let all = columns
+        .iter()
+        .map(|(name, value)| Predicate::eq(Expr::bare(&Ident::new(name)), Expr::value(*value)));
+    Predicate::And(all.collect())
+}
+
+fn insert(connection: &mut dyn Connection, table: Table, columns: &[&str], rows: Vec<Vec<Expr>>) -> Result<(), Error> {
+    let insert = Insert {
+        table,
+        columns: idents(columns),
+        rows,
+        on_conflict: OnConflict::Fail,
+    };
+    connection.execute(&Statement::Insert(insert), &[]).map(|_| ())
+}
+
+/// Rows of one own table; without asking where `nothing` can be found.
+fn read(
+    own: &Own,
+    connection: &mut dyn Connection,
+    table: OwnTable,
+    columns: &[&str],
+    filter: Predicate,
+    nothing: bool,
+) -> Result<Vec<Reader>, Error> {
+    if nothing {
+        return Ok(Vec::new());
+    }
+    let columns = columns.iter().map(|name| column(name)).collect();
+    let select = Select::new(own.table(table), T, columns).filter(filter);
+    let rows = connection.query(&Statement::Select(select), &[])?;
+    Ok(rows.into_iter().map(Reader::new).collect())
+}

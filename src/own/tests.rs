@@ -1,0 +1,181 @@
+//! The own tables on a SQLite file; the same statements run on the servers in the black-box suite.
+
+use super::sidecar::Tombstone;
+use super::tokens::TokenRow;
+use super::*;
+use crate::sql::{Database, Options, open};
+use std::time::Duration;
+
+fn database(file: &std::path::Path) -> Arc<dyn Database> {
+    let options = Options {
+        password: None,
+        tls: None,
+        max: 2,
+        checkout_timeout: Duration::from_secs(5),
+        connect_timeout: Duration::from_secs(5),
+        statement_timeout: Duration::from_secs(5),
+        lock_timeout: Duration::from_secs(5),
+        strict: true,
+    };
+    open(&format!("sqlite://{}", file.display()), options).unwrap()
+}
+
+fn with<T>(work: impl Fn(&Own, &mut dyn Connection) -> Result<T, Error>) -> T {
+    let folder = tempfile::tempdir().unwrap();
+    let own = Own::new(Dialect::Sqlite, "ignored");
+    let mut result = None;
+    database(&folder.path().join("own.db"))
+        .with(&mut |connection| {
+            assert!(matches!(own.is_ready(connection), Err(Missing::Tables)));
+            own.apply(connection)?;
+            own.apply(connection)?;
+            assert!(own.is_ready(connection).is_ok());
+            result = Some(work(&own, connection)?);
+            Ok(())
+        })
+        .unwrap();
+    result.unwrap()
+}
+
+fn token(id: &str, expires_at: Option<i64>) -> TokenRow {
+    TokenRow {
+        id: id.to_owned(),
+        server: "entra".to_owned(),
+        label: String::new(),
+        hash: format!("hash of {id}"),
+        created_at: 1,
+        expires_at,
+        revoked_at: None,
+        read_only: true,
+        last_used_at: None,
+    }
+}
+
+#[test]
+fn a_newer_version_is_refused() {
+    with(|own, connection| {
+        connection.batch("INSERT INTO scimshim_schema_version VALUES (99)")?;
+        assert!(matches!(
+            own.is_ready(connection),
+            Err(Missing::Newer { found: 99, .. })
+        ));
+        Ok(())
+    });
+}
+
+#[test]
+fn tokens_live_until_they_expire_or_are_revoked() {
+    with(|own, connection| {
+        for row in [token("a", None), token("b", Some(10)), token("c", None)] {
+            tokens::insert(own, connection, &row)?;
+        }
+        let live = |connection: &mut dyn Connection, now| -> Result<Vec<String>, Error> {
+            Ok(tokens::live(own, connection, now)?
+                .into_iter()
+                .map(|row| row.id)
+                .collect())
+        };
+        assert_eq!(live(connection, 9)?, ["a", "b", "c"]);
+        assert_eq!(live(connection, 10)?, ["a", "c"]);
+        assert!(tokens::revoke(own, connection, "entra", "a", 5)?);
+        assert!(!tokens::revoke(own, connection, "entra", "a", 6)?);
+        assert!(!tokens::revoke(own, connection, "okta", "b", 6)?);
+        assert_eq!(tokens::expire_all(own, connection, "entra", Some("c"), 8)?, 1);
+        assert_eq!(live(connection, 9)?, ["c"]);
+        tokens::touch(own, connection, &["c".to_owned()], 7)?;
+        let found = tokens::find_by_hash(own, connection, "hash of c")?;
+        assert_eq!(
+            found,
+            Some(TokenRow {
+                last_used_at: Some(7),
+                ..token("c", None)
+            })
+        );
+        assert_eq!(
+            tokens::insert(own, connection, &token("c", None)).unwrap_err().failure,
+            Failure::Unique
+        );
+        assert_eq!(tokens::revoke_all(own, connection, "entra", None, 9)?, 2);
+        assert_eq!(tokens::list(own, connection, Some("entra"))?.len(), 3);
+        Ok(())
+    });
+}
+
+#[test]
+fn keys_come_newest_first_and_never_print_themselves() {
+    with(|own, connection| {
+        for (id, created_at) in [("old", 1), ("new", 2)] {
+            let key = keys::SigningKey {
+                id: id.to_owned(),
+                algorithm: "EdDSA".to_owned(),
+                private_key: b"secret".to_vec(),
+                public_key: vec![0xff, 0],
+                created_at,
+                retired_at: None,
+            };
+            assert!(!format!("{key:?}").contains("115"));
+            keys::insert(own, connection, &key)?;
+        }
+        assert!(keys::retire(own, connection, "old", 3)?);
+        let keys = keys::list(own, connection)?;
+        assert_eq!(
+            keys.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(),
+            ["new", "old"]
+        );
+        assert_eq!(
+            (keys[0].private_key.as_slice(), keys[1].retired_at),
+            (&b"secret"[..], Some(3))
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn external_ids_belong_to_one_server_and_one_resource() {
+    with(|own, connection| {
+        let set = |connection: &mut dyn Connection, server, id, external_id| {
+            sidecar::set_external_id(own, connection, server, "User", id, external_id)
+        };
+        set(connection, "entra", "1", Some("x"))?;
+        set(connection, "okta", "1", Some("y"))?;
+        set(connection, "entra", "2", Some("z"))?;
+        set(connection, "entra", "2", Some("z"))?;
+        let ids = ["1".to_owned(), "2".to_owned(), "3".to_owned()];
+        let found = sidecar::external_ids(own, connection, "entra", "User", &ids)?;
+        assert_eq!((found.len(), found["1"].as_str(), found["2"].as_str()), (2, "x", "z"));
+        let find = |connection: &mut dyn Connection, server, external_id| {
+            sidecar::find_external_id(own, connection, server, "User", external_id)
+        };
+        assert_eq!(find(connection, "okta", "y")?.as_deref(), Some("1"));
+        assert_eq!(find(connection, "okta", "x")?, None);
+        set(connection, "entra", "1", None)?;
+        assert_eq!(find(connection, "entra", "x")?, None);
+        sidecar::forget(own, connection, "User", &ids)?;
+        assert_eq!(find(connection, "okta", "y")?, None);
+        Ok(())
+    });
+}
+
+#[test]
+fn documents_and_tombstones_come_and_go() {
+    with(|own, connection| {
+        let one = ["1".to_owned()];
+        sidecar::set_document(own, connection, "User", "1", Some("{}"))?;
+        sidecar::set_document(own, connection, "User", "1", Some(r#"{"a":1}"#))?;
+        assert_eq!(sidecar::documents(own, connection, "User", &one)?["1"], r#"{"a":1}"#);
+        assert!(sidecar::documents(own, connection, "Group", &one)?.is_empty());
+        sidecar::set_document(own, connection, "User", "1", None)?;
+        assert!(sidecar::documents(own, connection, "User", &one)?.is_empty());
+        let tombstone = Tombstone {
+            server: "entra".to_owned(),
+            created_at: 5,
+            reason: "deleted".to_owned(),
+        };
+        sidecar::bury(own, connection, "User", "1", &tombstone)?;
+        sidecar::bury(own, connection, "User", "1", &tombstone)?;
+        assert_eq!(sidecar::tombstones(own, connection, "User", &one)?["1"], tombstone);
+        assert!(sidecar::unbury(own, connection, "User", "1")?);
+        assert!(!sidecar::unbury(own, connection, "User", "1")?);
+        Ok(())
+    });
+}

@@ -1,0 +1,279 @@
+//! Making a connection: host by host, within a time limit, with the session's settings, and with proof of
+//! encryption where it was asked for.
+
+use super::address::Address;
+use super::connection::{Connection, Row};
+use super::error::{Error, Failure};
+use super::failure;
+use super::pool::Options;
+use super::render::JsonGuard;
+use super::session::{Pooled, Session};
+use super::value::{Dialect, Value};
+use diesel::connection::Connection as _;
+use diesel::mysql::MysqlConnection;
+use diesel::pg::PgConnection;
+use diesel::sqlite::SqliteConnection;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Attempts that were given up on but still hang in the client library, at most.
+const MAX_ABANDONED: u32 = 32;
+
+static UNDER_WAY: AtomicU32 = AtomicU32::new(0);
+
+pub(super) fn connect(address: &Address, options: &Options, epoch: u64) -> Result<Box<dyn Pooled>, Error> {
+    match address {
+        Address::Mysql { urls, database } => mysql(urls, database.as_deref(), options, epoch),
+        Address::Postgres(text) => postgres(text, options, epoch),
+        Address::Sqlite(path) => sqlite(path, options, epoch),
+    }
+}
+
+fn mysql(urls: &[String], database: Option<&str>, options: &Options, epoch: u64) -> Result<Box<dyn Pooled>, Error> {
+    let mut last = Error::new(Failure::Connection, "the database URL names no host");
+    for url in urls {
+        match mysql_host(url, database, options, epoch, urls.len() > 1) {
+            Ok(session) => return Ok(session),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn mysql_host(
+    url: &str,
+    database: Option<&str>,
+    options: &Options,
+    epoch: u64,
+    one_of_several: bool,
+) -> Result<Box<dyn Pooled>, Error> {
+    let inner = within(options.connect_timeout, url.to_owned())?;
+    let mut session = Session::new(inner, epoch);
+    let proven = url.contains("ssl_ca=") || url.contains("ssl_mode=required") || url.contains("ssl_mode=verify");
+    if proven {
+        // MariaDB's client library connects in plain text rather than fail.
+        let cipher = session.text("SHOW STATUS LIKE 'Ssl_cipher'", &[])?;
+        let cipher = cipher
+            .first()
+            .and_then(|row| row.0.get(1))
+            .and_then(Value::to_text)
+            .unwrap_or_default();
+        if cipher.is_empty() {
+            return Err(Error::new(
+                Failure::Connection,
+                "the connection to the database is not encrypted: refused",
+            ));
+        }
+    }
+    if one_of_several {
+        let read_only = session.text("SELECT @@global.read_only", &[])?;
+        if read_only.first().and_then(|row| row.0.first()).and_then(Value::as_int) == Some(1) {
+            return Err(Error::new(
+                Failure::ReadOnly,
+                "every database host that answers is read only",
+            ));
+        }
+    }
+    session.batch(&mysql_settings(options))?;
+    if let Some(database) = database {
+        session.batch(&format!("USE `{}`", database.replace('`', "``")))?;
+    }
+    Ok(Box::new(session))
+}
+
+/// The versioned comments are read by MariaDB alone and by MySQL alone. Diesel sets the session's time
+/// zone to UTC; it goes back to the server's, as the application sees it.
+fn mysql_settings(options: &Options) -> String {
+    let lock = options.lock_timeout.as_secs().max(1);
+    let seconds = options.statement_timeout.as_secs_f64();
+    let millis = options.statement_timeout.as_millis();
+    let strict = if options.strict {
+        ", SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"
+    } else {
+        ""
+    };
+    format!(
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+         SET NAMES utf8mb4; \
+         SET SESSION time_zone = DEFAULT, SESSION lc_messages = 'en_US', SESSION autocommit = 1, \
+         SESSION innodb_lock_wait_timeout = {lock}{strict} \
+         /*M!100100 , SESSION max_statement_time = {seconds:.3} */ \
+         /*!50708 , SESSION max_execution_time = {millis} */"
+    )
+}
+
+/// Diesel's MySQL connections know no connect timeout: the attempt is made by a thread of its own, which
+/// is left behind when it takes too long and ends when the operating system gives up.
+fn within(timeout: Duration, url: String) -> Result<MysqlConnection, Error> {
+    if UNDER_WAY.fetch_add(1, Ordering::Relaxed) >= MAX_ABANDONED {
+        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
+        return Err(Error::new(
+            Failure::Connection,
+            "too many attempts to connect to the database hang",
+        ));
+    }
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let started = std::thread::Builder::new()
+        .name("mysql-connect".to_owned())
+        .spawn(move || {
+            let outcome = MysqlConnection::establish(&url);
+            UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
+            // Where nobody waits any more the connection is closed here.
+            let _ = sender.send(outcome);
+        });
+    if let Err(error) = started {
+        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
+        return Err(Error::new(
+            Failure::Connection,
+            format!("no thread to connect with: {error}"),
+        ));
+    }
+    match receiver.recv_timeout(timeout) {
+        Ok(outcome) => outcome.map_err(|error| failure::of_connecting(Dialect::Mysql, error)),
+        Err(_) => Err(Error::new(
+            Failure::Connection,
+            format!("the database did not answer within {} ms", timeout.as_millis()),
+        )),
+    }
+}
+
+fn postgres(text: &str, options: &Options, epoch: u64) -> Result<Box<dyn Pooled>, Error> {
+    let inner = PgConnection::establish(text).map_err(|error| failure::of_connecting(Dialect::Postgres, error))?;
+    let mut session = Session::new(inner, epoch);
+    session.batch(&format!(
+        "SET TIME ZONE DEFAULT; SET standard_conforming_strings = on; SET client_encoding = 'UTF8'; \
+         SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+         SET statement_timeout = {}; SET lock_timeout = {}",
+        options.statement_timeout.as_millis(),
+        options.lock_timeout.as_millis(),
+    ))?;
+    let facts = session.text(
+        "SELECT CAST(current_setting('server_version_num') AS integer), current_setting('lc_messages'), \
+         (SELECT s.ssl FROM pg_catalog.pg_stat_ssl s WHERE s.pid = pg_backend_pid())",
+        &[],
+    )?;
+    let fact = |index: usize| {
+        facts
+            .first()
+            .and_then(|Row(values)| values.get(index))
+            .cloned()
+            .unwrap_or_default()
+    };
+    // Unix sockets ignore sslmode.
+    if options.tls.is_some() && fact(2) != Value::Bool(true) {
+        return Err(Error::new(
+            Failure::Connection,
+            "the connection to the database is not encrypted: refused",
+        ));
+    }
+    if fact(0).as_int().is_some_and(|version| version >= 160_000) {
+        session.set_json_guard(JsonGuard::InputIsValid);
+    }
+    let language = fact(1).to_text().unwrap_or_default();
+    let english = language.is_empty() || language.starts_with('C') || language == "POSIX" || language.starts_with("en");
+    if !english && session.batch("SET lc_messages = 'C'").is_err() {
+        static TOLD: Once = Once::new();
+        TOLD.call_once(|| {
+            tracing::warn!(
+                lc_messages = language,
+                "PostgreSQL's messages are not English, so deadlocks and missing columns are not recognised; \
+                 let an administrator run: ALTER ROLE <scimshim's role> SET lc_messages = 'C'"
+            );
+        });
+    }
+    Ok(Box::new(session))
+}
+
+mod exact {
+    // The macro declares more than is used here.
+    #![allow(missing_docs, reason = "made by the macro")]
+
+    use diesel::sql_types::{Nullable, Text};
+
+    diesel::define_sql_function!(fn exact_like(text: Nullable<Text>, pattern: Nullable<Text>) -> Nullable<diesel::sql_types::Bool>);
+}
+
+fn sqlite(path: &str, options: &Options, epoch: u64) -> Result<Box<dyn Pooled>, Error> {
+    let mut inner =
+        SqliteConnection::establish(path).map_err(|error| failure::of_connecting(Dialect::Sqlite, error))?;
+    exact::exact_like_utils::register_impl(&mut inner, |text: Option<String>, pattern: Option<String>| {
+        Some(like(&text?, &pattern?))
+    })
+    .map_err(|error| failure::of_statement(Dialect::Sqlite, error))?;
+    let mut session = Session::new(inner, epoch);
+    session.batch(&format!("PRAGMA busy_timeout = {}", options.lock_timeout.as_millis()))?;
+    // A file that may only be read, or that another process holds just now, stays as it is.
+    match session.batch("PRAGMA journal_mode = WAL") {
+        Err(error) if !matches!(error.failure, Failure::ReadOnly | Failure::Retry) => return Err(error),
+        _ => {}
+    }
+    session.batch("PRAGMA synchronous = NORMAL")?;
+    Ok(Box::new(session))
+}
+
+/// LIKE, minding case; `!` escapes.
+fn like(text: &str, pattern: &str) -> bool {
+    enum Part {
+        Any,
+        One,
+        Exactly(char),
+    }
+    let mut parts = Vec::new();
+    let mut characters = pattern.chars();
+    while let Some(c) = characters.next() {
+        parts.push(match c {
+            '%' => Part::Any,
+            '_' => Part::One,
+            '!' => Part::Exactly(characters.next().unwrap_or('!')),
+            c => Part::Exactly(c),
+        });
+    }
+    let text: Vec<char> = text.chars().collect();
+    // Greedy with one point to come back to: the last %.
+    let (mut at, mut part) = (0, 0);
+    let mut back: Option<(usize, usize)> = None;
+    loop {
+        match (parts.get(part), text.get(at)) {
+            (None, None) => return true,
+            (Some(Part::Any), _) => {
+                back = Some((part + 1, at));
+                part += 1;
+            }
+            (Some(Part::One), Some(_)) => (part, at) = (part + 1, at + 1),
+            (Some(Part::Exactly(wanted)), Some(c)) if wanted == c => (part, at) = (part + 1, at + 1),
+            (_, _) => match back {
+                Some((next, start)) if start < text.len() => {
+                    back = Some((next, start + 1));
+                    (part, at) = (next, start + 1);
+                }
+                _ => return false,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::like;
+
+    #[test]
+    fn like_minds_case_and_escapes() {
+        for (text, pattern, expected) in [
+            ("abc", "abc", true),
+            ("Abc", "abc", false),
+            ("abc", "a%", true),
+            ("abc", "%c", true),
+            ("abcabd", "%ab_", true),
+            ("a%c", "a!%c", true),
+            ("abc", "a!%c", false),
+            ("", "%", true),
+            ("", "_", false),
+            ("größe", "gr__", false),
+            ("größe", "gr___", true),
+        ] {
+            assert_eq!(like(text, pattern), expected, "{text} LIKE {pattern}");
+        }
+    }
+}

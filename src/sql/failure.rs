@@ -1,0 +1,273 @@
+//! From a database's complaint to a [`Failure`]. Diesel passes on a kind for the commonest errors and
+//! the message for all; error numbers and SQLSTATEs it keeps to itself. So the sessions ask for English
+//! messages, and what has no kind is recognised by how its message begins. Beginnings, because a message
+//! may quote a value further on.
+
+use super::error::{Error, Failure};
+use super::value::Dialect;
+use diesel::result::{ConnectionError, DatabaseErrorKind, Error as Diesel};
+
+/// What Diesel reports while a statement runs.
+pub(super) fn of_statement(dialect: Dialect, error: Diesel) -> Error {
+    match error {
+        Diesel::DatabaseError(kind, information) => {
+            let mut message = information.message().trim_end().to_owned();
+            let failure = of_kind(kind).unwrap_or_else(|| of_message(dialect, &message));
+            for more in [information.details(), information.hint()].into_iter().flatten() {
+                message.push_str("; ");
+                message.push_str(more);
+            }
+            Error::new(failure, message)
+        }
+        Diesel::InvalidCString(_) => Error::new(Failure::Value, "a text holds the character U+0000"),
+        other => Error::new(Failure::Other, other.to_string()),
+    }
+}
+
+/// What Diesel reports while it connects. A server that cannot be reached, that is full, or that refuses
+/// the password: there is no connection to be had.
+pub(super) fn of_connecting(dialect: Dialect, error: ConnectionError) -> Error {
+    match error {
+        ConnectionError::BadConnection(message) => {
+            let message = message.trim_end().to_owned();
+            let failure = match of_message(dialect, &message) {
+                failure @ (Failure::Schema | Failure::ReadOnly) => failure,
+                _ => Failure::Connection,
+            };
+            Error::new(failure, message)
+        }
+        ConnectionError::CouldntSetupConfiguration(error) => of_statement(dialect, error),
+        // The URL is in neither: it may carry a password.
+        _ => Error::new(Failure::Other, "the database's address is malformed"),
+    }
+}
+
+fn of_kind(kind: DatabaseErrorKind) -> Option<Failure> {
+    Some(match kind {
+        DatabaseErrorKind::UniqueViolation => Failure::Unique,
+        DatabaseErrorKind::ForeignKeyViolation | DatabaseErrorKind::RestrictViolation => Failure::ForeignKey,
+        DatabaseErrorKind::NotNullViolation
+        | DatabaseErrorKind::CheckViolation
+        | DatabaseErrorKind::ExclusionViolation => Failure::Constraint,
+        DatabaseErrorKind::SerializationFailure => Failure::Retry,
+        DatabaseErrorKind::ReadOnlyTransaction => Failure::ReadOnly,
+        DatabaseErrorKind::ClosedConnection => Failure::Connection,
+        _ => return None,
+    })
+}
+
+fn of_message(dialect: Dialect, message: &str) -> Failure {
+    let known = match dialect {
+        Dialect::Mysql => MYSQL,
+        Dialect::Postgres => POSTGRES,
+        Dialect::Sqlite => SQLITE,
+    };
+    known
+        .iter()
+        .find(|(pattern, _)| pattern.matches(message))
+        .map_or(Failure::Other, |(_, failure)| *failure)
+}
+
+enum Pattern {
+    /// The message begins so.
+    Begins(&'static str),
+    /// It begins with the first and the second stands somewhere after.
+    Then(&'static str, &'static str),
+    /// It stands anywhere: only for what no message before it in the list could quote.
+    Within(&'static str),
+}
+
+use Pattern::{Begins, Then, Within};
+
+impl Pattern {
+    fn matches(&self, message: &str) -> bool {
+        match self {
+            Begins(start) => message.starts_with(start),
+            Then(start, rest) => message.strip_prefix(start).is_some_and(|tail| tail.contains(rest)),
+            Within(part) => message.contains(part),
+        }
+    }
+}
+
+/// MySQL's and MariaDB's, with their numbers.
+const MYSQL: &[(Pattern, Failure)] = &[
+    (Begins("Duplicate entry "), Failure::Unique), // 1062, where a COMMIT reports it
+    (Begins("Cannot add or update a child row"), Failure::ForeignKey), // 1452
+    (Begins("Cannot delete or update a parent row"), Failure::ForeignKey), // 1451
+    (Then("CONSTRAINT ", " failed for "), Failure::Constraint), // 4025, MariaDB
+    (Begins("Check constraint "), Failure::Constraint), // 3819
+    (Then("Column ", " cannot be null"), Failure::Constraint), // 1048
+    (Then("Field ", " doesn't have a default value"), Failure::Constraint), // 1364
+    (Begins("Data too long for column"), Failure::Value), // 1406
+    (Begins("Out of range value"), Failure::Value), // 1264
+    (Begins("Incorrect "), Failure::Value),        // 1292, 1366
+    (Begins("Truncated incorrect"), Failure::Value), // 1292
+    (Begins("Data truncated for column"), Failure::Value), // 1265
+    (Begins("Invalid JSON text"), Failure::Value), // 3140
+    (Begins("Cannot convert "), Failure::Value),   // 3854, 3988
+    (Begins("Invalid utf8"), Failure::Value),      // 1300
+    (Within(" value is out of range in "), Failure::Value), // 1690
+    (Begins("Deadlock found"), Failure::Retry),    // 1213
+    (Begins("Record has changed since last read"), Failure::Retry), // 1020, MariaDB 11
+    (Begins("Prepared statement needs to be re-prepared"), Failure::Retry), // 1615
+    (Begins("WSREP detected deadlock"), Failure::Retry), // 1213, Galera
+    (Begins("Lock wait timeout exceeded"), Failure::Timeout), // 1205
+    (
+        Begins("Statement aborted because lock(s) could not be acquired"),
+        Failure::Timeout,
+    ), // 3572
+    (Begins("Query execution was interrupted"), Failure::Timeout), // 1317, 1969, 3024
+    (Begins("Unknown column "), Failure::Schema),  // 1054
+    (Begins("Unknown database "), Failure::Schema), // 1049
+    (Begins("Unknown table "), Failure::Schema),   // 1109
+    (Then("Table ", " doesn't exist"), Failure::Schema), // 1146
+    (Then("View ", "references invalid"), Failure::Schema), // 1356
+    (Then("Access denied for user ", " to database "), Failure::Privilege), // 1044
+    (Begins("Access denied; "), Failure::Privilege), // 1227
+    (Within(" command denied to user "), Failure::Privilege), // 1142, 1143, 1370
+    (Then("The M", "running with the --"), Failure::ReadOnly), // 1290
+    (Begins("Running in read-only mode"), Failure::ReadOnly), // 1836
+    (
+        Begins("Cannot execute statement in a READ ONLY transaction"),
+        Failure::ReadOnly,
+    ), // 1792
+    (Within("erver has gone away"), Failure::Connection), // 2006
+    (Begins("Lost connection to "), Failure::Connection), // 2013, 2055
+    (Begins("Can't connect to "), Failure::Connection), // 2002, 2003
+    (Begins("Connection was killed"), Failure::Connection), // 1927
+    (Begins("Server shutdown in progress"), Failure::Connection), // 1053
+    (Begins("Commands out of sync"), Failure::Connection), // 2014
+    (Begins("WSREP has not yet prepared node"), Failure::Connection), // 1047, Galera
+    (Begins("Too many connections"), Failure::Connection), // 1040
+    (Then("User ", "max_user_connections"), Failure::Connection), // 1203
+    // Closing this connection frees its statements.
+    (
+        Begins("Can't create more than max_prepared_stmt_count"),
+        Failure::Connection,
+    ), // 1461
+    (
+        Begins("The client was disconnected by the server because of inactivity"),
+        Failure::Connection,
+    ), // 4031
+];
+
+/// PostgreSQL's, with their SQLSTATEs.
+const POSTGRES: &[(Pattern, Failure)] = &[
+    (Begins("deadlock detected"), Failure::Retry),          // 40P01
+    (Begins("could not serialize access"), Failure::Retry), // 40001
+    (
+        Begins("canceling statement due to conflict with recovery"),
+        Failure::Retry,
+    ), // 40001
+    (Begins("tuple concurrently "), Failure::Retry),        // XX000
+    (Begins("canceling statement due to"), Failure::Timeout), // 55P03, 57014
+    (Begins("could not obtain lock on"), Failure::Timeout), // 55P03
+    (Begins("value too long for type"), Failure::Value),    // 22001
+    (Begins("invalid input "), Failure::Value),             // 22P02
+    (Begins("invalid byte sequence"), Failure::Value),      // 22021
+    (
+        Then("character with byte sequence ", " has no equivalent"),
+        Failure::Value,
+    ), // 22P05
+    (Begins("unsupported Unicode escape"), Failure::Value), // 22P05
+    (Begins("numeric field overflow"), Failure::Value),     // 22003
+    (Begins("date/time field value out of range"), Failure::Value), // 22008
+    (Begins("malformed "), Failure::Value),                 // 22P02
+    (Begins("bit string "), Failure::Value),                // 22026
+    (Begins("value for domain "), Failure::Constraint),     // 23514
+    (Within(" is out of range for type "), Failure::Value), // 22003
+    (Within(" out of range"), Failure::Value),              // 22003, 22008
+    (Then("relation ", " does not exist"), Failure::Schema), // 42P01
+    (Then("column ", " does not exist"), Failure::Schema),  // 42703
+    (Then("schema ", " does not exist"), Failure::Schema),  // 3F000
+    (Then("type ", " does not exist"), Failure::Schema),    // 42704
+    (Then("database ", " does not exist"), Failure::Schema), // 3D000
+    (Begins("missing FROM-clause entry"), Failure::Schema), // 42P01
+    // A column was added or changed under a prepared statement.
+    (Begins("cached plan must not change result type"), Failure::Schema), // 0A000
+    (Begins("permission denied"), Failure::Privilege),                    // 42501
+    (Begins("must be owner of"), Failure::Privilege),                     // 42501
+    (Begins("new row violates row-level security"), Failure::Privilege),  // 42501
+    (
+        Then("cannot execute ", " in a read-only transaction"),
+        Failure::ReadOnly,
+    ), // 25006
+    (Then("cannot execute ", " during recovery"), Failure::ReadOnly),     // 25006
+    (Begins("terminating connection due to"), Failure::Connection),       // 57P01, 57P05, 25P03
+    (Begins("the database system is "), Failure::Connection),             // 57P03
+    (Begins("server closed the connection"), Failure::Connection),
+    (Begins("no connection to the server"), Failure::Connection),
+    (Begins("could not receive data from server"), Failure::Connection),
+    (Begins("could not send data to server"), Failure::Connection),
+    (Begins("SSL connection has been closed"), Failure::Connection),
+    (Begins("SSL SYSCALL error"), Failure::Connection),
+    (Begins("connection to server "), Failure::Connection),
+    (Begins("another command is already in progress"), Failure::Connection),
+];
+
+/// SQLite's.
+const SQLITE: &[(Pattern, Failure)] = &[
+    (Begins("database is locked"), Failure::Retry),
+    (Begins("database table is locked"), Failure::Retry),
+    (Begins("database schema is locked"), Failure::Retry),
+    (
+        Begins("cannot start a transaction within a transaction"),
+        Failure::Connection,
+    ),
+    (Begins("no such table"), Failure::Schema),
+    (Begins("no such column"), Failure::Schema),
+    (Then("table ", " has no column named"), Failure::Schema),
+    (Begins("database schema has changed"), Failure::Retry),
+    (Begins("attempt to write a readonly database"), Failure::ReadOnly),
+    (Begins("datatype mismatch"), Failure::Value),
+    (Begins("string or blob too big"), Failure::Value),
+    (Then("cannot store ", " value in "), Failure::Value),
+    (Begins("malformed JSON"), Failure::Value),
+    (Begins("constraint failed"), Failure::Constraint),
+    (Begins("not authorized"), Failure::Privilege),
+    (Begins("interrupted"), Failure::Timeout),
+    (Begins("unable to open database file"), Failure::Connection),
+    (Begins("disk I/O error"), Failure::Connection),
+    (Begins("file is not a database"), Failure::Connection),
+    (Begins("database disk image is malformed"), Failure::Connection),
+    (Within("database or disk is full"), Failure::Connection),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_recognised_by_how_they_begin() {
+        for (dialect, message, failure) in [
+            (Dialect::Mysql, "Table 'app.gone' doesn't exist", Failure::Schema),
+            (
+                Dialect::Mysql,
+                "SELECT command denied to user 'x'@'y' for table `a`.`b`",
+                Failure::Privilege,
+            ),
+            (Dialect::Mysql, "MySQL server has gone away", Failure::Connection),
+            (Dialect::Mysql, "Server has gone away", Failure::Connection),
+            (
+                Dialect::Mysql,
+                "The MariaDB server is running with the --read-only option so it cannot execute this statement",
+                Failure::ReadOnly,
+            ),
+            (
+                Dialect::Mysql,
+                "Duplicate entry 'Deadlock found' for key 'name'",
+                Failure::Unique,
+            ),
+            (Dialect::Postgres, "integer out of range", Failure::Value),
+            (Dialect::Postgres, "column t0.gone does not exist", Failure::Schema),
+            (
+                Dialect::Postgres,
+                "syntax error at or near \"deadlock detected\"",
+                Failure::Other,
+            ),
+            (Dialect::Sqlite, "no such table: gone", Failure::Schema),
+        ] {
+            assert_eq!(of_message(dialect, message), failure, "{message}");
+        }
+    }
+}

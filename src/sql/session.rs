@@ -1,0 +1,303 @@
+//! One connection in use: runs statements, counts them, keeps track of its transaction, and knows when it
+//! is no longer fit to be used.
+
+use super::backend::SqlBackend;
+use super::catalogue::{self, Catalogue};
+use super::connection::{Connection, Isolation, Row};
+use super::error::{Error, Failure};
+use super::failure;
+use super::name::Ident;
+use super::render::{Body, Bound, JsonGuard};
+use super::statement::{Expr, Insert, Statement};
+use super::value::{Dialect, Value};
+use diesel::RunQueryDsl;
+use diesel::connection::{LoadConnection, SimpleConnection};
+use diesel::expression::QueryMetadata;
+use diesel::result::QueryResult;
+use diesel::sql_types::Untyped;
+use std::time::Instant;
+
+/// The counter of statements sent, by kind.
+const STATEMENTS: &str = "scimshim_sql_statements_total";
+
+/// What the pool must know of a connection.
+#[derive(Debug)]
+pub(super) struct Health {
+    /// Not to be used again.
+    pub(super) broken: bool,
+    /// A transaction is open.
+    pub(super) in_transaction: bool,
+    /// When the server was last heard.
+    pub(super) last_heard: Instant,
+    /// Statements that came back since the check-out.
+    pub(super) answered: u64,
+    /// The pool's epoch when this connection was made.
+    pub(super) epoch: u64,
+}
+
+/// A connection as the pool keeps it.
+pub(super) trait Pooled: Connection + Send {
+    fn health(&mut self) -> &mut Health;
+    fn ping(&mut self) -> Result<(), Error>;
+}
+
+/// A Diesel connection with what scimshim knows of it.
+pub(super) struct Session<C> {
+    inner: C,
+    health: Health,
+    /// Whether the open transaction can no longer be committed, and why.
+    doomed: Option<Failure>,
+    /// MySQL: whether BEGIN and COMMIT can be prepared (one round trip instead of three).
+    prepares_control: bool,
+    /// SQLite: the session was made read only for a snapshot.
+    query_only: bool,
+    json: JsonGuard,
+}
+
+impl<C> Session<C>
+where
+    C: LoadConnection + SimpleConnection + 'static,
+    C::Backend: SqlBackend + QueryMetadata<Untyped>,
+{
+    pub(super) fn new(inner: C, epoch: u64) -> Self {
+        let health = Health {
+            broken: false,
+            in_transaction: false,
+            last_heard: Instant::now(),
+            answered: 0,
+            epoch,
+        };
+        Self {
+            inner,
+            health,
+            doomed: None,
+            prepares_control: true,
+            query_only: false,
+            json: JsonGuard::Shape,
+        }
+    }
+
+    pub(super) fn set_json_guard(&mut self, guard: JsonGuard) {
+        self.json = guard;
+    }
+
+    /// Runs static text of this room's own.
+    pub(super) fn text(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Error> {
+        let bound = Bound {
+            body: Body::Text(sql),
+            params,
+            json: self.json,
+        };
+        self.run("other", |inner| bound.load::<Row>(inner))
+    }
+
+    fn run<T>(&mut self, kind: &'static str, work: impl FnOnce(&mut C) -> QueryResult<T>) -> Result<T, Error> {
+        if let Some(failure) = self.doomed.filter(|_| self.health.in_transaction) {
+            return Err(Error::new(
+                failure,
+                "the transaction failed earlier and can only be rolled back",
+            ));
+        }
+        metrics::counter!(STATEMENTS, "kind" => kind).increment(1);
+        match work(&mut self.inner) {
+            Ok(done) => {
+                self.health.last_heard = Instant::now();
+                self.health.answered += 1;
+                Ok(done)
+            }
+            Err(error) => Err(self.failed(failure::of_statement(C::Backend::DIALECT, error))),
+        }
+    }
+
+    fn failed(&mut self, error: Error) -> Error {
+        match error.failure {
+            // The next connection may find a server that can be written to.
+            Failure::Connection => self.health.broken = true,
+            Failure::ReadOnly => self.health.broken = C::Backend::DIALECT != Dialect::Sqlite,
+            _ => self.health.answered += 1,
+        }
+        // After a deadlock MySQL has already rolled back: what followed would be committed one by one.
+        // PostgreSQL answers a COMMIT of a failed transaction with a silent ROLLBACK.
+        let dooms = C::Backend::DIALECT == Dialect::Postgres
+            || matches!(
+                error.failure,
+                Failure::Retry | Failure::Timeout | Failure::Connection | Failure::ReadOnly
+            );
+        if self.health.in_transaction && dooms {
+            self.doomed = Some(error.failure);
+        }
+        error
+    }
+
+    /// BEGIN, COMMIT and ROLLBACK. On MySQL a batch takes three round trips, so these are prepared where
+    /// the server can (MariaDB 10.6).
+    fn control(&mut self, sql: &'static str) -> Result<(), Error> {
+        if C::Backend::DIALECT == Dialect::Mysql && self.prepares_control {
+            let bound = Bound {
+                body: Body::Text(sql),
+                params: &[],
+                json: self.json,
+            };
+            match self.run("transaction", |inner| bound.execute(inner)) {
+                Err(error) if error.message.contains("prepared statement protocol") => self.prepares_control = false,
+                done => return done.map(|_| ()),
+            }
+        }
+        self.run("transaction", |inner| inner.batch_execute(sql))
+    }
+
+    fn writable_again(&mut self) -> Result<(), Error> {
+        if std::mem::take(&mut self.query_only) {
+            self.control("PRAGMA query_only = OFF")?;
+        }
+        Ok(())
+    }
+}
+
+impl<C> Connection for Session<C>
+where
+    C: LoadConnection + SimpleConnection + 'static,
+    C::Backend: SqlBackend + QueryMetadata<Untyped>,
+{
+    fn dialect(&self) -> Dialect {
+        C::Backend::DIALECT
+    }
+
+    fn query(&mut self, statement: &Statement, params: &[Value]) -> Result<Vec<Row>, Error> {
+        let bound = Bound {
+            body: Body::Statement(statement),
+            params,
+            json: self.json,
+        };
+        self.run("select", |inner| bound.load::<Row>(inner))
+    }
+
+    fn execute(&mut self, statement: &Statement, params: &[Value]) -> Result<u64, Error> {
+        let kind = match statement {
+            Statement::Select(_) | Statement::Union(_) => "select",
+            Statement::Insert(_) => "insert",
+            Statement::Update(_) => "update",
+            Statement::Delete(_) => "delete",
+        };
+        let bound = Bound {
+            body: Body::Statement(statement),
+            params,
+            json: self.json,
+        };
+        let count = self.run(kind, |inner| bound.execute(inner))?;
+        Ok(u64::try_from(count).unwrap_or(u64::MAX))
+    }
+
+    fn insert(&mut self, insert: &Insert, key: &Ident) -> Result<Value, Error> {
+        let [row] = insert.rows.as_slice() else {
+            return Err(Error::new(
+                Failure::Other,
+                "a key can be returned of one inserted row only",
+            ));
+        };
+        let bound = Bound {
+            body: Body::InsertReturning(insert, Some(key)),
+            params: &[],
+            json: self.json,
+        };
+        if C::Backend::DIALECT != Dialect::Mysql {
+            let rows = self.run("insert", |inner| bound.load::<Row>(inner))?;
+            let value = rows.into_iter().next().and_then(|row| row.0.into_iter().next());
+            return value.ok_or_else(|| Error::new(Failure::Other, "the insert returned no key"));
+        }
+        let given = insert
+            .columns
+            .iter()
+            .position(|column| column == key)
+            .and_then(|index| row.get(index));
+        match given {
+            None | Some(Expr::Value(Value::Null, _)) => {
+                self.run("insert", |inner| bound.execute(inner))?;
+                let rows = self.text("SELECT LAST_INSERT_ID()", &[])?;
+                let value = rows.into_iter().next().and_then(|row| row.0.into_iter().next());
+                value
+                    .filter(|value| *value != Value::Int(0))
+                    .ok_or_else(|| Error::new(Failure::Other, format!("{} gave the new row no number", insert.table)))
+            }
+            Some(Expr::Value(value, _)) => {
+                self.run("insert", |inner| bound.execute(inner))?;
+                Ok(value.clone())
+            }
+            Some(Expr::Number(number)) => {
+                self.run("insert", |inner| bound.execute(inner))?;
+                Ok(Value::Int(*number))
+            }
+            Some(_) => Err(Error::new(Failure::Other, "on MySQL a computed key cannot be returned")),
+        }
+    }
+
+    fn batch(&mut self, sql: &str) -> Result<(), Error> {
+        self.run("other", |inner| inner.batch_execute(sql))
+    }
+
+    fn begin(&mut self, isolation: Isolation) -> Result<(), Error> {
+        if self.health.in_transaction {
+            return Err(Error::new(Failure::Other, "a transaction is open already"));
+        }
+        self.doomed = None;
+        match (C::Backend::DIALECT, isolation) {
+            (Dialect::Mysql, Isolation::Write) => self.control("START TRANSACTION")?,
+            (Dialect::Mysql, Isolation::Snapshot) => {
+                self.control("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
+                self.control("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")?;
+            }
+            (Dialect::Postgres, Isolation::Write) => self.control("BEGIN")?,
+            (Dialect::Postgres, Isolation::Snapshot) => {
+                self.control("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
+            }
+            (Dialect::Sqlite, Isolation::Write) => self.control("BEGIN IMMEDIATE")?,
+            (Dialect::Sqlite, Isolation::Snapshot) => {
+                self.control("PRAGMA query_only = ON; BEGIN")?;
+                self.query_only = true;
+            }
+        }
+        self.health.in_transaction = true;
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        if !self.health.in_transaction {
+            return Err(Error::new(Failure::Other, "no transaction is open"));
+        }
+        self.control("COMMIT")?;
+        self.health.in_transaction = false;
+        self.writable_again()
+    }
+
+    fn rollback(&mut self) {
+        if !self.health.in_transaction {
+            return;
+        }
+        self.doomed = None;
+        if !self.health.broken && self.control("ROLLBACK").is_err() {
+            self.health.broken = true;
+        }
+        self.health.in_transaction = false;
+        if self.writable_again().is_err() {
+            self.health.broken = true;
+        }
+    }
+
+    fn catalogue(&mut self, schemas: &[Option<Ident>]) -> Result<Catalogue, Error> {
+        catalogue::read(C::Backend::DIALECT, schemas, &mut |sql, params| self.text(sql, params))
+    }
+}
+
+impl<C> Pooled for Session<C>
+where
+    C: LoadConnection + SimpleConnection + Send + 'static,
+    C::Backend: SqlBackend + QueryMetadata<Untyped>,
+{
+    fn health(&mut self) -> &mut Health {
+        &mut self.health
+    }
+
+    fn ping(&mut self) -> Result<(), Error> {
+        self.text("SELECT 1", &[]).map(|_| ())
+    }
+}
