@@ -1,14 +1,16 @@
-//! A watch on one connection: how long a client may take for its headers, and how long it may hold a
-//! connection that does nothing.
+//! A watch on one connection: how long a client may take for its headers, how long it may hold a
+//! connection that does nothing, and whether the lines of a head end as they must.
 //!
 //! hyper's own header timeout covers the idle time too, makes a timer for each request, and knows
 //! nothing of a response that nobody reads. One timer a connection, and the times of the last bytes,
-//! do all three.
+//! do all three. And hyper takes a bare LF for a line end where another parser may not; that cannot be
+//! seen any more once the head is parsed.
 
+use hyper::body::{Body, Frame, SizeHint};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -39,6 +41,12 @@ pub struct Activity {
     /// The last request handed over or answered, or piece of a response written.
     last: AtomicU64,
     requests: AtomicU32,
+    /// What is read next belongs to a head.
+    in_head: AtomicBool,
+    /// A line of the head at hand ended in LF alone.
+    bare_line_feed: AtomicBool,
+    /// The body at hand was read to its end.
+    body_read: AtomicBool,
 }
 
 impl Activity {
@@ -50,6 +58,9 @@ impl Activity {
             head_began: AtomicU64::new(0),
             last: AtomicU64::new(0),
             requests: AtomicU32::new(0),
+            in_head: AtomicBool::new(true),
+            bare_line_feed: AtomicBool::new(false),
+            body_read: AtomicBool::new(false),
         })
     }
 
@@ -64,7 +75,18 @@ impl Activity {
         self.in_flight.fetch_add(1, Relaxed);
         self.requests.fetch_add(1, Relaxed);
         self.head_began.store(0, Relaxed);
+        self.in_head.store(false, Relaxed);
+        self.body_read.store(false, Relaxed);
         InFlight(Arc::clone(self))
+    }
+
+    /// A body came to its end: what follows is the next head. After a body that was left unread it is
+    /// not known where that begins, and nothing is looked at any more.
+    fn body_ended(&self) {
+        self.body_read.store(true, Relaxed);
+        if self.in_flight.load(Relaxed) == 0 {
+            self.in_head.store(true, Relaxed);
+        }
     }
 
     fn read(&self) {
@@ -95,10 +117,63 @@ impl Activity {
 /// A request that is being answered.
 pub struct InFlight(Arc<Activity>);
 
+impl InFlight {
+    /// Whether a line of its head ended in LF alone.
+    pub fn had_bare_line_feed(&self) -> bool {
+        self.0.bare_line_feed.swap(false, Relaxed)
+    }
+
+    /// Notes when the body comes to its end.
+    pub fn note<B: Body>(&self, body: B) -> Noted<B> {
+        if body.is_end_stream() {
+            self.0.body_ended();
+        }
+        Noted {
+            body,
+            activity: Arc::clone(&self.0),
+        }
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.wrote();
         self.0.in_flight.fetch_sub(1, Relaxed);
+        if self.0.body_read.load(Relaxed) {
+            self.0.in_head.store(true, Relaxed);
+        }
+    }
+}
+
+/// A body whose end is noted.
+pub struct Noted<B> {
+    body: B,
+    activity: Arc<Activity>,
+}
+
+impl<B: Body + Unpin> Body for Noted<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let ended = match &frame {
+            Poll::Ready(None) => true,
+            Poll::Ready(Some(Ok(_))) => self.body.is_end_stream(),
+            _ => false,
+        };
+        if ended {
+            self.activity.body_ended();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -108,6 +183,41 @@ pub struct Watched<S> {
     activity: Arc<Activity>,
     /// HTTP/2 has frames that belong to no request: only requests count there.
     notes_reads: bool,
+    head: Head,
+}
+
+/// How far the lines of a head were looked at.
+#[derive(Default)]
+struct Head {
+    /// The byte before.
+    previous: u8,
+    /// The line at hand has something in it.
+    line: bool,
+    /// Some line had.
+    any: bool,
+}
+
+impl Head {
+    /// Looks at more bytes of a head: whether it ended with them, and whether a line ended in LF alone.
+    fn look(&mut self, bytes: &[u8]) -> (bool, bool) {
+        let mut bare = false;
+        for &byte in bytes {
+            match byte {
+                b'\n' => {
+                    bare |= self.previous != b'\r';
+                    if !self.line && self.any {
+                        *self = Self::default();
+                        return (true, bare);
+                    }
+                    self.line = false;
+                }
+                b'\r' => {}
+                _ => (self.line, self.any) = (true, true),
+            }
+            self.previous = byte;
+        }
+        (false, bare)
+    }
 }
 
 impl<S> Watched<S> {
@@ -117,6 +227,7 @@ impl<S> Watched<S> {
             stream,
             activity,
             notes_reads,
+            head: Head::default(),
         }
     }
 }
@@ -125,8 +236,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if self.notes_reads && buffer.filled().len() > before {
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        if self.notes_reads && !read.is_empty() {
             self.activity.read();
+            if self.activity.in_head.load(Relaxed) {
+                let (ended, bare) = self.head.look(read);
+                if bare {
+                    self.activity.bare_line_feed.store(true, Relaxed);
+                }
+                if ended {
+                    self.activity.in_head.store(false, Relaxed);
+                }
+            }
         }
         result
     }
@@ -163,5 +284,36 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads() {
+        for (head, ended, bare) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true, false),
+            ("\r\nGET / HTTP/1.1\r\n\r\n", true, false),
+            ("GET / HTTP/1.1\r\n\r\n{\n}", true, false),
+            ("GET / HTTP/1.1\r\nHost: a\r\n", false, false),
+            ("GET / HTTP/1.1\nHost: a\r\n\r\n", true, true),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\n", true, true),
+            ("GET / HTTP/1.1\n\n", true, true),
+        ] {
+            assert_eq!(Head::default().look(head.as_bytes()), (ended, bare), "{head:?}");
+            // The same in pieces.
+            let mut pieces = Head::default();
+            let mut seen = (false, false);
+            for byte in head.as_bytes().chunks(1) {
+                let (ended, bare) = pieces.look(byte);
+                seen = (ended, seen.1 || bare);
+                if ended {
+                    break;
+                }
+            }
+            assert_eq!(seen, (ended, bare), "{head:?} in pieces");
+        }
     }
 }
