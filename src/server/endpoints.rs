@@ -54,7 +54,7 @@ impl App {
     where
         B: Body<Data = Bytes> + Unpin + Send + 'static,
     {
-        if let Some(refusal) = refuse(head, peer.bare_line_feed) {
+        if let Some(refusal) = refuse(head, peer.doubt) {
             // Where this request ends may be as doubtful as what it says.
             let error = Error::new(refusal.status.as_u16(), refusal.detail);
             return Err(Reply {

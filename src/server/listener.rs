@@ -3,7 +3,7 @@
 //! Without TLS only HTTP/1.1 is spoken: nothing behind a proxy needs h2c.
 
 use super::address::{canonical, is_trusted};
-use super::watch::{Activity, Noted, Patience, Watched};
+use super::watch::{Activity, Doubt, Noted, Patience, Watched};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -34,8 +34,8 @@ pub struct Peer {
     pub address: IpAddr,
     /// Whether it speaks TLS with us.
     pub tls: bool,
-    /// A line of the request's head ended in LF alone.
-    pub bare_line_feed: bool,
+    /// What makes the head of its request doubtful.
+    pub doubt: Option<Doubt>,
 }
 
 /// What answers requests.
@@ -176,7 +176,7 @@ async fn connection<S: Serve>(
     let peer = Peer {
         address,
         tls: acceptor.is_some(),
-        bare_line_feed: false,
+        doubt: None,
     };
     let Some(acceptor) = acceptor else {
         return http_1(stream, peer, service, settings, stop).await;
@@ -239,7 +239,7 @@ async fn http_1<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let answer = service_fn(move |request: Request<Incoming>| {
         let (service, in_flight) = (Arc::clone(&service), noted.request());
         let peer = Peer {
-            bare_line_feed: in_flight.had_bare_line_feed(),
+            doubt: in_flight.doubt(),
             ..peer
         };
         async move {
@@ -269,7 +269,7 @@ async fn http_2<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let answer = service_fn(move |request: Request<Incoming>| {
         let (service, in_flight) = (Arc::clone(&service), noted.request());
         let peer = Peer {
-            bare_line_feed: in_flight.had_bare_line_feed(),
+            doubt: in_flight.doubt(),
             ..peer
         };
         async move {

@@ -1,16 +1,16 @@
 //! A watch on one connection: how long a client may take for its headers, how long it may hold a
-//! connection that does nothing, and whether the lines of a head end as they must.
+//! connection that does nothing, and what of a head cannot be seen any more once hyper has read it.
 //!
 //! hyper's own header timeout covers the idle time too, makes a timer for each request, and knows
 //! nothing of a response that nobody reads. One timer a connection, and the times of the last bytes,
-//! do all three. And hyper takes a bare LF for a line end where another parser may not; that cannot be
-//! seen any more once the head is parsed.
+//! do all three. And hyper takes a bare LF for a line end where another parser may not, and drops a
+//! Content-Length beside a Transfer-Encoding, so heads are looked at as they come in.
 
 use hyper::body::{Body, Frame, SizeHint};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -43,8 +43,8 @@ pub struct Activity {
     requests: AtomicU32,
     /// What is read next belongs to a head.
     in_head: AtomicBool,
-    /// A line of the head at hand ended in LF alone.
-    bare_line_feed: AtomicBool,
+    /// What is wrong with the head at hand: 1 and 2 stand for a [`Doubt`], 0 for nothing.
+    doubt: AtomicU8,
     /// The body at hand was read to its end.
     body_read: AtomicBool,
 }
@@ -59,7 +59,7 @@ impl Activity {
             last: AtomicU64::new(0),
             requests: AtomicU32::new(0),
             in_head: AtomicBool::new(true),
-            bare_line_feed: AtomicBool::new(false),
+            doubt: AtomicU8::new(0),
             body_read: AtomicBool::new(false),
         })
     }
@@ -114,13 +114,26 @@ impl Activity {
     }
 }
 
+/// What two parsers could read in two ways, and hyper does not show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// A line of the head ended in LF alone.
+    BareLineFeed,
+    /// The head has a Content-Length and a Transfer-Encoding.
+    TwoLengths,
+}
+
 /// A request that is being answered.
 pub struct InFlight(Arc<Activity>);
 
 impl InFlight {
-    /// Whether a line of its head ended in LF alone.
-    pub fn had_bare_line_feed(&self) -> bool {
-        self.0.bare_line_feed.swap(false, Relaxed)
+    /// What makes its head doubtful.
+    pub fn doubt(&self) -> Option<Doubt> {
+        match self.0.doubt.swap(0, Relaxed) {
+            0 => None,
+            1 => Some(Doubt::BareLineFeed),
+            _ => Some(Doubt::TwoLengths),
+        }
     }
 
     /// Notes when the body comes to its end.
@@ -195,28 +208,53 @@ struct Head {
     line: bool,
     /// Some line had.
     any: bool,
+    /// The name of the field at hand, as far as it may be one of those looked for.
+    name: [u8; 17],
+    /// How much of it is there; more than it can hold where it is none of them.
+    length: usize,
+    /// There was a Content-Length.
+    content_length: bool,
+    /// There was a Transfer-Encoding.
+    transfer_encoding: bool,
 }
 
 impl Head {
-    /// Looks at more bytes of a head: whether it ended with them, and whether a line ended in LF alone.
-    fn look(&mut self, bytes: &[u8]) -> (bool, bool) {
-        let mut bare = false;
+    /// Looks at more bytes of a head: whether it ended with them, and what is doubtful in them.
+    fn look(&mut self, bytes: &[u8]) -> (bool, Option<Doubt>) {
+        let mut doubt = None;
         for &byte in bytes {
             match byte {
                 b'\n' => {
-                    bare |= self.previous != b'\r';
-                    if !self.line && self.any {
-                        *self = Self::default();
-                        return (true, bare);
+                    if self.previous != b'\r' {
+                        doubt = Some(Doubt::BareLineFeed);
                     }
-                    self.line = false;
+                    if !self.line && self.any {
+                        if self.content_length && self.transfer_encoding {
+                            doubt = doubt.or(Some(Doubt::TwoLengths));
+                        }
+                        *self = Self::default();
+                        return (true, doubt);
+                    }
+                    (self.line, self.length) = (false, 0);
                 }
                 b'\r' => {}
-                _ => (self.line, self.any) = (true, true),
+                b':' if self.length <= self.name.len() => {
+                    let name = self.name.get(..self.length).unwrap_or_default();
+                    self.content_length |= name.eq_ignore_ascii_case(b"content-length");
+                    self.transfer_encoding |= name.eq_ignore_ascii_case(b"transfer-encoding");
+                    self.length = usize::MAX;
+                }
+                _ => {
+                    (self.line, self.any) = (true, true);
+                    if let Some(place) = self.name.get_mut(self.length) {
+                        *place = byte;
+                    }
+                    self.length = self.length.saturating_add(1);
+                }
             }
             self.previous = byte;
         }
-        (false, bare)
+        (false, doubt)
     }
 }
 
@@ -240,9 +278,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         if self.notes_reads && !read.is_empty() {
             self.activity.read();
             if self.activity.in_head.load(Relaxed) {
-                let (ended, bare) = self.head.look(read);
-                if bare {
-                    self.activity.bare_line_feed.store(true, Relaxed);
+                let (ended, doubt) = self.head.look(read);
+                match doubt {
+                    Some(Doubt::BareLineFeed) => self.activity.doubt.store(1, Relaxed),
+                    Some(Doubt::TwoLengths) => self.activity.doubt.store(2, Relaxed),
+                    None => {}
                 }
                 if ended {
                     self.activity.in_head.store(false, Relaxed);
@@ -293,27 +333,41 @@ mod tests {
 
     #[test]
     fn heads() {
-        for (head, ended, bare) in [
-            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true, false),
-            ("\r\nGET / HTTP/1.1\r\n\r\n", true, false),
-            ("GET / HTTP/1.1\r\n\r\n{\n}", true, false),
-            ("GET / HTTP/1.1\r\nHost: a\r\n", false, false),
-            ("GET / HTTP/1.1\nHost: a\r\n\r\n", true, true),
-            ("GET / HTTP/1.1\r\nHost: a\r\n\n", true, true),
-            ("GET / HTTP/1.1\n\n", true, true),
+        const LF: Option<Doubt> = Some(Doubt::BareLineFeed);
+        const TWO: Option<Doubt> = Some(Doubt::TwoLengths);
+        for (head, ended, doubt) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true, None),
+            ("\r\nGET / HTTP/1.1\r\n\r\n", true, None),
+            ("GET / HTTP/1.1\r\n\r\n{\n}", true, None),
+            ("GET / HTTP/1.1\r\nHost: a\r\n", false, None),
+            ("GET / HTTP/1.1\nHost: a\r\n\r\n", true, LF),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\n", true, LF),
+            ("GET / HTTP/1.1\n\n", true, LF),
+            ("POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n", true, None),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", true, None),
+            (
+                "POST / HTTP/1.1\r\nX: Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                true,
+                None,
+            ),
+            (
+                "POST / HTTP/1.1\r\ncontent-length: 1\r\nTRANSFER-ENCODING: chunked\r\n\r\n",
+                true,
+                TWO,
+            ),
         ] {
-            assert_eq!(Head::default().look(head.as_bytes()), (ended, bare), "{head:?}");
+            assert_eq!(Head::default().look(head.as_bytes()), (ended, doubt), "{head:?}");
             // The same in pieces.
             let mut pieces = Head::default();
-            let mut seen = (false, false);
+            let mut seen = (false, None);
             for byte in head.as_bytes().chunks(1) {
-                let (ended, bare) = pieces.look(byte);
-                seen = (ended, seen.1 || bare);
+                let (ended, doubt) = pieces.look(byte);
+                seen = (ended, seen.1.or(doubt));
                 if ended {
                     break;
                 }
             }
-            assert_eq!(seen, (ended, bare), "{head:?} in pieces");
+            assert_eq!(seen, (ended, doubt), "{head:?} in pieces");
         }
     }
 }
