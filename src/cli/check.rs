@@ -49,10 +49,10 @@ fn look(path: &std::path::Path, arguments: &Arguments, findings: &mut Findings) 
         return said;
     };
     said.push(format!("configuration  {}", path.display()));
-    if let Some(tls) = &config.tls {
-        if let Err(why) = Certificate::load(&tls.certificate, &tls.private_key) {
-            findings.error(&(), why);
-        }
+    if let Some(tls) = &config.tls
+        && let Err(why) = Certificate::load(&tls.certificate, &tls.private_key)
+    {
+        findings.error(&(), why);
     }
     let assembler = match Assembler::new(&config) {
         Ok(assembler) => assembler,

@@ -2,8 +2,7 @@
 
 use crate::adapter::{self, Adapter, Document, privileges, tables_needed};
 use crate::config::{Backend, Config};
-use crate::own::Own;
-use crate::own::grants::{Access, Needs, statements};
+use crate::own::{Access, Needs, Own};
 use crate::sql::{Catalogue, Table};
 
 /// What a compiled adapter does, table by table.
@@ -66,5 +65,5 @@ fn grants(needs: &[(Table, Needs)], config: &Config, own: &Own) -> Vec<String> {
         Backend::Mysql => decoded(path.split('?').next().unwrap_or_default()),
         Backend::Postgres | Backend::Sqlite => "public".to_owned(),
     };
-    statements(own, &decoded(user), &home, needs)
+    own.grants(&decoded(user), &home, needs)
 }

@@ -5,7 +5,7 @@ use super::common::{Failure, load, print, say};
 use super::duration;
 use crate::config::{Config, Profile};
 use crate::identity::store::{Issue, TokenStore};
-use crate::own::tokens::TokenRow;
+use crate::own::TokenRow;
 use crate::server::assemble::Assembler;
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
@@ -95,7 +95,7 @@ pub fn run(given: Option<PathBuf>, verb: &Verb) -> Result<(), Failure> {
             known(&config, server)?;
             let now = Utc::now().timestamp();
             let rows = store.list(Some(server)).map_err(failed)?;
-            let newest = rows.iter().filter(|row| row.is_live(now.saturating_mul(MICROS))).last();
+            let newest = rows.iter().rfind(|row| row.is_live(now.saturating_mul(MICROS)));
             // What is rotated stays what it was, and lives as long again.
             let label = newest.map_or("", |row| row.label.as_str());
             let read_only = newest.is_some_and(|row| row.read_only);

@@ -167,16 +167,16 @@ impl LiveTokens {
     async fn fresh(&self, enough: impl Fn(&Snapshot) -> bool) -> Result<Arc<Snapshot>, Denied> {
         let usable = || self.shared.snapshot.load_full().filter(|snapshot| enough(snapshot));
         if let Some(snapshot) = usable() {
-            if snapshot.read.elapsed() >= RENEW {
-                if let Ok(reading) = Arc::clone(&self.shared.reading).try_lock_owned() {
-                    let shared = Arc::clone(&self.shared);
-                    tokio::task::spawn_blocking(move || {
-                        if let Err(error) = shared.read() {
-                            tracing::debug!(%error, "the live tokens could not be read again");
-                        }
-                        drop(reading);
-                    });
-                }
+            if snapshot.read.elapsed() >= RENEW
+                && let Ok(reading) = Arc::clone(&self.shared.reading).try_lock_owned()
+            {
+                let shared = Arc::clone(&self.shared);
+                tokio::task::spawn_blocking(move || {
+                    if let Err(error) = shared.read() {
+                        tracing::debug!(%error, "the live tokens could not be read again");
+                    }
+                    drop(reading);
+                });
             }
             return Ok(snapshot);
         }

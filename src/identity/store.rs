@@ -3,8 +3,7 @@
 
 use super::live::{LiveToken, Store};
 use super::token::{Claims, Fingerprint, Keyring, SigningKey, audience, fingerprint, new_id};
-use crate::own::tokens::TokenRow;
-use crate::own::{Missing, Own, keys, tokens};
+use crate::own::{self, Missing, Own, TokenRow};
 use crate::sql::{Connection, Database, Error, Failure, Isolation};
 use std::sync::Arc;
 
@@ -55,12 +54,12 @@ impl TokenStore {
     pub fn setup(&self) -> Result<(), Error> {
         self.database.with(&mut |connection| {
             self.own.apply(connection)?;
-            let known = keys::list(&self.own, connection)?;
+            let known = self.own.signing_keys(connection)?;
             if known.iter().any(|key| key.retired_at.is_none()) {
                 return Ok(());
             }
             let (private_key, public_key) = SigningKey::generate().map_err(internal)?;
-            let key = keys::SigningKey {
+            let key = own::SigningKey {
                 id: new_id(),
                 algorithm: "EdDSA".to_owned(),
                 private_key,
@@ -68,7 +67,7 @@ impl TokenStore {
                 created_at: chrono::Utc::now().timestamp_micros(),
                 retired_at: None,
             };
-            keys::insert(&self.own, connection, &key)
+            self.own.insert_signing_key(connection, &key)
         })
     }
 
@@ -76,10 +75,10 @@ impl TokenStore {
     pub fn keyring(&self) -> Result<Keyring, Error> {
         let mut rows = Vec::new();
         self.database.with(&mut |connection| {
-            rows = keys::list(&self.own, connection)?;
+            rows = self.own.signing_keys(connection)?;
             Ok(())
         })?;
-        let key = |row: &keys::SigningKey| SigningKey::read(&row.id, &row.private_key).map_err(internal);
+        let key = |row: &own::SigningKey| SigningKey::read(&row.id, &row.private_key).map_err(internal);
         let current = rows.iter().position(|row| row.retired_at.is_none());
         let Some(current) = current else {
             return Err(Error::new(Failure::Schema, "there is no signing key"));
@@ -108,7 +107,7 @@ impl TokenStore {
             read_only: what.read_only,
             last_used_at: None,
         };
-        self.write(|own, connection| tokens::insert(own, connection, &row))?;
+        self.write(|own, connection| own.insert_token(connection, &row))?;
         Ok((token, claims.jti))
     }
 
@@ -116,7 +115,7 @@ impl TokenStore {
     pub fn list(&self, server: Option<&str>) -> Result<Vec<TokenRow>, Error> {
         let mut rows = Vec::new();
         self.database.with(&mut |connection| {
-            rows = tokens::list(&self.own, connection, server)?;
+            rows = self.own.tokens(connection, server)?;
             Ok(())
         })?;
         Ok(rows)
@@ -126,7 +125,7 @@ impl TokenStore {
     pub fn revoke(&self, server: &str, id: &str) -> Result<bool, Error> {
         let mut ended = false;
         self.write(|own, connection| {
-            ended = tokens::revoke(own, connection, server, id, chrono::Utc::now().timestamp_micros())?;
+            ended = own.revoke_token(connection, server, id, chrono::Utc::now().timestamp_micros())?;
             Ok(())
         })?;
         Ok(ended)
@@ -136,7 +135,7 @@ impl TokenStore {
     pub fn revoke_all(&self, server: &str, keep: Option<&str>) -> Result<u64, Error> {
         let mut ended = 0;
         self.write(|own, connection| {
-            ended = tokens::revoke_all(own, connection, server, keep, chrono::Utc::now().timestamp_micros())?;
+            ended = own.revoke_tokens(connection, server, keep, chrono::Utc::now().timestamp_micros())?;
             Ok(())
         })?;
         Ok(ended)
@@ -146,7 +145,7 @@ impl TokenStore {
     pub fn expire_all(&self, server: &str, keep: Option<&str>, end: i64) -> Result<u64, Error> {
         let mut shortened = 0;
         self.write(|own, connection| {
-            shortened = tokens::expire_all(own, connection, server, keep, end.saturating_mul(MICROS))?;
+            shortened = own.expire_tokens(connection, server, keep, end.saturating_mul(MICROS))?;
             Ok(())
         })?;
         Ok(shortened)
@@ -165,7 +164,7 @@ impl Store for TokenStore {
     fn live(&self, now: i64) -> Result<Vec<LiveToken>, Error> {
         let mut rows = Vec::new();
         self.database.with(&mut |connection| {
-            rows = tokens::live(&self.own, connection, now.saturating_mul(MICROS))?;
+            rows = self.own.live_tokens(connection, now.saturating_mul(MICROS))?;
             Ok(())
         })?;
         let live = |row: TokenRow| {
@@ -182,7 +181,7 @@ impl Store for TokenStore {
     }
 
     fn used(&self, id: &str, now: i64) -> Result<(), Error> {
-        self.write(|own, connection| tokens::touch(own, connection, &[id.to_owned()], now.saturating_mul(MICROS)))
+        self.write(|own, connection| own.touch_tokens(connection, &[id.to_owned()], now.saturating_mul(MICROS)))
     }
 }
 

@@ -95,7 +95,8 @@ mod tests {
     fn addresses() {
         let trusted: Vec<IpNet> = ["10.0.0.0/24", "fd00::/8"].iter().map(|n| n.parse().unwrap()).collect();
         // peer, headers, client
-        let table: &[(&str, &[(&str, &str)], &str)] = &[
+        type Row = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+        let table: &[Row] = &[
             ("192.0.2.9", &[("x-forwarded-for", "198.51.100.1")], "192.0.2.9"),
             ("::ffff:192.0.2.9", &[], "192.0.2.9"),
             ("10.0.0.2", &[], "10.0.0.2"),

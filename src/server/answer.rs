@@ -164,11 +164,11 @@ fn only_json(headers: &HeaderMap) -> bool {
 
 /// Writes the response.
 pub fn render(mut reply: Reply, manner: &Manner, request_id: &str) -> Response<Full<Bytes>> {
-    if let (StatusCode::OK, Some(asked), Some(etag)) = (reply.status, &manner.if_none_match, &reply.etag) {
-        if none_match_fails(asked.as_bytes(), etag) {
-            reply.status = StatusCode::NOT_MODIFIED;
-            reply.body = None;
-        }
+    if let (StatusCode::OK, Some(asked), Some(etag)) = (reply.status, &manner.if_none_match, &reply.etag)
+        && none_match_fails(asked.as_bytes(), etag)
+    {
+        reply.status = StatusCode::NOT_MODIFIED;
+        reply.body = None;
     }
     let mut response = Response::new(Full::new(Bytes::new()));
     *response.status_mut() = reply.status;

@@ -156,6 +156,9 @@ fn denied(denial: Denial) -> Reply {
     }
 }
 
+/// A query parameter, decoded.
+type Parameter<'q> = (Cow<'q, str>, Cow<'q, str>);
+
 /// A request of a known identity server.
 struct Authenticated<'r> {
     app: &'r App,
@@ -175,7 +178,6 @@ impl Authenticated<'_> {
     {
         let (method, allow) = (&self.head.method, target.allow());
         let get = matches!(*method, Method::GET | Method::HEAD);
-        let no = || Err(Reply::method_not_allowed(method, allow));
         match (target, method) {
             (Target::Unknown, _) => Err(Error::new(404, "there is no such SCIM endpoint").into()),
             (Target::Me, _) => Err(Error::not_implemented("/Me: a provisioning client is no user").into()),
@@ -186,12 +188,20 @@ impl Authenticated<'_> {
                 Err(Error::not_implemented("search one resource type, at /Users/.search for example").into())
             }
             (Target::ServiceProviderConfig, _) if get => {
-                self.discovery().map(|()| self.documents().service_provider_config())
+                self.refuse_filter()?;
+                Ok(self.documents().service_provider_config())
             }
-            (Target::ResourceTypes(name), _) if get => self
-                .discovery()
-                .map(|()| self.documents().resource_types(name.as_deref())),
-            (Target::Schemas(id), _) if get => self.discovery().map(|()| self.documents().schemas(id.as_deref())),
+
+            (Target::ResourceTypes(name), _) if get => {
+                self.refuse_filter()?;
+                Ok(self.documents().resource_types(name.as_deref()))
+            }
+
+            (Target::Schemas(id), _) if get => {
+                self.refuse_filter()?;
+                Ok(self.documents().schemas(id.as_deref()))
+            }
+
             (Target::Collection(type_), _) if get => self.list(type_).await,
             (Target::Collection(type_), &Method::POST) => self.create(type_, body).await,
             (Target::Search(type_), &Method::POST) => self.search(type_, body).await,
@@ -199,18 +209,18 @@ impl Authenticated<'_> {
             (Target::Resource(type_, id), &Method::PUT) => self.replace(type_, &id, body).await,
             (Target::Resource(type_, id), &Method::PATCH) => self.patch(type_, &id, body).await,
             (Target::Resource(type_, id), &Method::DELETE) => self.delete(type_, &id).await,
-            _ => no(),
+            _ => Err(Reply::method_not_allowed(method, allow)),
         }
     }
 
     /// RFC 7644 4: discovery cannot be filtered, and a client must not believe that it was.
-    fn discovery(&self) -> Result<(), Reply> {
+    fn refuse_filter(&self) -> Result<(), Error> {
         if self
             .parameters()?
             .iter()
             .any(|(name, _)| name.eq_ignore_ascii_case("filter"))
         {
-            return Err(Error::forbidden("discovery endpoints take no filter").into());
+            return Err(Error::forbidden("discovery endpoints take no filter"));
         }
         Ok(())
     }
@@ -333,7 +343,7 @@ impl Authenticated<'_> {
         }
     }
 
-    fn parameters(&self) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, Error> {
+    fn parameters(&self) -> Result<Vec<Parameter<'_>>, Error> {
         self.head.uri.query().map_or_else(|| Ok(Vec::new()), query::decode)
     }
 

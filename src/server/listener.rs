@@ -324,12 +324,11 @@ impl Drop for Entered {
     fn drop(&mut self) {
         let mut inside = self.door.inside.lock().unwrap_or_else(PoisonError::into_inner);
         inside.all -= 1;
-        if let Some(address) = self.address {
-            if let Entry::Occupied(mut count) = inside.by_address.entry(address) {
-                *count.get_mut() -= 1;
-                if *count.get() == 0 {
-                    count.remove();
-                }
+        let Some(address) = self.address else { return };
+        if let Entry::Occupied(mut count) = inside.by_address.entry(address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
             }
         }
     }

@@ -152,10 +152,8 @@ impl Write for Gathered {
         lines.bytes.extend_from_slice(line);
         let wake = std::mem::take(&mut lines.asleep);
         drop(lines);
-        if wake {
-            if let Some(thread) = self.0.thread.get() {
-                thread.unpark();
-            }
+        if wake && let Some(thread) = self.0.thread.get() {
+            thread.unpark();
         }
         Ok(line.len())
     }

@@ -245,7 +245,13 @@ mod tests {
     fn http_1() {
         const H: (&str, &str) = ("host", "scim.example.com");
         // method, target, headers, status of the refusal
-        let table: &[(&str, &str, &[(&str, &str)], Option<u16>)] = &[
+        type Row = (
+            &'static str,
+            &'static str,
+            &'static [(&'static str, &'static str)],
+            Option<u16>,
+        );
+        let table: &[Row] = &[
             ("GET", "/scim/v2/Users", &[H], None),
             ("GET", "/scim/v2//Users/?filter=a+eq+%22..%2f%22", &[H], None),
             ("GET", "/scim/v2/Users/a%20b", &[H], None),

@@ -281,10 +281,10 @@ impl Running {
 
     fn reload_certificate(&self) {
         let app = self.service.app();
-        if let (Some(certificate), Some(tls)) = (&self.certificate, &app.config.tls) {
-            if let Err(why) = certificate.reload(&tls.certificate, &tls.private_key) {
-                tracing::error!(why, "the certificate could not be read again; the old one stays");
-            }
+        if let (Some(certificate), Some(tls)) = (&self.certificate, &app.config.tls)
+            && let Err(why) = certificate.reload(&tls.certificate, &tls.private_key)
+        {
+            tracing::error!(why, "the certificate could not be read again; the old one stays");
         }
     }
 

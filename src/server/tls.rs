@@ -56,7 +56,7 @@ impl Certificate {
             .with_protocol_versions(if tls12 { BOTH } else { NEWEST })
             .map_err(|error| error.to_string())?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+            .with_cert_resolver(Arc::<Self>::clone(self));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // Identity providers connect anew all the time; a ticket saves them and us a key exchange.
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;
