@@ -77,7 +77,9 @@ impl<'a> Asked<'a> {
             }
             Json::Number(number) => {
                 let (Some(a), Some(b)) = (number.as_f64(), number_of(literal)) else {
-                    return Err(Error::invalid_filter(format!("{path} is a number: compare it with one")));
+                    return Err(Error::invalid_filter(format!(
+                        "{path} is a number: compare it with one"
+                    )));
                 };
                 Ok(match operator {
                     Operator::Eq => a == b,

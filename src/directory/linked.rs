@@ -181,7 +181,9 @@ impl Compiler<'_> {
                 (sub.attribute.as_str(), Asked::Present)
             }
             Element::Filter(Filter::Value(..)) => {
-                return Err(Error::invalid_filter(format!("{path}[...] cannot hold another value path")));
+                return Err(Error::invalid_filter(format!(
+                    "{path}[...] cannot hold another value path"
+                )));
             }
         };
         match sub.to_ascii_lowercase().as_str() {
@@ -193,7 +195,11 @@ impl Compiler<'_> {
             // Made from the id, so always there.
             "$ref" if matches!(asked, Asked::Present) => Ok(Predicate::True),
             "$ref" if matches!(asked, Asked::Compare(Operator::Eq | Operator::Ne, Literal::Null)) => {
-                Ok(if asked.negated() { Predicate::True } else { Predicate::False })
+                Ok(if asked.negated() {
+                    Predicate::True
+                } else {
+                    Predicate::False
+                })
             }
             _ => Err(Error::invalid_filter(format!(
                 "{path}.{sub} cannot be compared; compare {path}.value, the id",
