@@ -1,7 +1,7 @@
 //! Membership, row by row: what is added or removed is touched, and nothing else is read.
 
+use super::asked::Asked;
 use super::change::Writing;
-use super::filter::Asked;
 use super::plan::{self, Display, MAIN};
 use super::rows;
 use super::transaction::Fault;
@@ -633,7 +633,9 @@ fn meets(element: &Object, filter: &Filter) -> bool {
         Filter::Compare(path, operator, literal) => {
             let asked = Asked::Compare(*operator, literal);
             match sub(&path.attribute) {
-                Some(value) => asked.holds_of(value, path.attribute.eq_ignore_ascii_case("value")),
+                Some(value) => asked
+                    .holds_of(value, path.attribute.eq_ignore_ascii_case("value"), path)
+                    .unwrap_or(asked.negated()),
                 None => asked.is_null() != asked.negated(),
             }
         }

@@ -32,7 +32,7 @@ pub(super) enum Change<'a> {
 /// What came of it.
 pub(super) struct Updated {
     pub found: Found,
-    /// A collection was changed, so the answer may be 204.
+    /// The request names a collection, so the answer may be 204.
     pub collections: bool,
 }
 
@@ -221,12 +221,12 @@ impl Directory {
             changed: &changed,
             lenient,
         };
-        let done = writing.within(environment, |writing| {
+        writing.within(environment, |writing| {
             self.write_difference(connection, &stage, writing, key, &collections)
         })?;
         let wanted_now = self.collections_wanted(&place, projection);
         // An answer of 204 needs none of the members.
-        let answer_members = !done.collections || !matches!(change, Change::Patch(_)) || !is_whole(projection);
+        let answer_members = collections.is_empty() || !matches!(change, Change::Patch(_)) || !is_whole(projection);
         let answered = if answer_members {
             wanted_now
         } else {
@@ -256,7 +256,7 @@ impl Directory {
         }
         Ok(Some(Updated {
             found,
-            collections: done.collections,
+            collections: !collections.is_empty(),
         }))
     }
 
@@ -326,7 +326,7 @@ impl Directory {
         writing: &mut Writing<'_>,
         key: &Value,
         collections: &IndexMap<String, Vec<CollectionChange>>,
-    ) -> Result<Done, Fault> {
+    ) -> Result<(), Fault> {
         let Stage {
             place,
             locked,
@@ -391,7 +391,7 @@ impl Directory {
             self.change_members(connection, writing, &locked.row, collections, false)?;
             self.touch(connection, &place, key, &writing.environment, collections)?;
         }
-        Ok(Done { collections: members })
+        Ok(())
     }
 
     /// Writes columns of one row, its `modified` among them.
@@ -560,10 +560,6 @@ struct Stage<'a> {
     will: &'a [Option<Json>],
     changed: &'a [bool],
     lenient: bool,
-}
-
-struct Done {
-    collections: bool,
 }
 
 /// `key = value`, for updates and deletes.
