@@ -403,7 +403,8 @@ fn column_binding(
         .filter_map(|(column, value)| Some((outline.intern(outline.relation.find(column.name.as_str())?), value)))
         .collect();
     let shown = templates(reader.given("template"), scope, findings);
-    if (!fallback.is_empty() || !shown.is_empty()) && !matches!(conversion, Conversion::Text(_)) {
+    let text = matches!(conversion, Conversion::Text(_) | Conversion::Locale { .. });
+    if (!fallback.is_empty() || !shown.is_empty()) && !text {
         findings.error(at, "templates give text, and this attribute is none");
     }
     let binding = ColumnBinding {
