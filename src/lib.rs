@@ -12,9 +12,12 @@
 //! | 0 | [`scim`], [`sql`], [`document`] |
 
 pub mod adapter;
+pub mod cli;
 pub mod config;
 pub mod directory;
 pub mod document;
+pub mod identity;
 pub mod own;
 pub mod scim;
+pub mod server;
 pub mod sql;

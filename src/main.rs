@@ -1,3 +1,7 @@
 //! The binary: hands the command line over to [`scimshim::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    scimshim::cli::main()
+}

@@ -16,6 +16,7 @@
 mod support;
 
 mod dialogues;
+mod harness;
 mod hostile;
 mod kills;
 mod lifecycle;

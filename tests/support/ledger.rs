@@ -333,3 +333,67 @@ fn follow_up(kind: &str, changes: &str) -> String {
         None => format!("update, of which {changes} is no record"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::support::databases::Engine;
+
+    fn state(title: &str, follow_ups: &[&str]) -> State {
+        State {
+            title: Some(title.to_owned()),
+            deleted: false,
+            member: false,
+            follow_ups: follow_ups.iter().map(|text| (*text).to_owned()).collect(),
+        }
+    }
+
+    fn person(number: usize, certain: Option<State>, perhaps: Option<State>) -> Person {
+        let id = certain.is_some().then(|| number.to_string());
+        Person {
+            login: format!("w0-{number}@example.org"),
+            id,
+            certain,
+            perhaps,
+        }
+    }
+
+    /// A comparison that cannot fail would prove nothing: each kind of damage is found.
+    #[test]
+    fn damage_is_found() {
+        let database = Database::small(Engine::Sqlite);
+        database.execute(
+            "INSERT INTO people (id, login, title) VALUES (1, 'w0-1@example.org', 't0'), (2, 'w0-2@example.org', 't1'), (3, 'w0-3@example.org', 't0');
+             INSERT INTO history (person_id, what, changes, at) VALUES (1, 'create', NULL, 'x'), (2, 'create', NULL, 'x'),
+             (2, 'update', '{\"title\":{\"old\":\"t0\",\"new\":\"t1\"}}', 'x'), (3, 'create', NULL, 'x');",
+        );
+        let created = || Some(state("t0", &["create"]));
+        let updated = || Some(state("t1", &["create", "update t1"]));
+        let ledger = |third: Person| Ledger {
+            people: vec![person(1, created(), None), person(2, created(), updated()), third],
+            ..Ledger::default()
+        };
+        let problems = |ledger: Ledger| compare(&database, &SMALL, "1", &[ledger]).problems;
+        // As it is: one answered, one unanswered that happened, one unanswered that is there whole.
+        assert_eq!(problems(ledger(person(3, None, created()))), Vec::<String>::new());
+        // An answered write that is not there.
+        assert_eq!(problems(ledger(person(3, updated(), None))).len(), 1);
+        // Somebody whom nobody asked for.
+        assert_eq!(
+            problems(Ledger {
+                people: vec![person(1, created(), None), person(2, updated(), None)],
+                ..Ledger::default()
+            })
+            .len(),
+            2
+        );
+        // Half a write: the row without its follow-up, then the follow-up without its row.
+        database.execute("DELETE FROM history WHERE person_id = 3");
+        assert_eq!(problems(ledger(person(3, None, created()))).len(), 1);
+        database.execute("DELETE FROM people WHERE id = 3; UPDATE people SET title = 't0' WHERE id = 2");
+        assert_eq!(problems(ledger(person(3, None, created()))).len(), 1);
+        // Twice.
+        database.execute("UPDATE people SET title = 't1' WHERE id = 2; INSERT INTO people (login, title) VALUES ('w0-1@example.org', 't0')");
+        assert_eq!(problems(ledger(person(3, None, created()))).len(), 2);
+    }
+}

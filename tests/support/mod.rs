@@ -3,6 +3,8 @@
 //!
 //! Nothing here uses the program's own library: a test knows scimshim as its users do, by command line, HTTPS and rows.
 
+#![allow(dead_code, reason = "the tests and the benchmark each use a part")]
+
 pub mod client;
 pub mod databases;
 pub mod ledger;

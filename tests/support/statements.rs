@@ -67,9 +67,9 @@ fn is_control(text: &str) -> bool {
     )
 }
 
-/// An entry: `TIME<TAB>  THREAD COMMAND<TAB>TEXT`, the time left out where it repeats; other lines continue the text.
+/// An entry: `TIME<TAB>  THREAD COMMAND<TAB>TEXT`, a tab for the time where it repeats; other lines continue the text.
 fn mariadb(login: &str, bytes: &[u8], from: u64) -> Statements {
-    let head = regex::bytes::Regex::new(r"^(?:\d{6} [ \d]\d:\d\d:\d\d)?\t *(\d+) (Connect|Query|Prepare|Execute|Close stmt|Quit|Init DB|Ping|Reset stmt|Reset connection|Statistics|Field List|Change user|Kill|Long Data|Fetch|Shutdown|Set option|Error)\t?")
+    let head = regex::bytes::Regex::new(r"^(?:\d{6} [ \d]\d:\d\d:\d\d|\t)\t *(\d+) (Connect|Query|Prepare|Execute|Close stmt|Quit|Init DB|Ping|Reset stmt|Reset connection|Statistics|Field List|Change user|Kill|Long Data|Fetch|Shutdown|Set option|Error)\t?")
         .expect("a pattern");
     let mut logins: HashMap<Vec<u8>, bool> = HashMap::new();
     let mut found = Statements::default();

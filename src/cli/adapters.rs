@@ -1,0 +1,131 @@
+//! `scimshim adapters`: which adapters are found where, and what one lets be configured.
+
+use super::common::{Failure, config_path, print, print_findings};
+use crate::adapter::{self, Document};
+use crate::config::{PACKAGED_ADAPTERS, adapter_path};
+use crate::document::Findings;
+use clap::Args;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// What may be asked.
+#[derive(Args)]
+pub struct Arguments {
+    /// One adapter, by name or path: its parameters
+    name: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists adapters, or describes one.
+pub fn run(given: Option<PathBuf>, arguments: &Arguments) -> Result<(), Failure> {
+    let config = config_path(given);
+    let directory = config
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    match &arguments.name {
+        Some(name) => describe(name, directory, arguments.json),
+        None => list(directory, arguments.json),
+    }
+}
+
+fn list(directory: &Path, json: bool) -> Result<(), Failure> {
+    let mut found: Vec<(String, PathBuf, Option<String>)> = Vec::new();
+    for folder in [
+        directory.join("adapters"),
+        PathBuf::from(PACKAGED_ADAPTERS),
+        PathBuf::from("adapters"),
+    ] {
+        let mut here: Vec<PathBuf> = std::fs::read_dir(&folder)
+            .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
+            .unwrap_or_default();
+        here.sort();
+        for path in here
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        {
+            let Some(name) = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()) else {
+                continue;
+            };
+            // The first folder wins, as it does for the configuration.
+            if !found.iter().any(|(known, ..)| *known == name) {
+                let title = adapter::load(&path, &[], &mut Findings::new()).map(|document| document.title);
+                found.push((name, path, title));
+            }
+        }
+    }
+    if json {
+        let each = found
+            .iter()
+            .map(|(name, path, title)| json!({ "name": name, "path": path.display().to_string(), "title": title }));
+        return print(&each.collect::<Value>().to_string());
+    }
+    if found.is_empty() {
+        return Err(Failure::Message(format!(
+            "no adapters in {}, {PACKAGED_ADAPTERS} or ./adapters",
+            directory.join("adapters").display()
+        )));
+    }
+    let width = found.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+    for (name, path, title) in &found {
+        let title = title
+            .as_deref()
+            .unwrap_or("cannot be read: see `scimshim adapters NAME`");
+        print(&format!("{name:width$}  {title}  ({})", path.display()))?;
+    }
+    Ok(())
+}
+
+fn describe(name: &str, directory: &Path, json: bool) -> Result<(), Failure> {
+    let path = adapter_path(name, directory).map_err(|tried| {
+        let tried: Vec<_> = tried.iter().map(|path| path.display().to_string()).collect();
+        Failure::Message(format!("there is no adapter `{name}`; tried: {}", tried.join(", ")))
+    })?;
+    let mut findings = Findings::new();
+    let Some(document) = adapter::load(&path, &[], &mut findings) else {
+        return Err(Failure::Findings(findings));
+    };
+    print_findings(&findings);
+    if json {
+        return print(&parameters(&document, &path).to_string());
+    }
+    print(&format!("{}: {}", document.name, document.title))?;
+    print(&format!("file: {}", path.display()))?;
+    if document.parameters.is_empty() {
+        return print("no parameters");
+    }
+    print("parameters:")?;
+    for parameter in &document.parameters {
+        let default = parameter
+            .default
+            .as_ref()
+            .map_or("required".to_owned(), |node| format!("default {}", node.found()));
+        print(&format!("  {}  ({default})", parameter.name))?;
+        if !parameter.choices.is_empty() {
+            print(&format!("      one of: {}", parameter.choices.join(", ")))?;
+        }
+        if let Some(help) = &parameter.help {
+            print(&format!("      {help}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn parameters(document: &Document, path: &Path) -> Value {
+    let each = document.parameters.iter().map(|parameter| {
+        json!({
+            "name": parameter.name,
+            "help": parameter.help,
+            "default": parameter.default.as_ref().map(|node| node.found()),
+            "choices": parameter.choices,
+        })
+    });
+    json!({
+        "name": document.name,
+        "title": document.title,
+        "path": path.display().to_string(),
+        "parameters": each.collect::<Value>(),
+    })
+}

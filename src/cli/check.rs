@@ -1,0 +1,111 @@
+//! `scimshim check`: the loader that `serve` has, all findings at once, without serving.
+
+use super::common::{Failure, config_path, print, print_findings};
+use crate::config;
+use crate::document::Findings;
+use crate::server::assemble::{Assembler, Trouble};
+use crate::server::tls::Certificate;
+use clap::Args;
+use std::path::PathBuf;
+
+/// What may be asked.
+#[derive(Args)]
+pub struct Arguments {
+    /// Do not ask the database: configuration, certificate and the adapter's grammar alone
+    #[arg(long)]
+    offline: bool,
+    /// Warnings fail too
+    #[arg(long)]
+    strict: bool,
+    /// Findings as JSON on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks a configuration file.
+pub fn run(given: Option<PathBuf>, arguments: &Arguments) -> Result<(), Failure> {
+    let path = config_path(given);
+    let mut findings = Findings::new();
+    let said = look(&path, arguments, &mut findings);
+    let (errors, warnings) = findings.count();
+    let bad = errors > 0 || (arguments.strict && warnings > 0);
+    if arguments.json {
+        print(&findings.to_json().to_string())?;
+    } else {
+        print_findings(&findings);
+        if !bad {
+            for line in &said {
+                print(line)?;
+            }
+        }
+    }
+    if bad { Err(Failure::Said) } else { Ok(()) }
+}
+
+/// Looks at everything; gives what was found good.
+fn look(path: &std::path::Path, arguments: &Arguments, findings: &mut Findings) -> Vec<String> {
+    let mut said = Vec::new();
+    let Some(config) = config::load(path, findings) else {
+        return said;
+    };
+    said.push(format!("configuration  {}", path.display()));
+    if let Some(tls) = &config.tls
+        && let Err(why) = Certificate::load(&tls.certificate, &tls.private_key)
+    {
+        findings.error(&(), why);
+    }
+    let assembler = match Assembler::new(&config) {
+        Ok(assembler) => assembler,
+        Err(trouble) => {
+            note(trouble, findings);
+            return said;
+        }
+    };
+    let document = assembler.document();
+    said.push(format!(
+        "adapter        {} ({})",
+        document.title,
+        config.adapter.path.display()
+    ));
+    if arguments.offline {
+        said.push("not asked      the database (--offline)".to_owned());
+        return said;
+    }
+    let catalogue = match assembler.catalogue() {
+        Ok(catalogue) => catalogue,
+        Err(error) => {
+            note(Trouble::Database(error), findings);
+            return said;
+        }
+    };
+    match assembler.compile(&catalogue, findings) {
+        None => return said,
+        Some(adapter) => {
+            let version = adapter
+                .version
+                .as_deref()
+                .map(|version| format!(", version {version}"))
+                .unwrap_or_default();
+            let types: Vec<&str> = adapter.resource_types.iter().map(|type_| type_.name.as_str()).collect();
+            said.push(format!("database       reachable{version}: {}", types.join(", ")));
+        }
+    }
+    if findings.has_errors() {
+        return said;
+    }
+    // The whole way of `serve`: our own tables, the signing key, acting users.
+    match assembler.assemble() {
+        Ok(_) => said.push(format!("own tables     {}", config.own_schema)),
+        Err(trouble) => note(trouble, findings),
+    }
+    said
+}
+
+fn note(trouble: Trouble, findings: &mut Findings) {
+    match trouble {
+        Trouble::Findings(more) => findings.extend(more),
+        trouble @ (Trouble::Database(_) | Trouble::Setup(_)) => {
+            findings.error(&(), trouble.to_string());
+        }
+    }
+}

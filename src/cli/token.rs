@@ -1,0 +1,283 @@
+//! `scimshim token`: issue, rotate, list and revoke. A token is printed once, alone on stdout, and is
+//! kept nowhere; what to do with it goes to stderr.
+
+use super::common::{Failure, load, print, say};
+use super::duration;
+use crate::config::{Config, Profile};
+use crate::identity::store::{Issue, TokenStore};
+use crate::own::TokenRow;
+use crate::server::assemble::Assembler;
+use chrono::{DateTime, Utc};
+use clap::Subcommand;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Microseconds in a second.
+const MICROS: i64 = 1_000_000;
+/// How long a token lives unless said otherwise.
+pub const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// What is done with tokens.
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Make a token for an identity server; it is shown once
+    Issue {
+        /// The identity server
+        server: String,
+        /// What the token is for
+        #[arg(long)]
+        label: Option<String>,
+        /// When it ends
+        #[arg(long, default_value = "10y", value_parser = duration::parse)]
+        expires: Duration,
+        /// It may only read
+        #[arg(long)]
+        read_only: bool,
+    },
+    /// Make a token and end the others of the identity server
+    Rotate {
+        /// The identity server
+        server: String,
+        /// How long the others stay good
+        #[arg(long, default_value = "0s", value_parser = duration::parse)]
+        overlap: Duration,
+    },
+    /// What tokens there are
+    List {
+        /// Of this identity server only
+        server: Option<String>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a token, everywhere, within a second
+    Revoke {
+        /// The identity server
+        server: String,
+        /// The token's id, as `list` shows it
+        #[arg(required_unless_present = "all")]
+        id: Option<String>,
+        /// All of the identity server's
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+    },
+}
+
+/// Does it.
+pub fn run(given: Option<PathBuf>, verb: &Verb) -> Result<(), Failure> {
+    let config = load(given)?;
+    let assembler = Assembler::new(&config)?;
+    let store = store(&assembler);
+    let failed = |error| Failure::from(assembler.own_trouble(error));
+    match verb {
+        Verb::Issue {
+            server,
+            label,
+            expires,
+            read_only,
+        } => {
+            known(&config, server)?;
+            let (token, _) = make(
+                &config,
+                &assembler,
+                server,
+                label.as_deref().unwrap_or_default(),
+                *expires,
+                *read_only,
+            )?;
+            print(&token)?;
+            next_steps(&config, server);
+            Ok(())
+        }
+        Verb::Rotate { server, overlap } => {
+            known(&config, server)?;
+            let now = Utc::now().timestamp();
+            let rows = store.list(Some(server)).map_err(failed)?;
+            let newest = rows.iter().rfind(|row| row.is_live(now.saturating_mul(MICROS)));
+            // What is rotated stays what it was, and lives as long again.
+            let label = newest.map_or("", |row| row.label.as_str());
+            let read_only = newest.is_some_and(|row| row.read_only);
+            let life = newest.and_then(|row| Some((row.expires_at? - row.created_at) / MICROS));
+            let life = life
+                .and_then(|seconds| u64::try_from(seconds).ok())
+                .map_or(TEN_YEARS, Duration::from_secs);
+            // The new one first: should anything fail in between, there is one too many and not none.
+            let (token, id) = make(&config, &assembler, server, label, life, read_only)?;
+            let said = if overlap.is_zero() {
+                let ended = store.revoke_all(server, Some(&id)).map_err(failed)?;
+                format!("{ended} older token(s) ended")
+            } else {
+                let end = now.saturating_add(i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX));
+                let ending = store.expire_all(server, Some(&id), end).map_err(failed)?;
+                format!("{ending} older token(s) end at {}", instant(end.saturating_mul(MICROS)))
+            };
+            print(&token)?;
+            say(&said);
+            next_steps(&config, server);
+            Ok(())
+        }
+        Verb::List { server, json } => {
+            if let Some(server) = server {
+                known(&config, server)?;
+            }
+            list(&store.list(server.as_deref()).map_err(failed)?, *json)
+        }
+        Verb::Revoke { server, id, all } => {
+            let ended = if *all {
+                store.revoke_all(server, None).map_err(failed)?
+            } else {
+                let id = id.as_deref().unwrap_or_default();
+                let known = store.list(Some(server)).map_err(failed)?;
+                if !known.iter().any(|row| row.id == id) {
+                    return Err(Failure::Message(format!(
+                        "`{server}` has no token {id}; see `scimshim token list {server}`"
+                    )));
+                }
+                u64::from(store.revoke(server, id).map_err(failed)?)
+            };
+            say(&format!("{ended} token(s) revoked"));
+            Ok(())
+        }
+    }
+}
+
+fn store(assembler: &Assembler) -> TokenStore {
+    TokenStore::new(Arc::clone(assembler.database()), assembler.own().clone())
+}
+
+/// Makes a token and notes its fingerprint; gives the token and its id.
+pub fn make(
+    config: &Config,
+    assembler: &Assembler,
+    server: &str,
+    label: &str,
+    life: Duration,
+    read_only: bool,
+) -> Result<(String, String), Failure> {
+    if life.is_zero() {
+        return Err(Failure::Message("a token that ends at once is of no use".to_owned()));
+    }
+    let now = Utc::now().timestamp();
+    let life = i64::try_from(life.as_secs()).unwrap_or(i64::MAX);
+    let what = Issue {
+        public_url: &config.public_url,
+        server,
+        label,
+        now,
+        expires: now.saturating_add(life),
+        read_only,
+    };
+    store(assembler)
+        .issue(&what)
+        .map_err(|error| assembler.own_trouble(error).into())
+}
+
+fn known(config: &Config, server: &str) -> Result<(), Failure> {
+    if config.identity_server(server).is_some() {
+        return Ok(());
+    }
+    let names: Vec<&str> = config
+        .identity_servers
+        .iter()
+        .map(|server| server.name.as_str())
+        .collect();
+    let near = crate::document::nearest(server, names.iter().copied());
+    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    Err(Failure::Message(format!(
+        "there is no identity server `{server}`{near} (there are: {})",
+        names.join(", ")
+    )))
+}
+
+/// What the administrator does with the token.
+fn next_steps(config: &Config, name: &str) {
+    let Some(server) = config.identity_server(name) else {
+        return;
+    };
+    let url = if server.default {
+        format!("{}/scim/v2", config.public_url)
+    } else {
+        format!("{}/scim/{name}/v2", config.public_url)
+    };
+    say(&format!("\nSCIM URL  {url}"));
+    say("Token     the line above; it is shown only now");
+    let steps = match server.profile {
+        Profile::Entra => {
+            "Enterprise application > Provisioning > Admin credentials: \"Tenant URL\" takes the SCIM URL with \
+             ?aadOptscim062020 at its end, \"Secret token\" the token; then Test Connection."
+        }
+        Profile::Okta => {
+            "Application > Provisioning > Integration: \"SCIM connector base URL\" takes the SCIM URL, authentication \
+             mode \"HTTP Header\", \"Authorization\" the token, unique identifier field userName."
+        }
+        Profile::Onelogin => {
+            "Application > Configuration: \"SCIM Base URL\" takes the SCIM URL, \"SCIM Bearer Token\" the token; then Enable."
+        }
+        Profile::Jumpcloud => {
+            "Application > Identity Management: \"Base URL\" takes the SCIM URL, \"Token Key\" the token, version SCIM 2.0; \
+             then Test Connection."
+        }
+        Profile::Authentik => "Providers > SCIM provider: \"URL\" takes the SCIM URL, \"Token\" the token.",
+        Profile::Standard | Profile::Keycloak | Profile::Ping | Profile::Google => {
+            "Give both to the identity provider: it sends the token as `Authorization: Bearer ...`."
+        }
+    };
+    say(steps);
+}
+
+fn list(rows: &[TokenRow], as_json: bool) -> Result<(), Failure> {
+    let now = Utc::now().timestamp_micros();
+    let state = |row: &TokenRow| match row.revoked_at {
+        Some(_) => "revoked",
+        None if row.is_live(now) => "live",
+        None => "expired",
+    };
+    if as_json {
+        let each = rows.iter().map(|row| {
+            json!({
+                "id": row.id,
+                "server": row.server,
+                "label": row.label,
+                "state": state(row),
+                "read_only": row.read_only,
+                "created": instant(row.created_at),
+                "expires": row.expires_at.map(instant),
+                "last_used": row.last_used_at.map(instant),
+                "revoked": row.revoked_at.map(instant),
+            })
+        });
+        return print(&each.collect::<Value>().to_string());
+    }
+    if rows.is_empty() {
+        say("no tokens");
+        return Ok(());
+    }
+    let day = |at: i64| instant(at).chars().take(10).collect::<String>();
+    print(&format!(
+        "{:16}  {:12}  {:7}  {:10}  {:10}  {:20}  LABEL",
+        "ID", "SERVER", "STATE", "CREATED", "EXPIRES", "LAST USED"
+    ))?;
+    for row in rows {
+        let label = &row.label;
+        let read_only = if row.read_only { " (read only)" } else { "" };
+        let line = format!(
+            "{:16}  {:12}  {:7}  {:10}  {:10}  {:20}  {label}{read_only}",
+            row.id,
+            row.server,
+            state(row),
+            day(row.created_at),
+            row.expires_at.map_or_else(|| "never".to_owned(), day),
+            row.last_used_at.map_or_else(|| "never".to_owned(), instant),
+        );
+        print(line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// Of microseconds since 1970.
+fn instant(at: i64) -> String {
+    let known = DateTime::<Utc>::from_timestamp_micros(at);
+    known.map_or_else(|| at.to_string(), |at| at.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+}

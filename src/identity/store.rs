@@ -1,0 +1,205 @@
+//! Tokens and the keys that sign them, in our own tables. Of a token only its SHA-256 is kept.
+//! Everything here blocks. Instants are seconds since 1970, as in a JWT; the tables have microseconds.
+
+use super::live::{LiveToken, Store};
+use super::token::{Claims, Fingerprint, Keyring, SigningKey, audience, fingerprint, new_id};
+use crate::own::{self, Missing, Own, TokenRow};
+use crate::sql::{Connection, Database, Error, Failure, Isolation};
+use std::sync::Arc;
+
+/// Microseconds in a second.
+const MICROS: i64 = 1_000_000;
+
+/// Our own tables, as far as tokens go.
+#[derive(Clone)]
+pub struct TokenStore {
+    database: Arc<dyn Database>,
+    own: Own,
+}
+
+/// A token to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Issue<'a> {
+    /// The service's public URL.
+    pub public_url: &'a str,
+    /// For which identity server.
+    pub server: &'a str,
+    /// What for; may be empty.
+    pub label: &'a str,
+    /// When.
+    pub now: i64,
+    /// Until when.
+    pub expires: i64,
+    /// Whether it may only read.
+    pub read_only: bool,
+}
+
+impl TokenStore {
+    /// In these tables.
+    pub fn new(database: Arc<dyn Database>, own: Own) -> Self {
+        Self { database, own }
+    }
+
+    /// Whether `setup` was run, by this version.
+    pub fn is_ready(&self) -> Result<(), Missing> {
+        let mut ready = Ok(());
+        let asked = self.database.with(&mut |connection| {
+            ready = self.own.is_ready(connection);
+            Ok(())
+        });
+        asked.map_err(Missing::Database).and(ready)
+    }
+
+    /// Creates what is missing: the tables, and a key to sign with.
+    pub fn setup(&self) -> Result<(), Error> {
+        self.database.with(&mut |connection| {
+            self.own.apply(connection)?;
+            let known = self.own.signing_keys(connection)?;
+            if known.iter().any(|key| key.retired_at.is_none()) {
+                return Ok(());
+            }
+            let (private_key, public_key) = SigningKey::generate().map_err(internal)?;
+            let key = own::SigningKey {
+                id: new_id(),
+                algorithm: "EdDSA".to_owned(),
+                private_key,
+                public_key,
+                created_at: chrono::Utc::now().timestamp_micros(),
+                retired_at: None,
+            };
+            self.own.insert_signing_key(connection, &key)
+        })
+    }
+
+    /// The keys that sign and verify; [`Failure::Schema`] where there is none.
+    pub fn keyring(&self) -> Result<Keyring, Error> {
+        let mut rows = Vec::new();
+        self.database.with(&mut |connection| {
+            rows = self.own.signing_keys(connection)?;
+            Ok(())
+        })?;
+        let key = |row: &own::SigningKey| SigningKey::read(&row.id, &row.private_key).map_err(internal);
+        let current = rows.iter().position(|row| row.retired_at.is_none());
+        let Some(current) = current else {
+            return Err(Error::new(Failure::Schema, "there is no signing key"));
+        };
+        Ok(Keyring::new(rows.iter().map(key).collect::<Result<_, _>>()?, current))
+    }
+
+    /// Makes a token; it is returned here and nowhere else. With it comes its id.
+    pub fn issue(&self, what: &Issue<'_>) -> Result<(String, String), Error> {
+        let claims = Claims {
+            iss: what.public_url.to_owned(),
+            aud: audience(what.public_url, what.server),
+            jti: new_id(),
+            iat: what.now,
+            exp: what.expires,
+        };
+        let token = self.keyring()?.sign(&claims).map_err(internal)?;
+        let row = TokenRow {
+            id: claims.jti.clone(),
+            server: what.server.to_owned(),
+            label: what.label.chars().take(190).collect(),
+            hash: hexadecimal(&fingerprint(&token)),
+            created_at: what.now.saturating_mul(MICROS),
+            expires_at: Some(what.expires.saturating_mul(MICROS)),
+            revoked_at: None,
+            read_only: what.read_only,
+            last_used_at: None,
+        };
+        self.write(|own, connection| own.insert_token(connection, &row))?;
+        Ok((token, claims.jti))
+    }
+
+    /// All tokens, or those of one identity server, the oldest first. Instants in microseconds.
+    pub fn list(&self, server: Option<&str>) -> Result<Vec<TokenRow>, Error> {
+        let mut rows = Vec::new();
+        self.database.with(&mut |connection| {
+            rows = self.own.tokens(connection, server)?;
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    /// Ends a token now; whether there was one to end.
+    pub fn revoke(&self, server: &str, id: &str) -> Result<bool, Error> {
+        let mut ended = false;
+        self.write(|own, connection| {
+            ended = own.revoke_token(connection, server, id, chrono::Utc::now().timestamp_micros())?;
+            Ok(())
+        })?;
+        Ok(ended)
+    }
+
+    /// Ends all tokens of an identity server now, but one; how many.
+    pub fn revoke_all(&self, server: &str, keep: Option<&str>) -> Result<u64, Error> {
+        let mut ended = 0;
+        self.write(|own, connection| {
+            ended = own.revoke_tokens(connection, server, keep, chrono::Utc::now().timestamp_micros())?;
+            Ok(())
+        })?;
+        Ok(ended)
+    }
+
+    /// Lets all tokens of an identity server but one end at `end` at the latest; how many.
+    pub fn expire_all(&self, server: &str, keep: Option<&str>, end: i64) -> Result<u64, Error> {
+        let mut shortened = 0;
+        self.write(|own, connection| {
+            shortened = own.expire_tokens(connection, server, keep, end.saturating_mul(MICROS))?;
+            Ok(())
+        })?;
+        Ok(shortened)
+    }
+
+    fn write(&self, mut work: impl FnMut(&Own, &mut dyn Connection) -> Result<(), Error>) -> Result<(), Error> {
+        self.database.with(&mut |connection| {
+            connection.begin(Isolation::Write)?;
+            work(&self.own, connection)?;
+            connection.commit()
+        })
+    }
+}
+
+impl Store for TokenStore {
+    fn live(&self, now: i64) -> Result<Vec<LiveToken>, Error> {
+        let mut rows = Vec::new();
+        self.database.with(&mut |connection| {
+            rows = self.own.live_tokens(connection, now.saturating_mul(MICROS))?;
+            Ok(())
+        })?;
+        let live = |row: TokenRow| {
+            Some(LiveToken {
+                // A row that is not what we wrote opens nothing.
+                fingerprint: bytes(&row.hash)?,
+                id: row.id,
+                server: row.server,
+                expires: row.expires_at.map_or(i64::MAX, |end| end / MICROS),
+                read_only: row.read_only,
+            })
+        };
+        Ok(rows.into_iter().filter_map(live).collect())
+    }
+
+    fn used(&self, id: &str, now: i64) -> Result<(), Error> {
+        self.write(|own, connection| own.touch_tokens(connection, &[id.to_owned()], now.saturating_mul(MICROS)))
+    }
+}
+
+fn internal(why: String) -> Error {
+    Error::new(Failure::Other, why)
+}
+
+fn hexadecimal(fingerprint: &Fingerprint) -> String {
+    fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(hexadecimal: &str) -> Option<Fingerprint> {
+    let mut fingerprint = Fingerprint::default();
+    if hexadecimal.len() != fingerprint.len() * 2 {
+        return None;
+    }
+    for (n, byte) in fingerprint.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(hexadecimal.get(n * 2..n * 2 + 2)?, 16).ok()?;
+    }
+    Some(fingerprint)
+}

@@ -1,0 +1,105 @@
+//! The private listener: `/healthz`, `/readyz`, `/metrics`. On loopback, plain HTTP, for the machine's
+//! own monitoring; it says more than a client of the service may know.
+
+use super::listener::{Peer, Serve};
+use super::service::Service;
+use super::state::App;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long `/readyz` waits for the database.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What the private listener answers from.
+pub struct Admin {
+    service: Arc<Service>,
+    metrics: Option<PrometheusHandle>,
+}
+
+impl Admin {
+    /// About a service.
+    pub fn new(service: Arc<Service>, metrics: Option<PrometheusHandle>) -> Self {
+        Self { service, metrics }
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        let app = self.service.app();
+        if let Some(ready) = app.ready() {
+            let (in_use, idle, most) = ready.directory.database().usage();
+            for (state, count) in [("in_use", in_use), ("idle", idle), ("most", most)] {
+                metrics::gauge!("scimshim_pool_connections", "state" => state).set(f64::from(count));
+            }
+        }
+        match &self.metrics {
+            Some(metrics) => {
+                metrics.run_upkeep();
+                text(
+                    StatusCode::OK,
+                    metrics.render(),
+                    "text/plain; version=0.0.4; charset=utf-8",
+                )
+            }
+            None => text(StatusCode::SERVICE_UNAVAILABLE, "metrics are off\n".to_owned(), PLAIN),
+        }
+    }
+}
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+impl Serve for Admin {
+    async fn serve(&self, _: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned(), PLAIN);
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        match request.uri().path() {
+            "/healthz" => text(StatusCode::OK, "ok\n".to_owned(), PLAIN),
+            "/readyz" => match readiness(&self.service.app(), self.service.is_stopping()).await {
+                Ok(()) => text(StatusCode::OK, "ready\n".to_owned(), PLAIN),
+                Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"), PLAIN),
+            },
+            "/metrics" => self.metrics(),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "here are /healthz, /readyz and /metrics\n".to_owned(),
+                PLAIN,
+            ),
+        }
+    }
+}
+
+/// Whether requests can be answered now; the error says why not.
+async fn readiness(app: &Arc<App>, stopping: bool) -> Result<(), String> {
+    if stopping {
+        return Err("the service is stopping".to_owned());
+    }
+    let Some(ready) = app.ready() else {
+        return Err(app.why_not_ready().to_string());
+    };
+    let database = Arc::clone(ready.directory.database());
+    let asked = tokio::task::spawn_blocking(move || database.with(&mut |connection| connection.batch("SELECT 1")));
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Ok(Ok(()))) => Ok(()),
+        Ok(Ok(Err(error))) => Err(format!("the database does not answer: {error}")),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("the database does not answer within {PATIENCE:?}")),
+    }
+}
+
+fn text(status: StatusCode, body: String, content_type: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,296 @@
+//! From a result to an HTTP response: the only place where SCIM answers are rendered.
+
+use crate::scim::{Error, Object};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{
+    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
+    HeaderValue, IF_NONE_MATCH, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
+};
+use hyper::{Method, Response, StatusCode};
+use serde::Serialize;
+use std::time::Duration;
+
+const SCIM_JSON: HeaderValue = HeaderValue::from_static("application/scim+json");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// How long a client waits after a 503 that says nothing else.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// What is answered, before it is HTTP.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// JSON, already in its final form.
+    pub body: Option<Bytes>,
+    /// `ETag`.
+    pub etag: Option<String>,
+    /// `Location`: of what was created.
+    pub location: Option<String>,
+    /// `Content-Location`: of what the body shows, where the request's own path does not say so.
+    pub content_location: Option<String>,
+    /// `Allow`.
+    pub allow: Option<&'static str>,
+    /// `Retry-After`.
+    pub retry_after: Option<Duration>,
+    /// What went wrong, for the log.
+    pub error: Option<Box<Error>>,
+}
+
+impl Reply {
+    /// A status without a body.
+    pub fn empty(status: StatusCode) -> Self {
+        Self {
+            status,
+            body: None,
+            etag: None,
+            location: None,
+            content_location: None,
+            allow: None,
+            retry_after: None,
+            error: None,
+        }
+    }
+
+    /// A body that was rendered before.
+    pub fn rendered(status: StatusCode, body: Bytes) -> Self {
+        Self {
+            body: Some(body),
+            ..Self::empty(status)
+        }
+    }
+
+    /// A message.
+    pub fn message(status: StatusCode, message: &impl Serialize) -> Self {
+        match serde_json::to_vec(message) {
+            Ok(body) => Self::rendered(status, Bytes::from(body)),
+            Err(error) => Self::error(Error::internal(error)),
+        }
+    }
+
+    /// A resource; its version becomes the ETag.
+    pub fn resource(status: StatusCode, resource: &Object, version: Option<String>) -> Self {
+        Self {
+            etag: version,
+            ..Self::message(status, resource)
+        }
+    }
+
+    /// An error document.
+    pub fn error(error: Error) -> Self {
+        let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&error.to_json()).unwrap_or_default();
+        let mut reply = Self::rendered(status, Bytes::from(body));
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            reply.retry_after = Some(TRY_AGAIN);
+        }
+        reply.error = Some(Box::new(error));
+        reply
+    }
+
+    /// 405 with what is allowed (RFC 9110 15.5.6).
+    pub fn method_not_allowed(method: &Method, allow: &'static str) -> Self {
+        let detail = format!("{method} is not possible here; possible are {allow}");
+        Self {
+            allow: Some(allow),
+            ..Self::error(Error::new(405, detail))
+        }
+    }
+
+    /// 429: come back after `wait`.
+    pub fn too_many(wait: Duration, detail: &str) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..Self::error(Error::new(429, detail))
+        }
+    }
+}
+
+impl From<Error> for Reply {
+    fn from(error: Error) -> Self {
+        Self::error(error)
+    }
+}
+
+/// What of a request decides how its answer is written.
+pub struct Manner {
+    /// The client takes `application/json` and not `application/scim+json`.
+    plain_json: bool,
+    /// Answers to TLS say that it stays so.
+    tls: bool,
+    /// There was a credential: a 401 then says that it is not good (RFC 6750 3.1).
+    tried: bool,
+    /// `If-None-Match` of a GET or HEAD.
+    if_none_match: Option<HeaderValue>,
+}
+
+impl Manner {
+    /// Reads it off a request's head.
+    pub fn of(method: &Method, headers: &HeaderMap, tls: bool) -> Self {
+        let reads = method == Method::GET || method == Method::HEAD;
+        Self {
+            plain_json: only_json(headers),
+            tls,
+            tried: headers.contains_key(AUTHORIZATION),
+            if_none_match: if reads {
+                headers.get(IF_NONE_MATCH).cloned()
+            } else {
+                None
+            },
+        }
+    }
+}
+
+/// Whether `Accept` names `application/json` and nothing that `application/scim+json` is.
+fn only_json(headers: &HeaderMap) -> bool {
+    let mut json = false;
+    for range in headers
+        .get_all(ACCEPT)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+    {
+        let range = range.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        if [&b"application/scim+json"[..], b"application/*", b"*/*"]
+            .iter()
+            .any(|r| range.eq_ignore_ascii_case(r))
+        {
+            return false;
+        }
+        json |= range.eq_ignore_ascii_case(b"application/json");
+    }
+    json
+}
+
+/// Writes the response.
+pub fn render(mut reply: Reply, manner: &Manner, request_id: &str) -> Response<Full<Bytes>> {
+    if let (StatusCode::OK, Some(asked), Some(etag)) = (reply.status, &manner.if_none_match, &reply.etag)
+        && none_match_fails(asked.as_bytes(), etag)
+    {
+        reply.status = StatusCode::NOT_MODIFIED;
+        reply.body = None;
+    }
+    let mut response = Response::new(Full::new(Bytes::new()));
+    *response.status_mut() = reply.status;
+    let headers = response.headers_mut();
+    headers.reserve(8);
+    if reply.body.is_some() {
+        headers.insert(CONTENT_TYPE, if manner.plain_json { JSON } else { SCIM_JSON });
+    }
+    // Personal data: what a cache keeps, it keeps for this client alone and asks before it shows it.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    put(headers, ETAG, reply.etag.as_deref());
+    put(headers, LOCATION, reply.location.as_deref());
+    put(headers, CONTENT_LOCATION, reply.content_location.as_deref());
+    put(headers, REQUEST_ID, Some(request_id));
+    if let Some(allow) = reply.allow {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if let Some(wait) = reply.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    }
+    if reply.status == StatusCode::UNAUTHORIZED {
+        let challenge = if manner.tried {
+            "Bearer realm=\"scim\", error=\"invalid_token\""
+        } else {
+            "Bearer realm=\"scim\""
+        };
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    if manner.tls {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
+    }
+    if let Some(body) = reply.body {
+        *response.body_mut() = Full::new(body);
+    }
+    response
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<&str>) {
+    if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
+        headers.insert(name, value);
+    }
+}
+
+/// Whether an `If-None-Match` names this version (RFC 9110 13.1.2: compared weakly).
+pub fn none_match_fails(asked: &[u8], etag: &str) -> bool {
+    let opaque = |tag: &[u8]| tag.strip_prefix(b"W/").unwrap_or(tag).to_vec();
+    let etag = opaque(etag.as_bytes());
+    asked
+        .split(|b| *b == b',')
+        .map(<[u8]>::trim_ascii)
+        .any(|tag| tag == b"*" || opaque(tag) == etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn content_types() {
+        for (accept, expected) in [
+            (None, "application/scim+json"),
+            (Some("application/json"), "application/json"),
+            (Some("application/json, text/html;q=0.1"), "application/json"),
+            (
+                Some("application/json;q=0.5, application/scim+json"),
+                "application/scim+json",
+            ),
+            (Some("*/*"), "application/scim+json"),
+            (Some("text/html"), "application/scim+json"),
+        ] {
+            let headers = headers(&accept.map(|accept| ("accept", accept)).into_iter().collect::<Vec<_>>());
+            let response = render(
+                Reply::error(Error::new(404, "x")),
+                &Manner::of(&Method::GET, &headers, true),
+                "r1",
+            );
+            assert_eq!(response.headers()[CONTENT_TYPE], expected, "{accept:?}");
+            assert_eq!(response.headers()["x-request-id"], "r1");
+            assert!(response.headers().contains_key(STRICT_TRANSPORT_SECURITY));
+        }
+    }
+
+    #[test]
+    fn versions() {
+        for (method, asked, status) in [
+            (Method::GET, "W/\"a\"", 304),
+            (Method::GET, "\"a\"", 304),
+            (Method::GET, "\"b\", W/\"a\"", 304),
+            (Method::GET, "*", 304),
+            (Method::GET, "\"b\"", 200),
+            (Method::PATCH, "W/\"a\"", 200),
+        ] {
+            let manner = Manner::of(&method, &headers(&[("if-none-match", asked)]), false);
+            let reply = Reply::resource(StatusCode::OK, &Object::new(), Some("W/\"a\"".into()));
+            let response = render(reply, &manner, "r");
+            assert_eq!(response.status().as_u16(), status, "{method} {asked}");
+            assert_eq!(response.headers()[ETAG], "W/\"a\"");
+        }
+    }
+
+    #[test]
+    fn errors() {
+        let none = Manner::of(&Method::GET, &HeaderMap::new(), false);
+        let challenge = render(Reply::error(Error::unauthorized("no")), &none, "r");
+        assert!(
+            challenge.headers()[WWW_AUTHENTICATE]
+                .to_str()
+                .unwrap()
+                .starts_with("Bearer")
+        );
+        let later = render(Reply::error(Error::unavailable("down")), &none, "r");
+        assert_eq!(later.headers()[RETRY_AFTER], "5");
+        let wait = render(Reply::too_many(Duration::from_secs(17), "slow down"), &none, "r");
+        assert_eq!(wait.headers()[RETRY_AFTER], "17");
+        let method = render(Reply::method_not_allowed(&Method::PUT, "GET, POST"), &none, "r");
+        assert_eq!(method.headers()[ALLOW], "GET, POST");
+    }
+}

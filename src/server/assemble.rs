@@ -1,0 +1,281 @@
+//! From a configuration to something that can answer: the adapter's document is read, the database
+//! opened, the catalogue read, the adapter compiled against it, our own tables found, acting users
+//! looked up. `check` and `serve` both go this way.
+
+use super::discovery::Discovery;
+use super::route::Endpoint;
+use super::state::{Form, Ready, Served};
+use crate::adapter::{self, Adapter, Document};
+use crate::config::{Action, Config, IdentityServer, PatchAnswers};
+use crate::directory::{Actor, Directory, Operation, Permissions, ServerView};
+use crate::document::Findings;
+use crate::identity::failures::Failures;
+use crate::identity::live::LiveTokens;
+use crate::identity::store::TokenStore;
+use crate::identity::token::audience;
+use crate::identity::{Identity, Server};
+use crate::own::{Missing, Own};
+use crate::sql::{self, Catalogue, Database, Failure};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why there is nothing to answer with.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The database does not answer, or not now.
+    Database(sql::Error),
+    /// The configuration or the adapter is wrong.
+    Findings(Findings),
+    /// scimshim's own tables are not there; what to do.
+    Setup(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Database(error) => write!(f, "the database cannot be used: {error}"),
+            Trouble::Findings(findings) => f.write_str(findings.render(false).trim_end()),
+            Trouble::Setup(message) => f.write_str(message),
+        }
+    }
+}
+
+/// Everything that is known before the database is.
+pub struct Assembler {
+    config: Arc<Config>,
+    document: Document,
+    database: Arc<dyn Database>,
+    own: Own,
+    failures: Arc<Failures>,
+}
+
+impl Assembler {
+    /// Reads the adapter's document and prepares the pool; makes no connection.
+    pub fn new(config: &Config) -> Result<Self, Trouble> {
+        let mut findings = Findings::new();
+        refuse_unserved(config, &mut findings);
+        let document = read_adapter(config, &mut findings);
+        let Some(document) = document.filter(|_| !findings.has_errors()) else {
+            return Err(Trouble::Findings(findings));
+        };
+        let database = open(config).map_err(Trouble::Database)?;
+        let own = Own::new(database.dialect(), &config.own_schema);
+        Ok(Self {
+            config: Arc::new(config.clone()),
+            document,
+            database,
+            own,
+            failures: Arc::new(Failures::new(config.limits.failures_per_minute)),
+        })
+    }
+
+    /// The database, for the verbs that use it otherwise.
+    pub fn database(&self) -> &Arc<dyn Database> {
+        &self.database
+    }
+
+    /// Our own tables.
+    pub fn own(&self) -> &Own {
+        &self.own
+    }
+
+    /// The adapter's document.
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
+    /// What the live database says of the tables that the adapter speaks of.
+    pub fn catalogue(&self) -> Result<Catalogue, sql::Error> {
+        let schemas = self.document.schemas();
+        let mut catalogue = None;
+        self.database.with(&mut |connection| {
+            catalogue = Some(connection.catalogue(&schemas)?);
+            Ok(())
+        })?;
+        catalogue.ok_or_else(|| sql::Error::new(Failure::Other, "the catalogue was not read"))
+    }
+
+    /// Compiles the adapter against a catalogue; `None` where anything is an error.
+    pub fn compile(&self, catalogue: &Catalogue, findings: &mut Findings) -> Option<Adapter> {
+        adapter::compile(&self.document, catalogue, self.database.dialect(), findings)
+    }
+
+    /// Everything that answers requests.
+    pub fn assemble(&self) -> Result<Ready, Trouble> {
+        let mut findings = Findings::new();
+        let catalogue = self.catalogue().map_err(Trouble::Database)?;
+        let Some(adapter) = self.compile(&catalogue, &mut findings) else {
+            return Err(Trouble::Findings(findings));
+        };
+        let adapter = Arc::new(adapter);
+        let page = u64::try_from(self.config.limits.page).unwrap_or(u64::MAX);
+        let store = TokenStore::new(Arc::clone(&self.database), self.own.clone());
+        store.is_ready().map_err(|missing| self.missing(missing))?;
+        let keys = store.keyring().map_err(|error| self.own_trouble(error))?;
+        let directory = Directory::new(Arc::clone(&self.database), Arc::clone(&adapter), self.own.clone(), page);
+        let mut servers = Vec::new();
+        let mut known = Vec::new();
+        for server in &self.config.identity_servers {
+            let actor = acting_user(server, &directory, &mut findings).map_err(Trouble::Database)?;
+            servers.push(self.served(server, actor, &adapter));
+            known.push(Server {
+                name: Arc::from(server.name.as_str()),
+                default: server.default,
+                active: server.active,
+                bearer: server.authentication.bearer.is_some(),
+                allow_from: server.allow_from.clone(),
+                audience: audience(&self.config.public_url, &server.name),
+            });
+        }
+        if findings.has_errors() {
+            return Err(Trouble::Findings(findings));
+        }
+        let tokens = LiveTokens::new(Arc::new(store), keys, self.config.public_url.clone());
+        Ok(Ready {
+            directory: Arc::new(directory),
+            endpoints: adapter
+                .resource_types
+                .iter()
+                .map(|type_| Endpoint::new(&type_.endpoint))
+                .collect(),
+            identity: Identity::new(known, tokens, Arc::clone(&self.failures)),
+            servers,
+        })
+    }
+
+    fn served(&self, server: &IdentityServer, actor: Option<Actor>, adapter: &Adapter) -> Served {
+        let page = self.config.limits.page;
+        let form = |base_url: String| {
+            Arc::new(Form {
+                discovery: Discovery::new(adapter, &base_url, page),
+                base_url: Arc::from(base_url),
+            })
+        };
+        let by_name = form(format!("{}/scim/{}/v2", self.config.public_url, server.name));
+        let by_default = if server.default {
+            form(format!("{}/scim/v2", self.config.public_url))
+        } else {
+            Arc::clone(&by_name)
+        };
+        Served {
+            name: Arc::from(server.name.as_str()),
+            view: Arc::new(ServerView {
+                name: server.name.clone(),
+                default: server.default,
+                actor,
+                may: permissions(server),
+                patch_answers_204: server.switches.patch_answers == PatchAnswers::NoContent,
+            }),
+            by_default,
+            by_name,
+        }
+    }
+
+    /// A table of ours that is not there has a remedy of its own.
+    pub fn own_trouble(&self, error: sql::Error) -> Trouble {
+        match error.failure {
+            Failure::Schema => self.missing(Missing::Tables),
+            Failure::Privilege => self.missing(Missing::Privilege(error)),
+            _ => Trouble::Database(error),
+        }
+    }
+
+    fn missing(&self, missing: Missing) -> Trouble {
+        match missing {
+            Missing::Database(error) => Trouble::Database(error),
+            missing => Trouble::Setup(format!(
+                "{missing} (`scimshim setup --apply --config {}` creates them in `{}`)",
+                self.config.path.display(),
+                self.config.own_schema
+            )),
+        }
+    }
+}
+
+/// Reads the document that the configuration chose, with its parameters.
+pub fn read_adapter(config: &Config, findings: &mut Findings) -> Option<Document> {
+    let parameters: Vec<_> = config
+        .adapter
+        .parameters
+        .iter()
+        .flat_map(|node| {
+            node.entries()
+                .iter()
+                .map(|(key, value)| (key.text.clone(), value.clone()))
+        })
+        .collect();
+    adapter::load(&config.adapter.path, &parameters, findings)
+}
+
+/// What the configuration may say and nothing acts on yet must not be taken for granted: a scope that
+/// is not kept would open rows that were meant to be closed.
+pub fn refuse_unserved(config: &Config, findings: &mut Findings) {
+    for server in &config.identity_servers {
+        for (key, node) in [("scope", &server.scope), ("parameters", &server.parameters)] {
+            if let Some(node) = node.as_ref().filter(|node| !node.entries().is_empty()) {
+                findings
+                    .error(
+                        node,
+                        format!("this version does not act on `{key}` of an identity server"),
+                    )
+                    .help("leave it out; parameters for all identity servers stand under `adapter`");
+            }
+        }
+    }
+}
+
+/// The pool of a configuration; no connection is made yet.
+pub fn open(config: &Config) -> Result<Arc<dyn Database>, sql::Error> {
+    let database = &config.database;
+    sql::open(
+        &database.url,
+        sql::Options {
+            password: database.password.as_ref().map(|password| password.expose().to_owned()),
+            tls: database.ca.as_ref().map(|ca| sql::TlsOptions { ca: ca.clone() }),
+            max: database.pool.max,
+            checkout_timeout: database.pool.checkout_timeout,
+            connect_timeout: Duration::from_secs(5),
+            statement_timeout: database.statement_timeout,
+            lock_timeout: database.lock_timeout,
+            strict: true,
+        },
+    )
+}
+
+/// The application's user whom an identity server acts as. One that is not there is an error: its
+/// histories would name nobody.
+fn acting_user(
+    server: &IdentityServer,
+    directory: &Directory,
+    findings: &mut Findings,
+) -> Result<Option<Actor>, sql::Error> {
+    let (Some(name), Some(node)) = (server.acting_user_name(), &server.acting_user) else {
+        return Ok(None);
+    };
+    let actor = directory.actor(name)?;
+    if actor.is_none() {
+        findings
+            .error(node, format!("the application has no user `{name}` to act as"))
+            .help("give the userName of one that exists, or make one for scimshim");
+    }
+    Ok(actor)
+}
+
+fn permissions(server: &IdentityServer) -> Permissions {
+    let Some(may) = &server.may else {
+        return Permissions::all();
+    };
+    let operation = |action: &Action| match action {
+        Action::Create => Operation::Create,
+        Action::Read => Operation::Read,
+        Action::Update => Operation::Update,
+        Action::Deactivate => Operation::Deactivate,
+        Action::Delete => Operation::Delete,
+    };
+    Permissions::only(
+        may.iter()
+            .map(|(key, actions)| (key.text.clone(), actions.iter().map(operation).collect()))
+            .collect(),
+    )
+}

@@ -1,0 +1,173 @@
+//! What a client learns about the service (RFC 7644 4): made once from the adapter, with strong ETags.
+
+use super::answer::Reply;
+use crate::adapter::Adapter;
+use crate::scim::{Error, ListResponse, Object, urn};
+use bytes::Bytes;
+use hyper::StatusCode;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// The discovery documents under one base URL.
+pub struct Discovery {
+    service_provider_config: Document,
+    resource_types: Collection,
+    schemas: Collection,
+}
+
+struct Document {
+    body: Bytes,
+    etag: String,
+}
+
+struct Collection {
+    list: Document,
+    /// By name or URN, compared in any case.
+    each: Vec<(String, Document)>,
+}
+
+impl Discovery {
+    /// The documents of an adapter. `base_url` is `https://scim.example.com/scim/v2`; `page` the most
+    /// resources on a page.
+    pub fn new(adapter: &Adapter, base_url: &str, page: usize) -> Self {
+        let types = adapter.resource_types.iter().map(|type_| {
+            let extensions: Vec<Value> = type_
+                .schema
+                .extensions
+                .iter()
+                .map(|extension| json!({ "schema": extension.id, "required": false }))
+                .collect();
+            let mut document = json!({
+                "schemas": [urn::RESOURCE_TYPE],
+                "id": type_.name,
+                "name": type_.name,
+                "endpoint": type_.endpoint,
+                "description": type_.description,
+                "schema": type_.schema.core.id,
+                "schemaExtensions": extensions,
+                "meta": {
+                    "resourceType": "ResourceType",
+                    "location": format!("{base_url}/ResourceTypes/{}", type_.name),
+                },
+            });
+            if let Some(object) = document.as_object_mut().filter(|_| extensions.is_empty()) {
+                object.shift_remove("schemaExtensions");
+            }
+            (type_.name.clone(), document)
+        });
+        let mut schemas: Vec<(String, Value)> = Vec::new();
+        for type_ in &adapter.resource_types {
+            for schema in std::iter::once(&type_.schema.core).chain(&type_.schema.extensions) {
+                if !schemas.iter().any(|(id, _)| *id == schema.id) {
+                    schemas.push((schema.id.clone(), schema.to_json(base_url)));
+                }
+            }
+        }
+        Self {
+            service_provider_config: Document::new(&service_provider_config(adapter, base_url, page)),
+            resource_types: Collection::new(types.collect()),
+            schemas: Collection::new(schemas),
+        }
+    }
+
+    /// `/ServiceProviderConfig`.
+    pub fn service_provider_config(&self) -> Reply {
+        self.service_provider_config.reply()
+    }
+
+    /// `/ResourceTypes`, or one of them.
+    pub fn resource_types(&self, name: Option<&str>) -> Reply {
+        self.resource_types.reply("ResourceType", name)
+    }
+
+    /// `/Schemas`, or one of them.
+    pub fn schemas(&self, id: Option<&str>) -> Reply {
+        self.schemas.reply("Schema", id)
+    }
+}
+
+impl Document {
+    fn new(value: &Value) -> Self {
+        let body = serde_json::to_vec(value).unwrap_or_default();
+        let digest = Sha256::digest(&body);
+        let etag = digest
+            .iter()
+            .take(12)
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>();
+        Self {
+            body: Bytes::from(body),
+            etag: format!("\"{etag}\""),
+        }
+    }
+
+    fn reply(&self) -> Reply {
+        let mut reply = Reply::rendered(StatusCode::OK, self.body.clone());
+        reply.etag = Some(self.etag.clone());
+        reply
+    }
+}
+
+impl Collection {
+    fn new(members: Vec<(String, Value)>) -> Self {
+        let each = members
+            .iter()
+            .map(|(name, value)| (name.clone(), Document::new(value)))
+            .collect();
+        let resources: Vec<Object> = members
+            .into_iter()
+            .filter_map(|(_, value)| if let Value::Object(o) = value { Some(o) } else { None })
+            .collect();
+        let total = u64::try_from(resources.len()).unwrap_or(0);
+        Self {
+            list: Document::new(&ListResponse::new(total, 1, resources).into_value()),
+            each,
+        }
+    }
+
+    fn reply(&self, kind: &str, name: Option<&str>) -> Reply {
+        let Some(name) = name else {
+            return self.list.reply();
+        };
+        match self.each.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            Some((_, document)) => document.reply(),
+            None => Reply::error(Error::not_found(kind, name)),
+        }
+    }
+}
+
+/// RFC 7643 5, as strictly as the strictest reader wants it: a `documentationUri` that is no absolute
+/// URL, or a scheme without description, makes some clients take everything for unsupported.
+fn service_provider_config(adapter: &Adapter, base_url: &str, page: usize) -> Value {
+    let password = adapter
+        .resource_types
+        .iter()
+        .any(|type_| type_.schema.core.attribute("password").is_some());
+    json!({
+        "schemas": [urn::SERVICE_PROVIDER_CONFIG],
+        "patch": { "supported": true },
+        "bulk": { "supported": false, "maxOperations": 0, "maxPayloadSize": 0 },
+        "filter": { "supported": true, "maxResults": page },
+        "changePassword": { "supported": password },
+        "sort": { "supported": true },
+        "etag": { "supported": true },
+        "pagination": {
+            "cursor": false,
+            "index": true,
+            "defaultPaginationMethod": "index",
+            "defaultPageSize": page,
+            "maxPageSize": page,
+        },
+        "authenticationSchemes": [{
+            "type": "oauthbearertoken",
+            "name": "Bearer token",
+            "description": "A long-lived token in the Authorization header, issued by the administrator",
+            "specUri": "https://www.rfc-editor.org/info/rfc6750",
+            "primary": true,
+        }],
+        "meta": {
+            "resourceType": "ServiceProviderConfig",
+            "location": format!("{base_url}/ServiceProviderConfig"),
+        },
+    })
+}

@@ -1,0 +1,441 @@
+//! The way of one request, from its head to its answer. [`App::respond`] is the only way in.
+
+use super::address::client_address;
+use super::answer::{Manner, Reply, render};
+use super::body::{self, BodyError};
+use super::discovery::Discovery;
+use super::listener::Peer;
+use super::note::Note;
+use super::refusals::refuse;
+use super::route::{Target, is_ours, route};
+use super::state::{App, Form, Ready, Served, unavailable};
+use crate::directory::{Caller, Directory, Precondition};
+use crate::identity::Denial;
+use crate::scim::{Error, ListQuery, ListResponse, Object, Patch, Projection, filter, patch, query, resource};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Body;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode};
+use serde_json::Value;
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl App {
+    /// Answers one request. Dropped where the client hangs up; a write that was begun goes on then,
+    /// because it runs on a thread of its own, and commits or rolls back.
+    pub async fn respond<B>(&self, peer: Peer, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let (head, body) = request.into_parts();
+        let manner = Manner::of(&head.method, &head.headers, peer.tls);
+        let mut note = Note::new(self, &head.method, peer.address);
+        let limit = self.config.limits.request_timeout;
+        let reply = match tokio::time::timeout(limit, self.answer(&head, body, peer, &mut note)).await {
+            Ok(Ok(reply) | Err(reply)) => reply,
+            Err(_) => Reply::error(Error::unavailable(format_args!(
+                "the request took longer than {limit:?}"
+            ))),
+        };
+        if let Some(error) = &reply.error {
+            note.error(error);
+        }
+        let response = render(reply, &manner, note.request_id());
+        note.answered(response.status());
+        response
+    }
+
+    /// Refuse, route, authenticate, read, parse, act. Both sides of the result are answers.
+    async fn answer<B>(&self, head: &Parts, body: B, peer: Peer, note: &mut Note<'_>) -> Result<Reply, Reply>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        if let Some(refusal) = refuse(head) {
+            return Err(Error::new(refusal.status.as_u16(), refusal.detail).into());
+        }
+        let path = head.uri.path();
+        if !is_ours(path) {
+            return Err(Error::new(404, "nothing is here; SCIM is under /scim/v2").into());
+        }
+        let Some(ready) = self.ready() else {
+            return Err(unavailable(&self.why_not_ready()));
+        };
+        let Some(route) = route(path, &ready.endpoints) else {
+            return Err(Error::new(404, "nothing is here; SCIM is under /scim/v2").into());
+        };
+        let Some(server) = ready.identity.server(route.server.as_deref()) else {
+            return Err(Error::new(404, "there is no such identity server").into());
+        };
+        let Some(served) = ready.servers.get(server) else {
+            return Err(Error::internal("an identity server without a view").into());
+        };
+        note.routed(&served.name, route.target.template(&ready.endpoints));
+        let client = client_address(peer.address, &head.headers, &self.config.trusted_proxies);
+        note.client(client);
+        let session = ready
+            .identity
+            .authenticate(server, &head.headers, client)
+            .await
+            .map_err(denied)?;
+        let reads = matches!(head.method, Method::GET | Method::HEAD)
+            || matches!(route.target, Target::Search(_) | Target::SearchAll);
+        if session.read_only && !reads {
+            return Err(Error::forbidden("this token may only read").into());
+        }
+        note.token(session.token);
+        let request = Authenticated {
+            app: self,
+            head,
+            by_name: route.server.is_some(),
+            served,
+            ready: &ready,
+            client,
+            request_id: note.request_id(),
+        };
+        request.act(route.target, body).await
+    }
+
+    /// Runs `work` on a blocking thread, with no more of them at once than there are connections.
+    async fn blocking(&self, work: impl FnOnce() -> Result<Reply, Error> + Send + 'static) -> Result<Reply, Reply> {
+        let permit = match Arc::clone(&self.pool).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let patience = self.config.database.pool.checkout_timeout;
+                let waiting = self.waiting();
+                let permit = tokio::time::timeout(patience, Arc::clone(&self.pool).acquire_owned()).await;
+                drop(waiting);
+                match permit {
+                    Ok(Ok(permit)) => permit,
+                    Ok(Err(_)) | Err(_) => {
+                        metrics::counter!("scimshim_pool_timeouts_total").increment(1);
+                        let error =
+                            Error::unavailable(format_args!("no database connection was free within {patience:?}"));
+                        return Err(Reply {
+                            retry_after: Some(Duration::from_secs(1)),
+                            ..Reply::error(error)
+                        });
+                    }
+                }
+            }
+        };
+        let worked = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        match worked.await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(error)) => {
+                if error.status >= 500 {
+                    // The application may have been upgraded under us.
+                    self.look_again();
+                }
+                Err(error.into())
+            }
+            Err(panic) => Err(Error::internal(panic).into()),
+        }
+    }
+}
+
+fn denied(denial: Denial) -> Reply {
+    match denial {
+        Denial::Inactive => Error::forbidden("this identity server is switched off").into(),
+        Denial::Address => Error::forbidden("this identity server may not call from this address").into(),
+        Denial::Unauthenticated(why) => {
+            metrics::counter!("scimshim_authentication_failures_total", "scheme" => "bearer").increment(1);
+            Error::unauthorized(why).into()
+        }
+        Denial::TooMany(wait) => {
+            metrics::counter!("scimshim_authentication_failures_total", "scheme" => "bearer").increment(1);
+            Reply::too_many(wait, "too many failed authentications from this address")
+        }
+        Denial::Unavailable(why) => Error::unavailable(why).into(),
+    }
+}
+
+/// A query parameter, decoded.
+type Parameter<'q> = (Cow<'q, str>, Cow<'q, str>);
+
+/// A request of a known identity server.
+struct Authenticated<'r> {
+    app: &'r App,
+    head: &'r Parts,
+    /// Through `/scim/NAME/v2`.
+    by_name: bool,
+    served: &'r Served,
+    ready: &'r Arc<Ready>,
+    client: IpAddr,
+    request_id: &'r Arc<str>,
+}
+
+impl Authenticated<'_> {
+    async fn act<B>(&self, target: Target<'_>, body: B) -> Result<Reply, Reply>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let (method, allow) = (&self.head.method, target.allow());
+        let get = matches!(*method, Method::GET | Method::HEAD);
+        match (target, method) {
+            (Target::Unknown, _) => Err(Error::new(404, "there is no such SCIM endpoint").into()),
+            (Target::Me, _) => Err(Error::not_implemented("/Me: a provisioning client is no user").into()),
+            (Target::Bulk, &Method::POST) => {
+                Err(Error::not_implemented("bulk requests are not supported, as /ServiceProviderConfig says").into())
+            }
+            (Target::SearchAll, &Method::POST) => {
+                Err(Error::not_implemented("search one resource type, at /Users/.search for example").into())
+            }
+            (Target::ServiceProviderConfig, _) if get => {
+                self.refuse_filter()?;
+                Ok(self.documents().service_provider_config())
+            }
+
+            (Target::ResourceTypes(name), _) if get => {
+                self.refuse_filter()?;
+                Ok(self.documents().resource_types(name.as_deref()))
+            }
+
+            (Target::Schemas(id), _) if get => {
+                self.refuse_filter()?;
+                Ok(self.documents().schemas(id.as_deref()))
+            }
+
+            (Target::Collection(type_), _) if get => self.list(type_).await,
+            (Target::Collection(type_), &Method::POST) => self.create(type_, body).await,
+            (Target::Search(type_), &Method::POST) => self.search(type_, body).await,
+            (Target::Resource(type_, id), _) if get => self.get(type_, &id).await,
+            (Target::Resource(type_, id), &Method::PUT) => self.replace(type_, &id, body).await,
+            (Target::Resource(type_, id), &Method::PATCH) => self.patch(type_, &id, body).await,
+            (Target::Resource(type_, id), &Method::DELETE) => self.delete(type_, &id).await,
+            _ => Err(Reply::method_not_allowed(method, allow)),
+        }
+    }
+
+    /// RFC 7644 4: discovery cannot be filtered, and a client must not believe that it was.
+    fn refuse_filter(&self) -> Result<(), Error> {
+        if self
+            .parameters()?
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("filter"))
+        {
+            return Err(Error::forbidden("discovery endpoints take no filter"));
+        }
+        Ok(())
+    }
+
+    fn documents(&self) -> &Discovery {
+        self.form().discovery()
+    }
+
+    async fn get(&self, type_: usize, id: &str) -> Result<Reply, Reply> {
+        let projection = self.projection()?;
+        let id = id.to_owned();
+        self.run(move |directory, caller| {
+            let answer = directory.get(caller, type_, &id, &projection)?;
+            Ok(Reply::resource(StatusCode::OK, &answer.resource, answer.version))
+        })
+        .await
+    }
+
+    async fn list(&self, type_: usize) -> Result<Reply, Reply> {
+        let query = ListQuery::parse(&self.parameters()?, &self.app.filter_limits())?;
+        self.page(type_, query).await
+    }
+
+    async fn search<B: Body<Data = Bytes> + Unpin>(&self, type_: usize, body: B) -> Result<Reply, Reply> {
+        let message = self.message(body).await?;
+        let query = ListQuery::from_search_request(&message, &self.app.filter_limits())?;
+        self.page(type_, query).await
+    }
+
+    async fn page(&self, type_: usize, mut query: ListQuery) -> Result<Reply, Reply> {
+        let most = u64::try_from(self.app.config.limits.page).unwrap_or(u64::MAX);
+        query.count = Some(query.count.map_or(most, |count| count.min(most)));
+        self.run(move |directory, caller| {
+            let page = directory.list(caller, type_, &query)?;
+            let list = ListResponse::new(page.total, query.start_index, page.resources);
+            Ok(Reply::message(StatusCode::OK, &list.into_value()))
+        })
+        .await
+    }
+
+    async fn create<B: Body<Data = Bytes> + Unpin>(&self, type_: usize, body: B) -> Result<Reply, Reply> {
+        let object = self.object(body).await?;
+        let projection = self.projection()?;
+        self.run(move |directory, caller| {
+            let answer = directory.create(caller, type_, object, &projection)?;
+            let mut reply = Reply::resource(StatusCode::CREATED, &answer.resource, answer.version);
+            reply.location = Some(answer.location);
+            Ok(reply)
+        })
+        .await
+    }
+
+    async fn replace<B: Body<Data = Bytes> + Unpin>(&self, type_: usize, id: &str, body: B) -> Result<Reply, Reply> {
+        let object = self.object(body).await?;
+        let (projection, condition, id) = (self.projection()?, self.condition(), id.to_owned());
+        self.run(move |directory, caller| {
+            let answer = directory.replace(caller, type_, &id, object, &condition, &projection)?;
+            Ok(Reply::resource(StatusCode::OK, &answer.resource, answer.version))
+        })
+        .await
+    }
+
+    async fn patch<B: Body<Data = Bytes> + Unpin>(&self, type_: usize, id: &str, body: B) -> Result<Reply, Reply> {
+        let message = self.message(body).await?;
+        let limits = patch::Limits {
+            operations: self.app.config.limits.patch_operations,
+            filter: self.app.filter_limits(),
+        };
+        let patch = Patch::parse(message, &limits)?;
+        let (projection, condition, id) = (self.projection()?, self.condition(), id.to_owned());
+        self.run(move |directory, caller| {
+            Ok(
+                match directory.patch(caller, type_, &id, &patch, &condition, &projection)? {
+                    Some(answer) => Reply::resource(StatusCode::OK, &answer.resource, answer.version),
+                    None => Reply::empty(StatusCode::NO_CONTENT),
+                },
+            )
+        })
+        .await
+    }
+
+    async fn delete(&self, type_: usize, id: &str) -> Result<Reply, Reply> {
+        let (condition, id) = (self.condition(), id.to_owned());
+        self.run(move |directory, caller| {
+            directory.delete(caller, type_, &id, &condition)?;
+            Ok(Reply::empty(StatusCode::NO_CONTENT))
+        })
+        .await
+    }
+
+    /// One operation on a blocking thread.
+    async fn run(
+        &self,
+        work: impl FnOnce(&Directory, &Caller) -> Result<Reply, Error> + Send + 'static,
+    ) -> Result<Reply, Reply> {
+        let ready = Arc::clone(self.ready);
+        let caller = self.caller();
+        self.app.blocking(move || work(&ready.directory, &caller)).await
+    }
+
+    /// The URL it came to, and what stands there.
+    fn form(&self) -> &Form {
+        if self.by_name {
+            &self.served.by_name
+        } else {
+            &self.served.by_default
+        }
+    }
+
+    fn caller(&self) -> Caller {
+        // Only histories name the client's software, and only writes have one.
+        let writes = !matches!(self.head.method, Method::GET | Method::HEAD);
+        let agent = self.head.headers.get(USER_AGENT).filter(|_| writes);
+        Caller {
+            server: Arc::clone(&self.served.view),
+            request_id: Arc::clone(self.request_id),
+            client_address: Some(self.client),
+            client_agent: agent.map(|agent| String::from_utf8_lossy(agent.as_bytes()).into_owned()),
+            base_url: Arc::clone(&self.form().base_url),
+        }
+    }
+
+    fn parameters(&self) -> Result<Vec<Parameter<'_>>, Error> {
+        self.head.uri.query().map_or_else(|| Ok(Vec::new()), query::decode)
+    }
+
+    fn projection(&self) -> Result<Projection, Error> {
+        let Some(query) = self.head.uri.query().filter(|query| !query.is_empty()) else {
+            return Ok(Projection::default());
+        };
+        let parameters = query::decode(query)?;
+        let value = |wanted: &str| {
+            parameters
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+                .map(|(_, value)| value.as_ref())
+        };
+        Projection::parse(value("attributes"), value("excludedAttributes"))
+    }
+
+    fn condition(&self) -> Precondition {
+        Precondition {
+            if_match: tags(&self.head.headers, &IF_MATCH),
+            if_none_match: tags(&self.head.headers, &IF_NONE_MATCH),
+        }
+    }
+
+    async fn object<B: Body<Data = Bytes> + Unpin>(&self, body: B) -> Result<Object, Reply> {
+        match self.message(body).await? {
+            Value::Object(object) => Ok(object),
+            _ => Err(Error::invalid_syntax("the body is not a JSON object").into()),
+        }
+    }
+
+    async fn message<B: Body<Data = Bytes> + Unpin>(&self, body: B) -> Result<Value, Reply> {
+        media_type(&self.head.headers)?;
+        let limits = &self.app.config.limits;
+        let bytes = body::read(body, limits.body, limits.body_idle)
+            .await
+            .map_err(|error| match error {
+                BodyError::TooLarge => Error::too_large(format!("the body is larger than {} bytes", limits.body)),
+                BodyError::TooSlow => Error::new(408, "the body did not arrive in time"),
+                BodyError::Broken => Error::invalid_syntax("the body broke off"),
+            })?;
+        Ok(resource::parse(&bytes)?)
+    }
+}
+
+/// RFC 7644 3.1 and 8.1, with what clients send besides; parameters such as a charset are not looked at.
+fn media_type(headers: &HeaderMap) -> Result<(), Error> {
+    if headers
+        .get(CONTENT_ENCODING)
+        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        return Err(Error::new(415, "the body must not be compressed"));
+    }
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let media = value
+        .as_bytes()
+        .split(|b| *b == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    if media.eq_ignore_ascii_case(b"application/scim+json") || media.eq_ignore_ascii_case(b"application/json") {
+        return Ok(());
+    }
+    Err(Error::new(
+        415,
+        "the Content-Type must be application/scim+json or application/json",
+    ))
+}
+
+/// The entity tags of a conditional header; `None` without it (RFC 9110 13.1).
+fn tags(headers: &HeaderMap, name: &hyper::header::HeaderName) -> Option<Vec<String>> {
+    if !headers.contains_key(name) {
+        return None;
+    }
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    Some(
+        values
+            .flat_map(|value| value.split(','))
+            .map(|tag| tag.trim().to_owned())
+            .filter(|tag| !tag.is_empty())
+            .collect(),
+    )
+}
+
+impl App {
+    fn filter_limits(&self) -> filter::Limits {
+        filter::Limits {
+            length: self.config.limits.filter_length,
+            depth: self.config.limits.filter_depth,
+            unquoted: true,
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! From sockets to requests: accepting, TLS, HTTP/1.1 and HTTP/2, caps, timeouts, an orderly end.
+//!
+//! Without TLS only HTTP/1.1 is spoken: nothing behind a proxy needs h2c.
+
+use super::address::{canonical, is_trusted};
+use super::watch::{Activity, Patience, Watched};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use ipnet::IpNet;
+use rustls::ServerConfig;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Its address; a trusted proxy's, perhaps.
+    pub address: IpAddr,
+    /// Whether it speaks TLS with us.
+    pub tls: bool,
+}
+
+/// What answers requests.
+pub trait Serve: Send + Sync + 'static {
+    /// Answers one request. Dropped where the client hangs up.
+    fn serve(&self, peer: Peer, request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+}
+
+/// How connections are treated.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// TLS handshake.
+    pub handshake: Duration,
+    /// Headers and idle time.
+    pub patience: Patience,
+    /// The most bytes of request headers.
+    pub header_bytes: usize,
+    /// The most connections at once.
+    pub connections: usize,
+    /// The most connections at once from one address (an IPv6 /64), trusted proxies excepted.
+    pub connections_per_address: usize,
+    /// Who the proxies are.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long requests in flight have when the service stops.
+    pub grace: Duration,
+}
+
+/// A bound socket.
+pub struct Listener {
+    socket: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+impl Listener {
+    /// Binds an address. An address that was in use a moment ago can be bound again.
+    pub fn bind(address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(Self {
+            socket: socket.listen(1024)?,
+            tls,
+        })
+    }
+
+    /// Where it listens: the port is known where 0 was asked for.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+/// Serves on all listeners until `stop` turns true, then lets requests in flight finish, for as long
+/// as the grace lasts.
+pub async fn serve<S: Serve>(
+    listeners: Vec<Listener>,
+    service: Arc<S>,
+    settings: Settings,
+    stop: watch::Receiver<bool>,
+) {
+    let (alive, mut all_gone) = mpsc::channel::<()>(1);
+    let grace = settings.grace;
+    let door = Arc::new(Door::new(settings));
+    let mut loops = tokio::task::JoinSet::new();
+    for listener in listeners {
+        loops.spawn(accept(
+            listener,
+            Arc::clone(&service),
+            Arc::clone(&door),
+            stop.clone(),
+            alive.clone(),
+        ));
+    }
+    drop(alive);
+    while loops.join_next().await.is_some() {}
+    // Every connection holds a sender; when the last is gone, so are they.
+    let _ = tokio::time::timeout(grace, all_gone.recv()).await;
+}
+
+async fn accept<S: Serve>(
+    listener: Listener,
+    service: Arc<S>,
+    door: Arc<Door>,
+    mut stop: watch::Receiver<bool>,
+    alive: mpsc::Sender<()>,
+) {
+    let acceptor = listener.tls.map(TlsAcceptor::from);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return,
+            accepted = listener.socket.accept() => accepted,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // A connection that was gone before it was accepted is nothing; out of descriptors is.
+                if !matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+                ) {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                continue;
+            }
+        };
+        let address = canonical(address.ip());
+        let Some(entry) = door.enter(address) else {
+            metrics::counter!("scimshim_connections_refused_total").increment(1);
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let (acceptor, service, stop, alive) = (acceptor.clone(), Arc::clone(&service), stop.clone(), alive.clone());
+        tokio::spawn(async move {
+            connection(stream, address, acceptor, service, &entry.door.settings, stop).await;
+            drop(entry);
+            drop(alive);
+        });
+    }
+}
+
+async fn connection<S: Serve>(
+    stream: TcpStream,
+    address: IpAddr,
+    acceptor: Option<TlsAcceptor>,
+    service: Arc<S>,
+    settings: &Settings,
+    stop: watch::Receiver<bool>,
+) {
+    let peer = Peer {
+        address,
+        tls: acceptor.is_some(),
+    };
+    let Some(acceptor) = acceptor else {
+        return http_1(stream, peer, service, settings, stop).await;
+    };
+    let stream = match tokio::time::timeout(settings.handshake, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            metrics::counter!("scimshim_tls_handshakes_failed_total").increment(1);
+            tracing::debug!(%address, %error, "TLS handshake failed");
+            return;
+        }
+        Err(_) => {
+            metrics::counter!("scimshim_tls_handshakes_failed_total").increment(1);
+            tracing::debug!(%address, "TLS handshake took too long");
+            return;
+        }
+    };
+    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        http_2(stream, peer, service, settings, stop).await;
+    } else {
+        http_1(stream, peer, service, settings, stop).await;
+    }
+}
+
+/// A connection in either version: driven until it ends, runs out of patience, or the service stops.
+macro_rules! drive {
+    ($connection:expr, $activity:expr, $settings:expr, $stop:expr) => {{
+        let mut connection = pin!($connection);
+        let patience = $settings.patience;
+        let mut tick = tokio::time::interval(patience.tick());
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                // What went wrong on a client's connection is the client's business.
+                _ = connection.as_mut() => break,
+                _ = tick.tick() => {
+                    if $activity.is_over(&patience) {
+                        break;
+                    }
+                }
+                _ = $stop.wait_for(|stop| *stop), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }};
+}
+
+async fn http_1<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: I,
+    peer: Peer,
+    service: Arc<S>,
+    settings: &Settings,
+    mut stop: watch::Receiver<bool>,
+) {
+    let activity = Activity::new();
+    let noted = Arc::clone(&activity);
+    let answer = service_fn(move |request| {
+        let (service, in_flight) = (Arc::clone(&service), noted.request());
+        async move {
+            let response = service.serve(peer, request).await;
+            drop(in_flight);
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None) // `watch` does it
+        .max_buf_size(settings.header_bytes.max(8192))
+        .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity), true)), answer);
+    drive!(connection, activity, settings, stop);
+}
+
+async fn http_2<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: I,
+    peer: Peer,
+    service: Arc<S>,
+    settings: &Settings,
+    mut stop: watch::Receiver<bool>,
+) {
+    let activity = Activity::new();
+    let noted = Arc::clone(&activity);
+    let answer = service_fn(move |request| {
+        let (service, in_flight) = (Arc::clone(&service), noted.request());
+        async move {
+            let response = service.serve(peer, request).await;
+            drop(in_flight);
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(100)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(100)
+        .max_header_list_size(u32::try_from(settings.header_bytes).unwrap_or(u32::MAX))
+        .max_send_buf_size(256 * 1024)
+        .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity), false)), answer);
+    drive!(connection, activity, settings, stop);
+}
+
+/// Counts who is inside.
+struct Door {
+    settings: Settings,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Default)]
+struct Inside {
+    all: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// One connection's place inside.
+struct Entered {
+    door: Arc<Door>,
+    address: Option<IpAddr>,
+}
+
+impl Door {
+    fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            inside: Mutex::default(),
+        }
+    }
+
+    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Entered> {
+        let counted = (!is_trusted(address, &self.settings.trusted_proxies)).then(|| network_of(address));
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        if inside.all >= self.settings.connections {
+            return None;
+        }
+        if let Some(address) = counted {
+            let count = inside.by_address.entry(address).or_default();
+            if *count >= self.settings.connections_per_address {
+                return None;
+            }
+            *count += 1;
+        }
+        inside.all += 1;
+        Some(Entered {
+            door: Arc::clone(self),
+            address: counted,
+        })
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut inside = self.door.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        inside.all -= 1;
+        let Some(address) = self.address else { return };
+        if let Entry::Occupied(mut count) = inside.by_address.entry(address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+/// What counts as one address: an IPv6 customer has a /64.
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caps() {
+        let door = Arc::new(Door::new(Settings {
+            handshake: Duration::from_secs(1),
+            patience: Patience {
+                headers: Duration::from_secs(1),
+                idle: Duration::from_secs(1),
+            },
+            header_bytes: 16384,
+            connections: 4,
+            connections_per_address: 2,
+            trusted_proxies: vec!["10.0.0.1/32".parse().unwrap()],
+            grace: Duration::from_secs(1),
+        }));
+        let at = |address: &str| door.enter(address.parse().unwrap());
+        let a = at("192.0.2.1").unwrap();
+        let _b = at("192.0.2.1").unwrap();
+        assert!(at("192.0.2.1").is_none());
+        drop(a);
+        let _c = at("192.0.2.1").unwrap();
+        let d = at("2001:db8::1").unwrap();
+        let _e = at("2001:db8::2").unwrap();
+        assert!(at("10.0.0.1").is_none(), "full");
+        drop(d);
+        assert!(at("192.0.2.1").is_none());
+        let _f = at("10.0.0.1").unwrap();
+        assert_eq!(door.inside.lock().unwrap().by_address.len(), 2);
+    }
+}

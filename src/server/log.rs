@@ -1,0 +1,172 @@
+//! Where log lines go: stderr, as text on a terminal and as JSON otherwise, gathered by a thread of
+//! their own so that a request never waits for them.
+
+use crate::config::{Log, LogFormat};
+use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::Duration;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// More than this waits for nobody: lines are dropped and counted.
+const MOST: usize = 8 << 20;
+/// How long lines gather.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// Sets up logging for the process. Called once; a second call changes nothing.
+pub fn start(log: &Log) {
+    let terminal = std::io::stderr().is_terminal();
+    let level: LevelFilter = log.level.name().parse().unwrap_or(LevelFilter::INFO);
+    // systemd's journal has times of its own.
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let json = match log.format {
+        LogFormat::Auto => !terminal,
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    };
+    let writer = Gathered::start();
+    // What other crates say below a warning is about themselves, not about this service.
+    let filter = tracing_subscriber::filter::Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("scimshim", level);
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(writer)
+        .with_target(false);
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+    let _ = match (json, journal) {
+        (true, false) => builder.json().flatten_event(true).finish().with(filter).try_init(),
+        (true, true) => builder
+            .json()
+            .flatten_event(true)
+            .without_time()
+            .finish()
+            .with(filter)
+            .try_init(),
+        (false, false) => builder.with_ansi(colour(terminal)).finish().with(filter).try_init(),
+        (false, true) => builder.with_ansi(false).without_time().finish().with(filter).try_init(),
+    };
+}
+
+/// Whether to write in colour: on a terminal, and unless `NO_COLOR` is set to anything.
+pub fn colour(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Writes out what was gathered. For the moment before the process ends.
+pub fn flush() {
+    if let Some(gathered) = GATHERED.get() {
+        gathered.write_out();
+    }
+}
+
+static GATHERED: OnceLock<Gathered> = OnceLock::new();
+
+/// Lines on their way to stderr.
+#[derive(Clone)]
+struct Gathered(Arc<Shared>);
+
+struct Shared {
+    lines: Mutex<Lines>,
+    /// Held while writing, so that lines keep their order.
+    out: Mutex<()>,
+    thread: OnceLock<Thread>,
+}
+
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    dropped: u64,
+    asleep: bool,
+}
+
+impl Gathered {
+    fn start() -> Self {
+        GATHERED
+            .get_or_init(|| {
+                let shared = Arc::new(Shared {
+                    lines: Mutex::default(),
+                    out: Mutex::default(),
+                    thread: OnceLock::new(),
+                });
+                let gathered = Gathered(shared);
+                let own = gathered.clone();
+                let spawned = std::thread::Builder::new()
+                    .name("log".to_owned())
+                    .spawn(move || own.run());
+                if let Ok(handle) = spawned {
+                    let _ = gathered.0.thread.set(handle.thread().clone());
+                }
+                gathered
+            })
+            .clone()
+    }
+
+    fn run(&self) {
+        loop {
+            if self.write_out() {
+                std::thread::sleep(GATHER);
+            } else {
+                let mut lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
+                lines.asleep = lines.bytes.is_empty();
+                let asleep = lines.asleep;
+                drop(lines);
+                if asleep {
+                    std::thread::park();
+                }
+            }
+        }
+    }
+
+    /// Whether there was anything.
+    fn write_out(&self) -> bool {
+        let _order = self.0.out.lock().unwrap_or_else(PoisonError::into_inner);
+        let (bytes, dropped) = {
+            let mut lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            (std::mem::take(&mut lines.bytes), std::mem::take(&mut lines.dropped))
+        };
+        if bytes.is_empty() {
+            return false;
+        }
+        let mut stderr = std::io::stderr().lock();
+        let _ = stderr.write_all(&bytes);
+        if dropped > 0 {
+            let _ = writeln!(
+                stderr,
+                "scimshim: {dropped} log lines were lost: they came faster than they were read"
+            );
+        }
+        true
+    }
+}
+
+impl Write for Gathered {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let mut lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.bytes.len() > MOST {
+            lines.dropped += 1;
+            return Ok(line.len());
+        }
+        lines.bytes.extend_from_slice(line);
+        let wake = std::mem::take(&mut lines.asleep);
+        drop(lines);
+        if wake && let Some(thread) = self.0.thread.get() {
+            thread.unpark();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'w> MakeWriter<'w> for Gathered {
+    type Writer = Gathered;
+
+    fn make_writer(&'w self) -> Gathered {
+        self.clone()
+    }
+}

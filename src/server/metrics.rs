@@ -1,0 +1,132 @@
+//! Numbers for Prometheus. Handles are made once for each combination of labels and kept; no label
+//! ever carries a user, an id or a path.
+
+use hyper::{Method, StatusCode};
+use metrics::{Counter, Histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+const DURATIONS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+
+static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+
+/// Starts recording, once a process. Without a recorder everything below does nothing.
+pub fn start() -> Option<PrometheusHandle> {
+    RECORDER
+        .get_or_init(|| {
+            let matcher = Matcher::Suffix("_seconds".to_owned());
+            let recorder = PrometheusBuilder::new()
+                .set_buckets_for_metric(matcher, DURATIONS)
+                .ok()?
+                .build_recorder();
+            let handle = recorder.handle();
+            metrics::set_global_recorder(recorder).ok()?;
+            describe();
+            metrics::gauge!("scimshim_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+            Some(handle)
+        })
+        .clone()
+}
+
+fn describe() {
+    metrics::describe_counter!("scimshim_requests_total", "Requests answered");
+    metrics::describe_histogram!(
+        "scimshim_request_duration_seconds",
+        "Time from the head of a request to its answer"
+    );
+    metrics::describe_gauge!("scimshim_requests_in_flight", "Requests being answered");
+    metrics::describe_counter!("scimshim_scim_errors_total", "SCIM errors by scimType");
+    metrics::describe_counter!(
+        "scimshim_authentication_failures_total",
+        "Requests that could not be authenticated"
+    );
+    metrics::describe_counter!("scimshim_connections_refused_total", "Connections over one of the caps");
+    metrics::describe_counter!(
+        "scimshim_tls_handshakes_failed_total",
+        "TLS handshakes that failed or took too long"
+    );
+    metrics::describe_counter!(
+        "scimshim_pool_timeouts_total",
+        "Requests that found no free database connection in time"
+    );
+    metrics::describe_gauge!("scimshim_pool_connections", "Database connections by state");
+    metrics::describe_gauge!("scimshim_pool_waiting", "Requests waiting for a database connection");
+    metrics::describe_gauge!("scimshim_build_info", "The version that runs");
+    metrics::describe_gauge!(
+        "scimshim_ready",
+        "1 while the database is reachable and the adapter fits it"
+    );
+}
+
+/// What tells one series of requests from another.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Series {
+    route: &'static str,
+    method: &'static str,
+    status: u16,
+    server: Arc<str>,
+}
+
+/// The series of requests seen so far.
+#[derive(Default)]
+pub struct Requests {
+    series: RwLock<HashMap<Series, (Counter, Histogram)>>,
+}
+
+impl Requests {
+    /// Notes an answer. `server` is a configured name, or empty.
+    pub fn answered(
+        &self,
+        route: &'static str,
+        method: &Method,
+        status: StatusCode,
+        server: &Arc<str>,
+        took: Duration,
+    ) {
+        let series = Series {
+            route,
+            method: method_label(method),
+            status: status.as_u16() / 100,
+            server: Arc::clone(server),
+        };
+        let known = self.series.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((counter, histogram)) = known.get(&series) {
+            counter.increment(1);
+            histogram.record(took);
+            return;
+        }
+        drop(known);
+        let labels = [
+            ("route", series.route.to_owned()),
+            ("method", series.method.to_owned()),
+            ("status", format!("{}xx", series.status)),
+            ("server", series.server.to_string()),
+        ];
+        let counter = metrics::counter!("scimshim_requests_total", &labels);
+        let histogram = metrics::histogram!("scimshim_request_duration_seconds", &labels);
+        counter.increment(1);
+        histogram.record(took);
+        self.series
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(series, (counter, histogram));
+    }
+}
+
+/// Methods as labels: what clients make up becomes one.
+pub fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}

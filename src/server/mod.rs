@@ -1,0 +1,23 @@
+//! The door: listening, refusing, limiting, routing, and turning results into HTTP answers.
+//!
+//! [`endpoints`] reads as the way of one request, [`service`] as the life of the process. What is
+//! ambiguous is refused once, here, before anything else looks at it; errors of every kind leave as
+//! SCIM error documents.
+
+pub mod address;
+pub mod admin;
+pub mod answer;
+pub mod assemble;
+pub mod body;
+pub mod discovery;
+pub mod endpoints;
+pub mod listener;
+pub mod log;
+pub mod metrics;
+pub mod note;
+pub mod refusals;
+pub mod route;
+pub mod service;
+pub mod state;
+pub mod tls;
+pub mod watch;

@@ -1,0 +1,113 @@
+//! What one request leaves behind: a line in the log and numbers, without anything personal.
+
+use super::metrics::method_label;
+use super::state::App;
+use crate::scim::Error;
+use hyper::{Method, StatusCode};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Gathered while a request is answered. Dropped without an answer, it says that the client hung up.
+pub struct Note<'a> {
+    app: &'a App,
+    began: Instant,
+    method: Method,
+    request_id: Arc<str>,
+    client: IpAddr,
+    server: Arc<str>,
+    route: &'static str,
+    token: Option<String>,
+    scim_type: Option<&'static str>,
+    answered: bool,
+}
+
+impl<'a> Note<'a> {
+    /// Of a request that begins now.
+    pub fn new(app: &'a App, method: &Method, peer: IpAddr) -> Self {
+        app.in_flight.increment(1.0);
+        Self {
+            app,
+            began: Instant::now(),
+            method: method.clone(),
+            request_id: app.request_ids.next(),
+            client: peer,
+            server: Arc::clone(&app.no_server),
+            route: "unknown",
+            token: None,
+            scim_type: None,
+            answered: false,
+        }
+    }
+
+    /// For the answer, the application's history and the log.
+    pub fn request_id(&self) -> &Arc<str> {
+        &self.request_id
+    }
+
+    /// Which identity server and route it is.
+    pub fn routed(&mut self, server: &Arc<str>, route: &'static str) {
+        self.server = Arc::clone(server);
+        self.route = route;
+    }
+
+    /// Where it came from, after trusted proxies.
+    pub fn client(&mut self, address: IpAddr) {
+        self.client = address;
+    }
+
+    /// Which token it came with.
+    pub fn token(&mut self, id: String) {
+        self.token = Some(id);
+    }
+
+    /// What went wrong. Only what is our side's to mend is logged beyond the request's own line.
+    pub fn error(&mut self, error: &Error) {
+        self.scim_type = error.scim_type.map(|scim_type| scim_type.as_str());
+        if let Some(scim_type) = self.scim_type {
+            metrics::counter!("scimshim_scim_errors_total", "type" => scim_type).increment(1);
+        }
+        let request = &*self.request_id;
+        let cause = error.cause.as_deref().unwrap_or_default();
+        match error.status {
+            500 => tracing::error!(request, cause, "internal error"),
+            503 => tracing::warn!(request, cause, "unavailable"),
+            status => tracing::debug!(request, status, cause, "refused"),
+        }
+    }
+
+    /// It was answered.
+    pub fn answered(mut self, status: StatusCode) {
+        self.answered = true;
+        self.write(status);
+    }
+
+    fn write(&self, status: StatusCode) {
+        let took = self.began.elapsed();
+        self.app.in_flight.decrement(1.0);
+        self.app
+            .requests
+            .answered(self.route, &self.method, status, &self.server, took);
+        tracing::info!(
+            request = &*self.request_id,
+            client = %self.client,
+            server = &*self.server,
+            token = self.token.as_deref().unwrap_or_default(),
+            method = method_label(&self.method),
+            route = self.route,
+            status = status.as_u16(),
+            scim_type = self.scim_type.unwrap_or_default(),
+            ms = (took.as_secs_f64() * 100_000.0).round() / 100.0,
+            "request"
+        );
+    }
+}
+
+impl Drop for Note<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            // 499, as others log it too: the client closed the connection before the answer.
+            self.write(StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT));
+        }
+    }
+}

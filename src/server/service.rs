@@ -1,0 +1,344 @@
+//! The service as a whole: starting, becoming ready, reloading, stopping.
+
+use super::admin::Admin;
+use super::assemble::{Assembler, Trouble};
+use super::listener::{self, Listener, Peer, Serve, Settings};
+use super::metrics;
+use super::state::App;
+use super::tls::Certificate;
+use super::watch::Patience;
+use crate::config::{Config, TlsVersion};
+use crate::document::Findings;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+/// How long the listeners wait for a slow database before they open and answer 503.
+const FIRST_ATTEMPT: Duration = Duration::from_secs(2);
+/// A fresh look at the catalogue is not had more often than this.
+const LOOKS_APART: Duration = Duration::from_secs(5);
+/// How often certificates are looked at and metrics tidied.
+const UPKEEP: Duration = Duration::from_secs(5);
+const CERTIFICATES: Duration = Duration::from_secs(60);
+
+/// Why a service did not start, or ended by itself.
+#[derive(Debug)]
+pub enum Failed {
+    /// The configuration or the adapter is wrong.
+    Findings(Findings),
+    /// Something else; for people.
+    Message(String),
+}
+
+/// What requests are served from now. A reload replaces all of it in one step.
+pub struct Service {
+    app: ArcSwap<App>,
+    stopping: AtomicBool,
+}
+
+impl Service {
+    /// The configuration in force and its state.
+    pub fn app(&self) -> Arc<App> {
+        self.app.load_full()
+    }
+
+    /// Whether the service is about to end.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+}
+
+impl Serve for Service {
+    async fn serve(&self, peer: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        self.app().respond(peer, request).await
+    }
+}
+
+/// A service that listens.
+pub struct Running {
+    /// Where, in the configuration's order; ports are known where 0 was asked for.
+    pub addresses: Vec<SocketAddr>,
+    /// Where the private listener is.
+    pub admin: SocketAddr,
+    service: Arc<Service>,
+    certificate: Option<Arc<Certificate>>,
+    stop: watch::Sender<bool>,
+    listeners: JoinHandle<()>,
+    supervisor: JoinHandle<()>,
+    failed_sender: mpsc::Sender<Failed>,
+    failed: mpsc::Receiver<Failed>,
+}
+
+/// Binds, looks at the database, and serves. Returns once requests are answered, be it with 503 because
+/// the database is down.
+pub async fn start(config: Config) -> Result<Running, Failed> {
+    let config = Arc::new(config);
+    let recorder = metrics::start();
+    let certificate = match &config.tls {
+        Some(tls) => Some(Certificate::load(&tls.certificate, &tls.private_key).map_err(Failed::Message)?),
+        None => None,
+    };
+    let assembler = Assembler::new(&config).map_err(Failed::from)?;
+    let listeners = bind(&config, certificate.as_ref())?;
+    let private =
+        Listener::bind(config.admin.listen, None).map_err(|error| cannot_listen(config.admin.listen, &error))?;
+    let addresses = listeners
+        .iter()
+        .filter_map(|listener| listener.address().ok())
+        .collect();
+    let admin = private
+        .address()
+        .map_err(|error| cannot_listen(config.admin.listen, &error))?;
+
+    let app = App::new(Arc::clone(&config));
+    let service = Arc::new(Service {
+        app: ArcSwap::new(Arc::clone(&app)),
+        stopping: AtomicBool::new(false),
+    });
+    let (failed_sender, mut failed) = mpsc::channel(1);
+    let (looked, first) = oneshot::channel();
+    let supervisor = tokio::spawn(supervise(app, assembler, Some(looked), failed_sender.clone()));
+    let _ = tokio::time::timeout(FIRST_ATTEMPT, first).await;
+    if let Ok(failure) = failed.try_recv() {
+        return Err(failure);
+    }
+
+    let (stop, stopped) = watch::channel(false);
+    let settings = settings(&config);
+    let public = listener::serve(listeners, Arc::clone(&service), settings.clone(), stopped.clone());
+    let about = Arc::new(Admin::new(Arc::clone(&service), recorder.clone()));
+    let settings = Settings {
+        connections: 64,
+        connections_per_address: 64,
+        grace: Duration::ZERO,
+        ..settings
+    };
+    tokio::spawn(listener::serve(vec![private], about, settings, stopped.clone()));
+    if let Some(recorder) = recorder {
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(UPKEEP).await;
+                recorder.run_upkeep();
+            }
+        });
+    }
+    let listeners = tokio::spawn(public);
+    Ok(Running {
+        addresses,
+        admin,
+        service,
+        certificate,
+        stop,
+        listeners,
+        supervisor,
+        failed_sender,
+        failed,
+    })
+}
+
+fn bind(config: &Config, certificate: Option<&Arc<Certificate>>) -> Result<Vec<Listener>, Failed> {
+    let tls = match (certificate, &config.tls) {
+        (Some(certificate), Some(tls)) => Some(
+            certificate
+                .server_config(tls.minimum == TlsVersion::V1_2)
+                .map_err(Failed::Message)?,
+        ),
+        _ => None,
+    };
+    let bind =
+        |address: &SocketAddr| Listener::bind(*address, tls.clone()).map_err(|error| cannot_listen(*address, &error));
+    config.listen.iter().map(bind).collect()
+}
+
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failed {
+    Failed::Message(format!("cannot listen on {address}: {error}"))
+}
+
+fn settings(config: &Config) -> Settings {
+    let limits = &config.limits;
+    Settings {
+        handshake: limits.handshake,
+        patience: Patience {
+            headers: limits.headers,
+            idle: limits.idle,
+        },
+        header_bytes: limits.header_bytes,
+        connections: limits.connections,
+        connections_per_address: limits.connections_per_address,
+        trusted_proxies: config.trusted_proxies.clone(),
+        grace: limits.request_timeout,
+    }
+}
+
+/// Makes the service ready, and again whenever something says that the application may have changed. A
+/// database that is down is waited for; an adapter that is wrong ends a service that was never ready,
+/// and takes one that was ready out of service until it fits again.
+async fn supervise(
+    app: Arc<App>,
+    assembler: Assembler,
+    mut looked: Option<oneshot::Sender<()>>,
+    failed: mpsc::Sender<Failed>,
+) {
+    let assembler = Arc::new(assembler);
+    let mut patience = Duration::from_millis(250);
+    let mut was_ready = false;
+    let mut said = String::new();
+    loop {
+        let work = Arc::clone(&assembler);
+        let outcome = tokio::task::spawn_blocking(move || work.assemble()).await;
+        match outcome {
+            Ok(Ok(ready)) => {
+                app.set_ready(ready);
+                tracing::info!("ready");
+                (was_ready, patience) = (true, Duration::from_millis(250));
+                said.clear();
+                let _ = looked.take().map(|looked| looked.send(()));
+                tokio::time::sleep(LOOKS_APART).await;
+                app.asked_to_look_again().await;
+                continue;
+            }
+            Ok(Err(Trouble::Database(error))) => {
+                let why = format!("the database cannot be used: {error}");
+                if !was_ready {
+                    app.set_not_ready(why.clone());
+                }
+                if said != why {
+                    tracing::warn!(why, "not ready");
+                    said = why;
+                }
+            }
+            Ok(Err(trouble)) if !was_ready => {
+                let _ = failed.send(trouble.into()).await;
+                let _ = looked.take().map(|looked| looked.send(()));
+                return;
+            }
+            Ok(Err(trouble)) => {
+                let why = format!("the application's tables are no longer those of the adapter:\n{trouble}");
+                app.set_not_ready(why.clone());
+                if said != why {
+                    tracing::error!(why, "not ready");
+                    said = why;
+                }
+                patience = Duration::from_secs(5);
+            }
+            Err(panic) => tracing::error!(%panic, "preparing the service failed"),
+        }
+        let _ = looked.take().map(|looked| looked.send(()));
+        tokio::time::sleep(patience).await;
+        patience = (patience * 2).min(Duration::from_secs(5));
+    }
+}
+
+impl Running {
+    /// Serves until SIGTERM or SIGINT; a second one ends the process at once. SIGHUP reads the
+    /// configuration at `path` again.
+    pub async fn until_stopped(mut self, path: Option<PathBuf>) -> Result<(), Failed> {
+        let cannot = |error: std::io::Error| Failed::Message(format!("signals cannot be received: {error}"));
+        let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+        let mut hang_up = signal(SignalKind::hangup()).map_err(cannot)?;
+        let mut certificates = tokio::time::interval(CERTIFICATES);
+        certificates.tick().await;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                failure = self.failed.recv() => {
+                    if let Some(failure) = failure {
+                        return Err(failure);
+                    }
+                }
+                _ = hang_up.recv() => self.reload(path.clone()).await,
+                _ = certificates.tick() => self.reload_certificate(),
+            }
+        }
+        tracing::info!("stopping");
+        let finished = self.stop();
+        tokio::select! {
+            () = finished => Ok(()),
+            _ = terminate.recv() => Err(Failed::Message("stopped at once, requests were cut off".to_owned())),
+            _ = interrupt.recv() => Err(Failed::Message("stopped at once, requests were cut off".to_owned())),
+        }
+    }
+
+    /// Stops accepting and waits for the requests in flight.
+    pub async fn stop(self) {
+        self.service.stopping.store(true, Relaxed);
+        self.supervisor.abort();
+        let _ = self.stop.send(true);
+        let _ = self.listeners.await;
+    }
+
+    fn reload_certificate(&self) {
+        let app = self.service.app();
+        if let (Some(certificate), Some(tls)) = (&self.certificate, &app.config.tls)
+            && let Err(why) = certificate.reload(&tls.certificate, &tls.private_key)
+        {
+            tracing::error!(why, "the certificate could not be read again; the old one stays");
+        }
+    }
+
+    /// Reads everything anew and swaps it in one step; on any failure the old stays.
+    async fn reload(&mut self, path: Option<PathBuf>) {
+        let Some(path) = path else { return };
+        let read = tokio::task::spawn_blocking(move || {
+            let mut findings = Findings::new();
+            let config = crate::config::load(&path, &mut findings).ok_or(Failed::Findings(findings))?;
+            let assembler = Assembler::new(&config).map_err(Failed::from)?;
+            let ready = assembler.assemble().map_err(Failed::from)?;
+            Ok::<_, Failed>((config, assembler, ready))
+        });
+        let (config, assembler, ready) = match read.await {
+            Ok(Ok(read)) => read,
+            Ok(Err(failure)) => return tracing::error!(why = %failure, "not reloaded: nothing was changed"),
+            Err(panic) => return tracing::error!(%panic, "not reloaded"),
+        };
+        let old = self.service.app();
+        for (key, same) in [
+            ("listen", old.config.listen == config.listen),
+            ("tls", old.config.tls.is_some() == config.tls.is_some()),
+            ("admin", old.config.admin.listen == config.admin.listen),
+            ("log", old.config.log == config.log),
+        ] {
+            if !same {
+                tracing::warn!(key, "this setting is not reloaded; restart the service");
+            }
+        }
+        let app = App::new(Arc::new(config));
+        app.set_ready(ready);
+        self.service.app.store(Arc::clone(&app));
+        self.supervisor.abort();
+        self.supervisor = tokio::spawn(supervise(app, assembler, None, self.failed_sender.clone()));
+        self.reload_certificate();
+        tracing::info!("reloaded");
+    }
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failed::Findings(findings) => f.write_str(findings.render(false).trim_end()),
+            Failed::Message(message) => f.write_str(message),
+        }
+    }
+}
+
+impl From<Trouble> for Failed {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Findings(findings) => Failed::Findings(findings),
+            Trouble::Database(error) => Failed::Message(format!("the database cannot be used: {error}")),
+            Trouble::Setup(message) => Failed::Message(message),
+        }
+    }
+}

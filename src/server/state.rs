@@ -1,0 +1,158 @@
+//! What a running service holds: the configuration, what was compiled from it, and whether that can
+//! be used now.
+
+use super::answer::Reply;
+use super::discovery::Discovery;
+use super::metrics::Requests;
+use super::route::Endpoint;
+use crate::config::Config;
+use crate::directory::{Directory, ServerView};
+use crate::identity::Identity;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use metrics::Gauge;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::sync::{Notify, Semaphore};
+
+/// One configuration, being served.
+pub struct App {
+    /// As it was read.
+    pub config: Arc<Config>,
+    /// As many permits as there may be connections: work waits here, never inside the pool.
+    pub(super) pool: Arc<Semaphore>,
+    pub(super) requests: Requests,
+    pub(super) request_ids: RequestIds,
+    pub(super) in_flight: Gauge,
+    pub(super) no_server: Arc<str>,
+    waiting: Gauge,
+    ready: ArcSwapOption<Ready>,
+    not_ready: ArcSwap<String>,
+    again: Notify,
+}
+
+/// What needs the database and the adapter: there once both were seen together.
+pub struct Ready {
+    /// Runs SCIM operations.
+    pub directory: Arc<Directory>,
+    /// The adapter's endpoints, by resource type.
+    pub(super) endpoints: Vec<Endpoint>,
+    /// Who may speak. Positions are those of `servers`.
+    pub(super) identity: Identity,
+    /// The identity servers, in the configuration's order.
+    pub(super) servers: Vec<Served>,
+}
+
+/// One identity server, as its requests are answered.
+pub struct Served {
+    pub(super) name: Arc<str>,
+    pub(super) view: Arc<ServerView>,
+    /// Under `/scim/v2`.
+    pub(super) by_default: Arc<Form>,
+    /// Under `/scim/NAME/v2`.
+    pub(super) by_name: Arc<Form>,
+}
+
+/// One of the two URLs of an identity server.
+pub struct Form {
+    pub(super) base_url: Arc<str>,
+    pub(super) discovery: Discovery,
+}
+
+impl App {
+    /// A service that is not ready yet.
+    pub fn new(config: Arc<Config>) -> Arc<Self> {
+        let permits = usize::try_from(config.database.pool.max).unwrap_or(1).max(1);
+        Arc::new(Self {
+            config,
+            pool: Arc::new(Semaphore::new(permits)),
+            requests: Requests::default(),
+            request_ids: RequestIds::new(),
+            in_flight: metrics::gauge!("scimshim_requests_in_flight"),
+            no_server: Arc::from(""),
+            waiting: metrics::gauge!("scimshim_pool_waiting"),
+            ready: ArcSwapOption::empty(),
+            not_ready: ArcSwap::from_pointee("the service is starting".to_owned()),
+            again: Notify::new(),
+        })
+    }
+
+    /// What requests are answered with, if they can be.
+    pub fn ready(&self) -> Option<Arc<Ready>> {
+        self.ready.load_full()
+    }
+
+    /// Why they cannot be.
+    pub fn why_not_ready(&self) -> Arc<String> {
+        self.not_ready.load_full()
+    }
+
+    /// From now on requests are answered.
+    pub fn set_ready(&self, ready: Ready) {
+        self.ready.store(Some(Arc::new(ready)));
+        metrics::gauge!("scimshim_ready").set(1.0);
+    }
+
+    /// From now on they are not.
+    pub fn set_not_ready(&self, why: String) {
+        self.not_ready.store(Arc::new(why));
+        self.ready.store(None);
+        metrics::gauge!("scimshim_ready").set(0.0);
+    }
+
+    /// Something went wrong that a fresh look at the database may explain.
+    pub fn look_again(&self) {
+        self.again.notify_one();
+    }
+
+    /// Waits until somebody asks for a fresh look.
+    pub async fn asked_to_look_again(&self) {
+        self.again.notified().await;
+    }
+
+    /// Counts one more request that waits for a connection, until dropped.
+    pub(super) fn waiting(&self) -> Waiting<'_> {
+        self.waiting.increment(1.0);
+        Waiting(self)
+    }
+}
+
+/// A request that waits for a connection.
+pub(super) struct Waiting<'a>(&'a App);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.decrement(1.0);
+    }
+}
+
+/// Request ids: short, unique within a log that several processes write.
+pub(super) struct RequestIds {
+    process: String,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    fn new() -> Self {
+        let random = uuid::Uuid::new_v4().simple().to_string();
+        Self {
+            process: random.chars().take(8).collect(),
+            next: AtomicU64::new(1),
+        }
+    }
+
+    /// A fresh one: `3f9a1c07-1a`.
+    pub(super) fn next(&self) -> Arc<str> {
+        Arc::from(format!("{}-{:x}", self.process, self.next.fetch_add(1, Relaxed)))
+    }
+}
+
+impl Form {
+    pub(super) fn discovery(&self) -> &Discovery {
+        &self.discovery
+    }
+}
+
+/// The answer while the service is not ready.
+pub(super) fn unavailable(why: &str) -> Reply {
+    Reply::error(crate::scim::Error::unavailable(why))
+}
