@@ -212,11 +212,7 @@ impl Directory {
     }
 
     /// Fills what would become empty and may not.
-    fn fall_back(
-        &self,
-        writing: &Writing<'_>,
-        columns: &mut Vec<Assignment>,
-    ) -> Result<(), Fault> {
+    fn fall_back(&self, writing: &Writing<'_>, columns: &mut Vec<Assignment>) -> Result<(), Fault> {
         let source = writing.place.source;
         let environment = writing.environment;
         for (index, attribute) in source.attributes.iter().enumerate() {
@@ -238,15 +234,22 @@ impl Directory {
             let Some(column) = source.columns.get(binding.column) else {
                 continue;
             };
-            let made = binding
+            let mut made = None;
+            for text in binding
                 .fallback
                 .iter()
-                .find_map(|template| environment.template(template));
-            let Some(made) = made else { continue };
-            let value = binding
-                .conversion
-                .write(&Json::String(made), column, self.adapter.time_zone)
-                .map_err(|refusal| Error::invalid_value(format!("{} {refusal}", rows::path(attribute))))?;
+                .filter_map(|template| environment.template(template))
+            {
+                let value = binding
+                    .conversion
+                    .write(&Json::String(text), column, self.adapter.time_zone)
+                    .map_err(|refusal| Error::invalid_value(format!("{} {refusal}", rows::path(attribute))))?;
+                if value.to_text().is_some_and(|text| !text.is_empty()) {
+                    made = Some(value);
+                    break;
+                }
+            }
+            let Some(value) = made else { continue };
             match known.and_then(|known| columns.get_mut(known)) {
                 Some(entry) => entry.value = value,
                 None => columns.push(Assignment::new(index, binding.column, value)),

@@ -14,7 +14,8 @@ use crate::adapter::{Aliases, Binding, Create, Environment, Revive, Transition, 
 use crate::own::OwnTable;
 use crate::scim::{CollectionChange, Error, Object, Projection, ScimType};
 use crate::sql::{
-    Alias, Connection, Dialect, Expr, Ident, Insert, Join, JoinKind, OnConflict, Order, Predicate, Select, Statement, Value,
+    Alias, Connection, Dialect, Expr, Ident, Insert, Join, JoinKind, OnConflict, Order, Predicate, Select, Statement,
+    Value,
 };
 use indexmap::IndexMap;
 use serde_json::Value as Json;
@@ -212,8 +213,12 @@ impl Directory {
         let id = Environment {
             id: Some(&key),
             row: Some((source, &row)),
-            attributes: Some(&shown),
             ..base
+        };
+        let shown = rows::shown_after(&self.adapter, source, &row, wanted.values, &given, &id);
+        let id = Environment {
+            attributes: Some(&shown),
+            ..id
         };
         writing.within(id, |writing| {
             self.after_insert(connection, writing, rules, wanted, &key, &row)

@@ -295,10 +295,15 @@ impl Reader<'_> {
         let mut needed = columns_read(source);
         // What the links of other types hold of this one, for `groups`.
         for other in self.adapter.resource_types.iter().flat_map(|type_| &type_.sources) {
-            needed.extend(other.attributes.iter().filter_map(|attribute| match &attribute.binding {
-                Binding::Link(link) if link.resource_type == self.type_name => Some(link.child.1),
-                _ => None,
-            }));
+            needed.extend(
+                other
+                    .attributes
+                    .iter()
+                    .filter_map(|attribute| match &attribute.binding {
+                        Binding::Link(link) if link.resource_type == self.type_name => Some(link.child.1),
+                        _ => None,
+                    }),
+            );
         }
         let mut columns: Vec<Expr> = source
             .columns

@@ -375,7 +375,34 @@ pub(super) fn shown(
     changed: &[bool],
     environment: &Environment<'_>,
 ) -> Vec<Option<Json>> {
-    let mut values = wanted.to_vec();
+    made(source, row, wanted.to_vec(), changed, environment)
+}
+
+/// The same after the change: what the client left to fallbacks, `create` and the database is known.
+pub(super) fn shown_after(
+    adapter: &Adapter,
+    source: &Source,
+    row: &[Value],
+    wanted: &[Option<Json>],
+    changed: &[bool],
+    environment: &Environment<'_>,
+) -> Vec<Option<Json>> {
+    let values = source.attributes.iter().zip(wanted).map(|(attribute, wanted)| {
+        wanted.clone().or_else(|| match &attribute.binding {
+            Binding::Column(binding) => column_value(adapter, source, binding, row),
+            _ => None,
+        })
+    });
+    made(source, row, values.collect(), changed, environment)
+}
+
+fn made(
+    source: &Source,
+    row: &[Value],
+    mut values: Vec<Option<Json>>,
+    changed: &[bool],
+    environment: &Environment<'_>,
+) -> Vec<Option<Json>> {
     let mut made = Vec::new();
     for (index, attribute) in source.attributes.iter().enumerate() {
         let stale = match &attribute.binding {
@@ -385,7 +412,7 @@ pub(super) fn shown(
                     .get(binding.column)
                     .and_then(Value::to_text)
                     .is_none_or(|text| text.is_empty());
-                let asked = changed.get(index) == Some(&true) && wanted.get(index).is_some_and(Option::is_some);
+                let asked = changed.get(index) == Some(&true) && values.get(index).is_some_and(Option::is_some);
                 empty && !asked
             }
             Binding::Constant(value) => {

@@ -7,7 +7,7 @@ use super::rows::{self, Altered, Document, RowReader};
 use super::transaction::Fault;
 use super::wanted;
 use super::{Directory, plan};
-use crate::adapter::Binding;
+use crate::adapter::{Binding, Source};
 use crate::scim::Object;
 use crate::sql::{Connection, Row, Value};
 use serde_json::Value as Json;
@@ -57,7 +57,7 @@ impl Directory {
                     }
                     continue;
                 }
-                let client = client.and_then(|value| fitting(field, value));
+                let client = client.and_then(|value| fitting(writing.place.source, field, value));
                 let Some(client) = client else { continue };
                 let column = rows::get(&resource, extension, &field.name, sub)
                     .cloned()
@@ -122,19 +122,33 @@ impl Directory {
 }
 
 /// The part of a client's value that the table has room for: elements that fit no slot are not mapped.
-fn fitting(field: &Field, value: &Json) -> Option<Json> {
+/// What the adapter says of an element for good stands in it where the client said nothing.
+fn fitting(source: &Source, field: &Field, value: &Json) -> Option<Json> {
     let Shape::Slots(slots) = &field.shape else {
         return Some(value.clone());
     };
     let elements = value.as_array()?;
-    let taken: Vec<&Json> = slots
+    let taken: Vec<_> = slots
         .iter()
-        .filter_map(|slot| wanted::element(slot, slots, elements))
+        .filter_map(|slot| Some((wanted::element(slot, slots, elements)?, slot)))
         .collect();
-    let kept: Vec<Json> = elements
-        .iter()
-        .filter(|element| taken.contains(element))
-        .cloned()
-        .collect();
+    let mut kept = Vec::new();
+    for element in elements {
+        let Some((_, slot)) = taken.iter().find(|(taken, _)| std::ptr::eq(*taken, element)) else {
+            continue;
+        };
+        let mut element = element.clone();
+        if let Json::Object(element) = &mut element {
+            for (sub, index) in &slot.subs {
+                let binding = source.attributes.get(*index).map(|attribute| &attribute.binding);
+                if let Some(Binding::Constant(constant)) = binding
+                    && !element.contains_key(sub)
+                {
+                    element.insert(sub.clone(), constant.clone());
+                }
+            }
+        }
+        kept.push(element);
+    }
     (!kept.is_empty()).then_some(Json::Array(kept))
 }

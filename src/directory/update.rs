@@ -403,6 +403,11 @@ impl Directory {
                 row: Some((place.source, &after)),
                 ..writing.environment
             };
+            let shown = rows::shown_after(&self.adapter, place.source, &after, will, changed, &environment);
+            let environment = Environment {
+                attributes: Some(&shown),
+                ..environment
+            };
             self.run_steps(connection, &update.then, &environment, Some(&transition))?;
             self.still_unprotected(connection, &place, key, &columns, &writing.environment)?;
         }
@@ -431,7 +436,9 @@ impl Directory {
         let mut set = Vec::new();
         let mut written = Vec::new();
         for (id, value) in values {
-            let Some(column) = source.columns.get(*id) else { continue };
+            let Some(column) = source.columns.get(*id) else {
+                continue;
+            };
             set.push((column.name.clone(), Expr::Value(value.clone(), column.cast.clone())));
             written.push(*id);
         }

@@ -53,10 +53,7 @@ fn a_user_is_created_changed_and_deleted() {
     assert_eq!(application.rows("history", &["what"]), [[Some("created".to_owned())]]);
 
     let taken = application.create(USER, json!({ "userName": "CYD" })).unwrap_err();
-    assert_eq!(
-        (taken.status, taken.scim_type),
-        (409, Some(ScimType::Uniqueness))
-    );
+    assert_eq!((taken.status, taken.scim_type), (409, Some(ScimType::Uniqueness)));
 
     let patched = application
         .patch(USER, &id, json!([{ "op": "Replace", "path": "title", "value": "Weaver" }, { "op": "add", "path": "emails[type eq \"work\"].value", "value": "c@example.org" }]))
