@@ -14,9 +14,9 @@ pub(super) enum Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// Whether absence is asked for, one way or the other: `eq null`, `ne null`.
+    /// Whether absence is asked for, one way or the other: `eq null`, `ne ""`.
     pub fn is_null(self) -> bool {
-        matches!(self, Asked::Compare(Operator::Eq | Operator::Ne, Literal::Null))
+        matches!(self, Asked::Compare(Operator::Eq | Operator::Ne, literal) if is_nothing(literal))
     }
 
     /// `ne`.
@@ -34,20 +34,18 @@ impl<'a> Asked<'a> {
 
     /// The answer for an attribute that this source never has.
     pub fn of_absent(self) -> Predicate {
-        let holds = match self {
-            Asked::Compare(Operator::Eq, literal) => is_nothing(literal),
-            Asked::Compare(Operator::Ne, literal) => !is_nothing(literal),
-            _ => false,
-        };
-        if holds { Predicate::True } else { Predicate::False }
+        if self.is_null() != self.negated() {
+            Predicate::True
+        } else {
+            Predicate::False
+        }
     }
 
-    /// The answer from two predicates that say when the value is there.
+    /// The answer where only presence is asked for, one way or the other.
     pub fn of_presence(self, present: Predicate) -> Option<Predicate> {
         match self {
             Asked::Present => Some(present),
-            Asked::Compare(Operator::Eq, Literal::Null) => Some(present.negate()),
-            Asked::Compare(Operator::Ne, Literal::Null) => Some(present),
+            asked if asked.is_null() => Some(if asked.negated() { present } else { present.negate() }),
             Asked::Compare(..) => None,
         }
     }
@@ -59,12 +57,11 @@ impl<'a> Asked<'a> {
             Asked::Present => return Ok(!value.is_null()),
             Asked::Compare(operator, literal) => (operator, literal),
         };
+        if self.is_null() {
+            return Ok(self.negated());
+        }
         if *literal == Literal::Null {
-            return match operator {
-                Operator::Eq => Ok(false),
-                Operator::Ne => Ok(true),
-                _ => Err(null_is_not_ordered(path)),
-            };
+            return Err(null_is_not_ordered(path));
         }
         match value {
             Json::Bool(value) => {
@@ -118,7 +115,7 @@ impl<'a> Asked<'a> {
 }
 
 /// `null` and `""` both say that there is no value (RFC 7643 2.5; what a client writes as `""` is cleared).
-pub(super) fn is_nothing(literal: &Literal) -> bool {
+fn is_nothing(literal: &Literal) -> bool {
     match literal {
         Literal::Null => true,
         Literal::String(text) => text.is_empty(),

@@ -32,9 +32,11 @@ impl Compiler<'_> {
         if let Some(opposite) = asked.opposite() {
             return Ok(self.id(source, key, opposite, path)?.negate());
         }
+        if let Some(answer) = asked.of_presence(Predicate::True) {
+            return Ok(answer);
+        }
         let (operator, text) = match asked {
             Asked::Present => return Ok(Predicate::True),
-            Asked::Compare(Operator::Eq, Literal::Null) => return Ok(Predicate::False),
             Asked::Compare(_, Literal::Null) => return Err(null_is_not_ordered(path)),
             Asked::Compare(operator, literal) => (operator, text_of(literal)),
         };
@@ -315,7 +317,7 @@ impl Compiler<'_> {
     ) -> Result<Predicate, Error> {
         match (kind, asked) {
             (Kind::String | Kind::Reference, asked) => self.computed(expr, case_exact, asked, path),
-            (Kind::Boolean, Asked::Compare(operator, literal)) if *literal != Literal::Null => match operator {
+            (Kind::Boolean, Asked::Compare(operator, literal)) if !asked.is_null() => match operator {
                 Operator::Eq | Operator::Ne => {
                     let word = Literal::String(boolean(literal, path)?.to_string());
                     self.computed(expr, true, Asked::Compare(operator, &word), path)
@@ -358,16 +360,12 @@ impl Compiler<'_> {
                     let equal = self.converted(expr, column, binding, (case_exact, unique), opposite, path)?;
                     return Ok(equal.negate());
                 }
-                let absence =
-                    matches!(asked, Asked::Compare(Operator::Eq, literal) if super::asked::is_nothing(literal));
+                let absence = asked.is_null();
                 let mut any = Vec::new();
                 for (position, (word, stored)) in words.iter().enumerate() {
                     // A stored value reads as the first word that has it.
-                    let earlier = words.iter().take(position);
-                    if earlier
-                        .into_iter()
-                        .any(|(_, other)| same(other, stored, column.ignores_case))
-                    {
+                    let mut earlier = words.iter().take(position);
+                    if earlier.any(|(_, other)| same(other, stored, column.ignores_case)) {
                         continue;
                     }
                     if absence || asked.holds_of(&Json::String(word.clone()), case_exact, path)? {

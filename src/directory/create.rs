@@ -131,11 +131,23 @@ impl Directory {
             lenient: true,
         };
         let set = writing.within(environment, |writing| self.columns(connection, writing, &wish))?;
-        if let Some(says) = self.refused(connection, &rules.guards, &environment, None)? {
+        let mut row = vec![Value::Null; source.columns.len()];
+        for assignment in &set {
+            if let Some(place) = row.get_mut(assignment.column) {
+                *place = assignment.value.clone();
+            }
+        }
+        let coming = Transition {
+            source,
+            before: None,
+            after: &row,
+            attributes_before: None,
+            attributes_after: wanted.values,
+        };
+        if let Some(says) = self.refused(connection, &rules.guards, &environment, Some(&coming))? {
             return Err(Error::forbidden(says).into());
         }
-        self.run_steps(connection, &rules.before, &environment, None)?;
-        let mut row = vec![Value::Null; source.columns.len()];
+        self.run_steps(connection, &rules.before, &environment, Some(&coming))?;
         let mut columns: Vec<Ident> = Vec::new();
         let mut values: Vec<Expr> = Vec::new();
         let mut filled = vec![false; source.columns.len()];

@@ -7,7 +7,7 @@ use super::asked::Asked;
 use super::filter::Compiler;
 use super::plan::{self, MAIN};
 use crate::adapter::{Binding, Column, Link, ResourceType, Source};
-use crate::scim::{AttributePath, Error, Filter, Literal, Operator};
+use crate::scim::{AttributePath, Error, Filter};
 use crate::sql::{Alias, Expr, Join, JoinKind, Predicate, Select};
 use serde_json::Value as Json;
 
@@ -194,13 +194,7 @@ impl Compiler<'_> {
             }
             // Made from the id, so always there.
             "$ref" if matches!(asked, Asked::Present) => Ok(Predicate::True),
-            "$ref" if matches!(asked, Asked::Compare(Operator::Eq | Operator::Ne, Literal::Null)) => {
-                Ok(if asked.negated() {
-                    Predicate::True
-                } else {
-                    Predicate::False
-                })
-            }
+            "$ref" if asked.is_null() => Ok(asked.of_presence(Predicate::True).unwrap_or(Predicate::True)),
             _ => Err(Error::invalid_filter(format!(
                 "{path}.{sub} cannot be compared; compare {path}.value, the id",
                 path = path.attribute

@@ -1,13 +1,13 @@
 //! Membership, row by row: what is added or removed is touched, and nothing else is read.
 
-use super::asked::{Asked, is_nothing};
+use super::asked::Asked;
 use super::change::Writing;
 use super::plan::{self, Display, MAIN};
 use super::rows;
 use super::transaction::Fault;
 use super::{Directory, Place};
 use crate::adapter::{Aliases, Binding, ColumnId, Each, Environment, Link, ResourceType, Source};
-use crate::scim::{CollectionChange, Error, Filter, Object, Operator};
+use crate::scim::{CollectionChange, Error, Filter, Object};
 use crate::sql::{
     Alias, Connection, Delete, Expr, Insert, Join, JoinKind, OnConflict, Predicate, Select, Statement, Update, Value,
 };
@@ -352,7 +352,7 @@ impl Directory {
                 if let Some(name) = name {
                     element.insert("display".into(), Json::String(name));
                 }
-                if meets(&element, filter)? {
+                if meets(&element, filter) {
                     ids.push(id);
                 }
             }
@@ -753,43 +753,27 @@ impl FromIterator<Value> for Children {
 }
 
 /// Whether an element meets a filter on its sub-attributes.
-fn meets(element: &Object, filter: &Filter) -> Result<bool, Error> {
+fn meets(element: &Object, filter: &Filter) -> bool {
     let sub = |name: &str| {
         element
             .iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)
     };
-    Ok(match filter {
-        Filter::And(all) => {
-            for one in all {
-                if !meets(element, one)? {
-                    return Ok(false);
-                }
-            }
-            true
-        }
-        Filter::Or(any) => {
-            for one in any {
-                if meets(element, one)? {
-                    return Ok(true);
-                }
-            }
-            false
-        }
-        Filter::Not(inner) => !meets(element, inner)?,
+    match filter {
+        Filter::And(all) => all.iter().all(|one| meets(element, one)),
+        Filter::Or(any) => any.iter().any(|one| meets(element, one)),
+        Filter::Not(inner) => !meets(element, inner),
         Filter::Present(path) => sub(&path.attribute).is_some(),
-        Filter::Compare(path, operator, literal) => match sub(&path.attribute) {
-            Some(value) => {
-                let case_exact = path.attribute.eq_ignore_ascii_case("value");
-                Asked::Compare(*operator, literal).holds_of(value, case_exact, path)?
+        Filter::Compare(path, operator, literal) => {
+            let asked = Asked::Compare(*operator, literal);
+            match sub(&path.attribute) {
+                Some(value) => asked
+                    .holds_of(value, path.attribute.eq_ignore_ascii_case("value"), path)
+                    .unwrap_or(asked.negated()),
+                None => asked.is_null() != asked.negated(),
             }
-            None => match operator {
-                Operator::Eq => is_nothing(literal),
-                Operator::Ne => !is_nothing(literal),
-                _ => false,
-            },
-        },
+        }
         Filter::Value(..) => false,
-    })
+    }
 }

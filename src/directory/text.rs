@@ -136,8 +136,8 @@ impl Compiler<'_> {
             return Ok(self.string(text, opposite, path)?.negate());
         }
         let (operator, literal) = match asked {
+            asked if asked.is_null() => return Ok(text.present().negate()),
             Asked::Present => return Ok(text.present()),
-            Asked::Compare(Operator::Eq, Literal::Null) => return Ok(text.present().negate()),
             Asked::Compare(_, Literal::Null) => return Err(null_is_not_ordered(path)),
             Asked::Compare(operator, literal) => (operator, text_of(literal)),
         };
@@ -173,9 +173,6 @@ impl Compiler<'_> {
     }
 
     fn equals(&self, text: &Text<'_>, literal: &str) -> Predicate {
-        if literal.is_empty() {
-            return text.present().negate();
-        }
         if literal.contains('\0') {
             return Predicate::False;
         }

@@ -4,6 +4,7 @@
 use super::listener::{Peer, Serve};
 use super::service::Service;
 use super::state::App;
+use super::watch::Noted;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -53,7 +54,7 @@ impl Admin {
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 impl Serve for Admin {
-    async fn serve(&self, _: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn serve(&self, _: Peer, request: Request<Noted<Incoming>>) -> Response<Full<Bytes>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned(), PLAIN);
             response

@@ -4,10 +4,10 @@ use crate::scim::{Error, Object};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
-    HeaderValue, IF_NONE_MATCH, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
+    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderMap,
+    HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
 };
-use hyper::{Method, Response, StatusCode};
+use hyper::{Method, Response, StatusCode, Version};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub struct Reply {
     pub allow: Option<&'static str>,
     /// `Retry-After`.
     pub retry_after: Option<Duration>,
+    /// HTTP/1: nothing more is read from this connection.
+    pub close: bool,
     /// What went wrong, for the log.
     pub error: Option<Box<Error>>,
 }
@@ -49,6 +51,7 @@ impl Reply {
             content_location: None,
             allow: None,
             retry_after: None,
+            close: false,
             error: None,
         }
     }
@@ -119,6 +122,8 @@ pub struct Manner {
     plain_json: bool,
     /// Answers to TLS say that it stays so.
     tls: bool,
+    /// HTTP/1.
+    http_1: bool,
     /// There was a credential: a 401 then says that it is not good (RFC 6750 3.1).
     tried: bool,
     /// `If-None-Match` of a GET or HEAD.
@@ -127,11 +132,12 @@ pub struct Manner {
 
 impl Manner {
     /// Reads it off a request's head.
-    pub fn of(method: &Method, headers: &HeaderMap, tls: bool) -> Self {
+    pub fn of(method: &Method, version: Version, headers: &HeaderMap, tls: bool) -> Self {
         let reads = method == Method::GET || method == Method::HEAD;
         Self {
             plain_json: only_json(headers),
             tls,
+            http_1: version < Version::HTTP_2,
             tried: headers.contains_key(AUTHORIZATION),
             if_none_match: if reads {
                 headers.get(IF_NONE_MATCH).cloned()
@@ -183,6 +189,9 @@ pub fn render(mut reply: Reply, manner: &Manner, request_id: &str) -> Response<F
     put(headers, LOCATION, reply.location.as_deref());
     put(headers, CONTENT_LOCATION, reply.content_location.as_deref());
     put(headers, REQUEST_ID, Some(request_id));
+    if reply.close && manner.http_1 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Some(allow) = reply.allow {
         headers.insert(ALLOW, HeaderValue::from_static(allow));
     }
@@ -249,7 +258,7 @@ mod tests {
             let headers = headers(&accept.map(|accept| ("accept", accept)).into_iter().collect::<Vec<_>>());
             let response = render(
                 Reply::error(Error::new(404, "x")),
-                &Manner::of(&Method::GET, &headers, true),
+                &Manner::of(&Method::GET, Version::HTTP_11, &headers, true),
                 "r1",
             );
             assert_eq!(response.headers()[CONTENT_TYPE], expected, "{accept:?}");
@@ -268,7 +277,7 @@ mod tests {
             (Method::GET, "\"b\"", 200),
             (Method::PATCH, "W/\"a\"", 200),
         ] {
-            let manner = Manner::of(&method, &headers(&[("if-none-match", asked)]), false);
+            let manner = Manner::of(&method, Version::HTTP_11, &headers(&[("if-none-match", asked)]), false);
             let reply = Reply::resource(StatusCode::OK, &Object::new(), Some("W/\"a\"".into()));
             let response = render(reply, &manner, "r");
             assert_eq!(response.status().as_u16(), status, "{method} {asked}");
@@ -278,7 +287,7 @@ mod tests {
 
     #[test]
     fn errors() {
-        let none = Manner::of(&Method::GET, &HeaderMap::new(), false);
+        let none = Manner::of(&Method::GET, Version::HTTP_11, &HeaderMap::new(), false);
         let challenge = render(Reply::error(Error::unauthorized("no")), &none, "r");
         assert!(
             challenge.headers()[WWW_AUTHENTICATE]

@@ -17,7 +17,7 @@ pub enum BodyError {
 }
 
 /// Reads a body of at most `limit` bytes, waiting at most `idle` for each part of it.
-pub async fn read<B>(mut body: B, limit: usize, idle: Duration) -> Result<Bytes, BodyError>
+pub async fn read<B>(body: &mut B, limit: usize, idle: Duration) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -61,6 +61,21 @@ where
     })
 }
 
+/// Reads on and forgets, at most `limit` bytes, so that a client that sends before it reads gets to its
+/// answer instead of a reset connection.
+pub async fn discard<B>(mut body: B, limit: usize, idle: Duration)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut length = 0_usize;
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout(idle, body.frame()).await {
+        length = length.saturating_add(frame.data_ref().map_or(0, Bytes::len));
+        if length > limit {
+            return;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,17 +103,26 @@ mod tests {
     #[tokio::test]
     async fn bodies() {
         let idle = Duration::from_millis(20);
-        assert_eq!(read(Full::new(Bytes::from_static(b"{}")), 2, idle).await.unwrap(), "{}");
         assert_eq!(
-            read(Full::new(Bytes::from_static(b"{ }")), 2, idle).await,
+            read(&mut Full::new(Bytes::from_static(b"{}")), 2, idle).await.unwrap(),
+            "{}"
+        );
+        assert_eq!(
+            read(&mut Full::new(Bytes::from_static(b"{ }")), 2, idle).await,
             Err(BodyError::TooLarge)
         );
-        assert_eq!(read(Full::new(Bytes::new()), 2, idle).await.unwrap(), "");
-        assert_eq!(read(Pieces(vec!["a", "b", "c"], false), 3, idle).await.unwrap(), "abc");
+        assert_eq!(read(&mut Full::new(Bytes::new()), 2, idle).await.unwrap(), "");
         assert_eq!(
-            read(Pieces(vec!["a", "b", "c"], false), 2, idle).await,
+            read(&mut Pieces(vec!["a", "b", "c"], false), 3, idle).await.unwrap(),
+            "abc"
+        );
+        assert_eq!(
+            read(&mut Pieces(vec!["a", "b", "c"], false), 2, idle).await,
             Err(BodyError::TooLarge)
         );
-        assert_eq!(read(Pieces(vec!["a"], true), 2, idle).await, Err(BodyError::TooSlow));
+        assert_eq!(
+            read(&mut Pieces(vec!["a"], true), 2, idle).await,
+            Err(BodyError::TooSlow)
+        );
     }
 }

@@ -15,7 +15,7 @@ use crate::scim::{Error, ListQuery, ListResponse, Object, Patch, Projection, fil
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
@@ -29,10 +29,10 @@ impl App {
     /// because it runs on a thread of its own, and commits or rolls back.
     pub async fn respond<B>(&self, peer: Peer, request: Request<B>) -> Response<Full<Bytes>>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
     {
         let (head, body) = request.into_parts();
-        let manner = Manner::of(&head.method, &head.headers, peer.tls);
+        let manner = Manner::of(&head.method, head.version, &head.headers, peer.tls);
         let mut note = Note::new(self, &head.method, peer.address);
         let limit = self.config.limits.request_timeout;
         let reply = match tokio::time::timeout(limit, self.answer(&head, body, peer, &mut note)).await {
@@ -52,10 +52,15 @@ impl App {
     /// Refuse, route, authenticate, read, parse, act. Both sides of the result are answers.
     async fn answer<B>(&self, head: &Parts, body: B, peer: Peer, note: &mut Note<'_>) -> Result<Reply, Reply>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
     {
-        if let Some(refusal) = refuse(head) {
-            return Err(Error::new(refusal.status.as_u16(), refusal.detail).into());
+        if let Some(refusal) = refuse(head, peer.doubt) {
+            // Where this request ends may be as doubtful as what it says.
+            let error = Error::new(refusal.status.as_u16(), refusal.detail);
+            return Err(Reply {
+                close: true,
+                ..Reply::error(error)
+            });
         }
         let path = head.uri.path();
         if !is_ours(path) {
@@ -174,7 +179,7 @@ struct Authenticated<'r> {
 impl Authenticated<'_> {
     async fn act<B>(&self, target: Target<'_>, body: B) -> Result<Reply, Reply>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
     {
         let (method, allow) = (&self.head.method, target.allow());
         let get = matches!(*method, Method::GET | Method::HEAD);
@@ -244,7 +249,11 @@ impl Authenticated<'_> {
         self.page(type_, query).await
     }
 
-    async fn search<B: Body<Data = Bytes> + Unpin>(&self, type_: usize, body: B) -> Result<Reply, Reply> {
+    async fn search<B: Body<Data = Bytes> + Unpin + Send + 'static>(
+        &self,
+        type_: usize,
+        body: B,
+    ) -> Result<Reply, Reply> {
         let message = self.message(body).await?;
         let query = ListQuery::from_search_request(&message, &self.app.filter_limits())?;
         self.page(type_, query).await
@@ -261,7 +270,11 @@ impl Authenticated<'_> {
         .await
     }
 
-    async fn create<B: Body<Data = Bytes> + Unpin>(&self, type_: usize, body: B) -> Result<Reply, Reply> {
+    async fn create<B: Body<Data = Bytes> + Unpin + Send + 'static>(
+        &self,
+        type_: usize,
+        body: B,
+    ) -> Result<Reply, Reply> {
         let object = self.object(body).await?;
         let projection = self.projection()?;
         self.run(move |directory, caller| {
@@ -273,7 +286,12 @@ impl Authenticated<'_> {
         .await
     }
 
-    async fn replace<B: Body<Data = Bytes> + Unpin>(&self, type_: usize, id: &str, body: B) -> Result<Reply, Reply> {
+    async fn replace<B: Body<Data = Bytes> + Unpin + Send + 'static>(
+        &self,
+        type_: usize,
+        id: &str,
+        body: B,
+    ) -> Result<Reply, Reply> {
         let object = self.object(body).await?;
         let (projection, condition, id) = (self.projection()?, self.condition(), id.to_owned());
         self.run(move |directory, caller| {
@@ -283,7 +301,12 @@ impl Authenticated<'_> {
         .await
     }
 
-    async fn patch<B: Body<Data = Bytes> + Unpin>(&self, type_: usize, id: &str, body: B) -> Result<Reply, Reply> {
+    async fn patch<B: Body<Data = Bytes> + Unpin + Send + 'static>(
+        &self,
+        type_: usize,
+        id: &str,
+        body: B,
+    ) -> Result<Reply, Reply> {
         let message = self.message(body).await?;
         let limits = patch::Limits {
             operations: self.app.config.limits.patch_operations,
@@ -368,23 +391,34 @@ impl Authenticated<'_> {
         }
     }
 
-    async fn object<B: Body<Data = Bytes> + Unpin>(&self, body: B) -> Result<Object, Reply> {
+    async fn object<B: Body<Data = Bytes> + Unpin + Send + 'static>(&self, body: B) -> Result<Object, Reply> {
         match self.message(body).await? {
             Value::Object(object) => Ok(object),
             _ => Err(Error::invalid_syntax("the body is not a JSON object").into()),
         }
     }
 
-    async fn message<B: Body<Data = Bytes> + Unpin>(&self, body: B) -> Result<Value, Reply> {
+    async fn message<B: Body<Data = Bytes> + Unpin + Send + 'static>(&self, mut body: B) -> Result<Value, Reply> {
         media_type(&self.head.headers)?;
         let limits = &self.app.config.limits;
-        let bytes = body::read(body, limits.body, limits.body_idle)
-            .await
-            .map_err(|error| match error {
-                BodyError::TooLarge => Error::too_large(format!("the body is larger than {} bytes", limits.body)),
-                BodyError::TooSlow => Error::new(408, "the body did not arrive in time"),
-                BodyError::Broken => Error::invalid_syntax("the body broke off"),
-            })?;
+        let bytes = match body::read(&mut body, limits.body, limits.body_idle).await {
+            Ok(bytes) => bytes,
+            Err(BodyError::TooLarge) => {
+                // A client that asked first does not send it; another is let finish, to read the answer.
+                if !self.head.headers.contains_key(EXPECT) {
+                    tokio::spawn(body::discard(body, limits.body.saturating_mul(4), limits.body_idle));
+                }
+                return Err(Error::too_large(format!("the body is larger than {} bytes", limits.body)).into());
+            }
+            Err(BodyError::TooSlow) => {
+                let error = Error::new(408, "the body did not arrive in time");
+                return Err(Reply {
+                    close: true,
+                    ..Reply::error(error)
+                });
+            }
+            Err(BodyError::Broken) => return Err(Error::invalid_syntax("the body broke off").into()),
+        };
         Ok(resource::parse(&bytes)?)
     }
 }

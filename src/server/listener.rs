@@ -3,7 +3,7 @@
 //! Without TLS only HTTP/1.1 is spoken: nothing behind a proxy needs h2c.
 
 use super::address::{canonical, is_trusted};
-use super::watch::{Activity, Patience, Watched};
+use super::watch::{Activity, Doubt, Noted, Patience, Watched};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -34,12 +34,18 @@ pub struct Peer {
     pub address: IpAddr,
     /// Whether it speaks TLS with us.
     pub tls: bool,
+    /// What makes the head of its request doubtful.
+    pub doubt: Option<Doubt>,
 }
 
 /// What answers requests.
 pub trait Serve: Send + Sync + 'static {
     /// Answers one request. Dropped where the client hangs up.
-    fn serve(&self, peer: Peer, request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+    fn serve(
+        &self,
+        peer: Peer,
+        request: Request<Noted<Incoming>>,
+    ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
 }
 
 /// How connections are treated.
@@ -170,6 +176,7 @@ async fn connection<S: Serve>(
     let peer = Peer {
         address,
         tls: acceptor.is_some(),
+        doubt: None,
     };
     let Some(acceptor) = acceptor else {
         return http_1(stream, peer, service, settings, stop).await;
@@ -229,9 +236,14 @@ async fn http_1<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) {
     let activity = Activity::new();
     let noted = Arc::clone(&activity);
-    let answer = service_fn(move |request| {
+    let answer = service_fn(move |request: Request<Incoming>| {
         let (service, in_flight) = (Arc::clone(&service), noted.request());
+        let peer = Peer {
+            doubt: in_flight.doubt(),
+            ..peer
+        };
         async move {
+            let request = Request::map(request, |body| in_flight.note(body));
             let response = service.serve(peer, request).await;
             drop(in_flight);
             Ok::<_, Infallible>(response)
@@ -254,9 +266,14 @@ async fn http_2<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) {
     let activity = Activity::new();
     let noted = Arc::clone(&activity);
-    let answer = service_fn(move |request| {
+    let answer = service_fn(move |request: Request<Incoming>| {
         let (service, in_flight) = (Arc::clone(&service), noted.request());
+        let peer = Peer {
+            doubt: in_flight.doubt(),
+            ..peer
+        };
         async move {
+            let request = Request::map(request, |body| in_flight.note(body));
             let response = service.serve(peer, request).await;
             drop(in_flight);
             Ok::<_, Infallible>(response)

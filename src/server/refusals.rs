@@ -4,9 +4,10 @@
 //! chunked`, `Upgrade: h2c`, names with `_`, dot segments ...). A proxy in front of us, or an
 //! application behind us, may read it differently; so nothing of the kind goes further. What hyper
 //! refuses by itself (differing Content-Length, obsolete folding, NUL) is not repeated here. A line
-//! that ends in LF alone is gone by the time hyper hands over a request; RFC 9112 2.2 lets a
-//! recipient take it for a line end, and it cannot be told apart here.
+//! that ends in LF alone, and a Content-Length beside a Transfer-Encoding, are gone by the time hyper hands
+//! over a request; [`super::watch`] sees them before.
 
+use super::watch::Doubt;
 use hyper::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
@@ -33,12 +34,23 @@ const fn refusal(status: StatusCode, detail: &'static str) -> Option<Refusal> {
 }
 
 /// Looks at the head of a request; `None` lets it in.
-pub fn refuse(request: &Parts) -> Option<Refusal> {
-    method(&request.method)
+pub fn refuse(request: &Parts, doubt: Option<Doubt>) -> Option<Refusal> {
+    doubtful(doubt)
+        .or_else(|| method(&request.method))
         .or_else(|| authority(request))
         .or_else(|| fields(request))
         .or_else(|| target(request.uri.path(), request.uri.query()))
         .or_else(|| unexpected_body(request))
+}
+
+/// RFC 9112 2.2 lets a recipient take LF for a line end, and 6.3 lets it choose between two lengths; where
+/// one does and another does not, a request has two meanings.
+fn doubtful(doubt: Option<Doubt>) -> Option<Refusal> {
+    let detail = match doubt? {
+        Doubt::BareLineFeed => "a line of the head ends in LF without CR",
+        Doubt::TwoLengths => "a request has a Content-Length or a Transfer-Encoding, not both",
+    };
+    refusal(StatusCode::BAD_REQUEST, detail)
 }
 
 fn method(method: &Method) -> Option<Refusal> {
@@ -238,7 +250,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        refuse(&parts).map(|refusal| refusal.status.as_u16())
+        refuse(&parts, None).map(|refusal| refusal.status.as_u16())
     }
 
     #[test]

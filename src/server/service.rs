@@ -6,7 +6,7 @@ use super::listener::{self, Listener, Peer, Serve, Settings};
 use super::metrics;
 use super::state::App;
 use super::tls::Certificate;
-use super::watch::Patience;
+use super::watch::{Noted, Patience};
 use crate::config::{Config, TlsVersion};
 use crate::document::Findings;
 use arc_swap::ArcSwap;
@@ -59,7 +59,7 @@ impl Service {
 }
 
 impl Serve for Service {
-    async fn serve(&self, peer: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn serve(&self, peer: Peer, request: Request<Noted<Incoming>>) -> Response<Full<Bytes>> {
         self.app().respond(peer, request).await
     }
 }

@@ -1,14 +1,16 @@
-//! A watch on one connection: how long a client may take for its headers, and how long it may hold a
-//! connection that does nothing.
+//! A watch on one connection: how long a client may take for its headers, how long it may hold a
+//! connection that does nothing, and what of a head cannot be seen any more once hyper has read it.
 //!
 //! hyper's own header timeout covers the idle time too, makes a timer for each request, and knows
 //! nothing of a response that nobody reads. One timer a connection, and the times of the last bytes,
-//! do all three.
+//! do all three. And hyper takes a bare LF for a line end where another parser may not, and drops a
+//! Content-Length beside a Transfer-Encoding, so heads are looked at as they come in.
 
+use hyper::body::{Body, Frame, SizeHint};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -39,6 +41,12 @@ pub struct Activity {
     /// The last request handed over or answered, or piece of a response written.
     last: AtomicU64,
     requests: AtomicU32,
+    /// What is read next belongs to a head.
+    in_head: AtomicBool,
+    /// What is wrong with the head at hand: 1 and 2 stand for a [`Doubt`], 0 for nothing.
+    doubt: AtomicU8,
+    /// The body at hand was read to its end.
+    body_read: AtomicBool,
 }
 
 impl Activity {
@@ -50,6 +58,9 @@ impl Activity {
             head_began: AtomicU64::new(0),
             last: AtomicU64::new(0),
             requests: AtomicU32::new(0),
+            in_head: AtomicBool::new(true),
+            doubt: AtomicU8::new(0),
+            body_read: AtomicBool::new(false),
         })
     }
 
@@ -64,7 +75,18 @@ impl Activity {
         self.in_flight.fetch_add(1, Relaxed);
         self.requests.fetch_add(1, Relaxed);
         self.head_began.store(0, Relaxed);
+        self.in_head.store(false, Relaxed);
+        self.body_read.store(false, Relaxed);
         InFlight(Arc::clone(self))
+    }
+
+    /// A body came to its end: what follows is the next head. After a body that was left unread it is
+    /// not known where that begins, and nothing is looked at any more.
+    fn body_ended(&self) {
+        self.body_read.store(true, Relaxed);
+        if self.in_flight.load(Relaxed) == 0 {
+            self.in_head.store(true, Relaxed);
+        }
     }
 
     fn read(&self) {
@@ -92,13 +114,79 @@ impl Activity {
     }
 }
 
+/// What two parsers could read in two ways, and hyper does not show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// A line of the head ended in LF alone.
+    BareLineFeed,
+    /// The head has a Content-Length and a Transfer-Encoding.
+    TwoLengths,
+}
+
 /// A request that is being answered.
 pub struct InFlight(Arc<Activity>);
+
+impl InFlight {
+    /// What makes its head doubtful.
+    pub fn doubt(&self) -> Option<Doubt> {
+        match self.0.doubt.swap(0, Relaxed) {
+            0 => None,
+            1 => Some(Doubt::BareLineFeed),
+            _ => Some(Doubt::TwoLengths),
+        }
+    }
+
+    /// Notes when the body comes to its end.
+    pub fn note<B: Body>(&self, body: B) -> Noted<B> {
+        if body.is_end_stream() {
+            self.0.body_ended();
+        }
+        Noted {
+            body,
+            activity: Arc::clone(&self.0),
+        }
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.wrote();
         self.0.in_flight.fetch_sub(1, Relaxed);
+        if self.0.body_read.load(Relaxed) {
+            self.0.in_head.store(true, Relaxed);
+        }
+    }
+}
+
+/// A body whose end is noted.
+pub struct Noted<B> {
+    body: B,
+    activity: Arc<Activity>,
+}
+
+impl<B: Body + Unpin> Body for Noted<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let ended = match &frame {
+            Poll::Ready(None) => true,
+            Poll::Ready(Some(Ok(_))) => self.body.is_end_stream(),
+            _ => false,
+        };
+        if ended {
+            self.activity.body_ended();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -108,6 +196,66 @@ pub struct Watched<S> {
     activity: Arc<Activity>,
     /// HTTP/2 has frames that belong to no request: only requests count there.
     notes_reads: bool,
+    head: Head,
+}
+
+/// How far the lines of a head were looked at.
+#[derive(Default)]
+struct Head {
+    /// The byte before.
+    previous: u8,
+    /// The line at hand has something in it.
+    line: bool,
+    /// Some line had.
+    any: bool,
+    /// The name of the field at hand, as far as it may be one of those looked for.
+    name: [u8; 17],
+    /// How much of it is there; more than it can hold where it is none of them.
+    length: usize,
+    /// There was a Content-Length.
+    content_length: bool,
+    /// There was a Transfer-Encoding.
+    transfer_encoding: bool,
+}
+
+impl Head {
+    /// Looks at more bytes of a head: whether it ended with them, and what is doubtful in them.
+    fn look(&mut self, bytes: &[u8]) -> (bool, Option<Doubt>) {
+        let mut doubt = None;
+        for &byte in bytes {
+            match byte {
+                b'\n' => {
+                    if self.previous != b'\r' {
+                        doubt = Some(Doubt::BareLineFeed);
+                    }
+                    if !self.line && self.any {
+                        if self.content_length && self.transfer_encoding {
+                            doubt = doubt.or(Some(Doubt::TwoLengths));
+                        }
+                        *self = Self::default();
+                        return (true, doubt);
+                    }
+                    (self.line, self.length) = (false, 0);
+                }
+                b'\r' => {}
+                b':' if self.length <= self.name.len() => {
+                    let name = self.name.get(..self.length).unwrap_or_default();
+                    self.content_length |= name.eq_ignore_ascii_case(b"content-length");
+                    self.transfer_encoding |= name.eq_ignore_ascii_case(b"transfer-encoding");
+                    self.length = usize::MAX;
+                }
+                _ => {
+                    (self.line, self.any) = (true, true);
+                    if let Some(place) = self.name.get_mut(self.length) {
+                        *place = byte;
+                    }
+                    self.length = self.length.saturating_add(1);
+                }
+            }
+            self.previous = byte;
+        }
+        (false, doubt)
+    }
 }
 
 impl<S> Watched<S> {
@@ -117,6 +265,7 @@ impl<S> Watched<S> {
             stream,
             activity,
             notes_reads,
+            head: Head::default(),
         }
     }
 }
@@ -125,8 +274,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if self.notes_reads && buffer.filled().len() > before {
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        if self.notes_reads && !read.is_empty() {
             self.activity.read();
+            if self.activity.in_head.load(Relaxed) {
+                let (ended, doubt) = self.head.look(read);
+                match doubt {
+                    Some(Doubt::BareLineFeed) => self.activity.doubt.store(1, Relaxed),
+                    Some(Doubt::TwoLengths) => self.activity.doubt.store(2, Relaxed),
+                    None => {}
+                }
+                if ended {
+                    self.activity.in_head.store(false, Relaxed);
+                }
+            }
         }
         result
     }
@@ -163,5 +324,50 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads() {
+        const LF: Option<Doubt> = Some(Doubt::BareLineFeed);
+        const TWO: Option<Doubt> = Some(Doubt::TwoLengths);
+        for (head, ended, doubt) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true, None),
+            ("\r\nGET / HTTP/1.1\r\n\r\n", true, None),
+            ("GET / HTTP/1.1\r\n\r\n{\n}", true, None),
+            ("GET / HTTP/1.1\r\nHost: a\r\n", false, None),
+            ("GET / HTTP/1.1\nHost: a\r\n\r\n", true, LF),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\n", true, LF),
+            ("GET / HTTP/1.1\n\n", true, LF),
+            ("POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n", true, None),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", true, None),
+            (
+                "POST / HTTP/1.1\r\nX: Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                true,
+                None,
+            ),
+            (
+                "POST / HTTP/1.1\r\ncontent-length: 1\r\nTRANSFER-ENCODING: chunked\r\n\r\n",
+                true,
+                TWO,
+            ),
+        ] {
+            assert_eq!(Head::default().look(head.as_bytes()), (ended, doubt), "{head:?}");
+            // The same in pieces.
+            let mut pieces = Head::default();
+            let mut seen = (false, None);
+            for byte in head.as_bytes().chunks(1) {
+                let (ended, doubt) = pieces.look(byte);
+                seen = (ended, seen.1.or(doubt));
+                if ended {
+                    break;
+                }
+            }
+            assert_eq!(seen, (ended, doubt), "{head:?} in pieces");
+        }
     }
 }

@@ -142,7 +142,7 @@ fn refusals(engine: Engine) {
         ),
         case(
             "a number for a text",
-            post(client::user("num", json!({ "title": 7 }))),
+            post(client::user("num", json!({ "title": { "en": "x" } }))),
             400,
             syntax,
             "title",

@@ -116,3 +116,27 @@ fn a_step_beside_a_create_knows_what_the_database_filled_in() {
         .unwrap();
     assert_eq!(application.shown("history", &["details"]), ["A in 3"]);
 }
+
+#[test]
+fn guards_of_create_and_delete_have_a_when_too() {
+    let yaml = STAFF.1.replace(
+        "      guard: { count: { table: badges, where: { person_id: \"${id}\" } },",
+        "      guard: { when: { family: Builder }, count: { table: badges, where: { person_id: \"${id}\" } },",
+    );
+    let yaml = yaml.replace(
+        "    create:\n      set:",
+        "    create:\n      guard: { when: { title: Guest }, count: { table: badges }, at_most: 1, says: \"no badge is left\" }\n      set:",
+    );
+    assert!(yaml.contains("when: { family: Builder }") && yaml.contains("no badge is left"));
+    let application = Application::with(STAFF.0, &yaml);
+    application.application_runs("INSERT INTO badges VALUES (2), (3)");
+    application.delete(USER, "2").unwrap();
+    assert_eq!(application.person("2", "gone"), None, "guarded: deactivated");
+    application.delete(USER, "3").unwrap();
+    assert!(application.person("3", "gone").is_some(), "not guarded");
+    application.create(USER, json!({ "userName": "a" })).unwrap();
+    let refused = application
+        .create(USER, json!({ "userName": "b", "title": "Guest" }))
+        .unwrap_err();
+    assert_eq!((refused.status, refused.detail.as_str()), (403, "no badge is left"));
+}

@@ -1,0 +1,337 @@
+//! Every filter has the same answer on MariaDB, PostgreSQL and SQLite: random filters over a thousand random rows against an
+//! evaluator that knows nothing of SQL.
+//!
+//! `make test` runs it; by itself it is `scripts/test-servers cargo test --profile quick --test filters`.
+//! SCIMSHIM_FILTER_CASES says how many filters (10,000 of itself), SCIMSHIM_FILTER_SEED which.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "a test that cannot go on fails"
+)]
+#![allow(missing_docs, reason = "tests are read, not linked against")]
+
+mod ask;
+mod question;
+mod random;
+mod rows;
+#[path = "../support/mod.rs"]
+mod support;
+
+use ask::{AnyCase, Asker, OF_GROUPS, OF_USERS};
+use question::Question;
+use random::Random;
+use scimshim::directory::{Caller, Directory, Permissions, ServerView};
+use scimshim::document::{Findings, Source};
+use scimshim::own::Own;
+use scimshim::scim::{ListQuery, ScimType, filter};
+use scimshim::sql::{Catalogue, Options, open};
+use serde_json::Value as Json;
+use std::sync::Arc;
+use std::time::Duration;
+use support::databases::{Database, Engine};
+
+const USERS: usize = 0;
+const GROUPS: usize = 1;
+
+/// One of the three databases, with the service's directory on it.
+struct Application {
+    engine: Engine,
+    directory: Directory,
+    caller: Caller,
+    _database: Database,
+}
+
+impl Application {
+    fn new(engine: Engine, seed: u64) -> Self {
+        let database = rows::database(engine, seed);
+        let url = match engine {
+            Engine::Sqlite => format!("sqlite://{}", database.url()),
+            _ => database.url(),
+        };
+        let pool = open(&url, options()).unwrap();
+        let own_schema = match engine {
+            Engine::MariaDb => format!("{}_own", database.name),
+            _ => "scimshim".to_owned(),
+        };
+        let own = Own::new(pool.dialect(), &own_schema);
+        let mut catalogue = Catalogue::default();
+        pool.with(&mut |connection| {
+            for statement in &own.ddl() {
+                connection.batch(statement)?;
+            }
+            catalogue = connection.catalogue(&[None])?;
+            Ok(())
+        })
+        .unwrap();
+        let mut findings = Findings::new();
+        let text = Source::new("adapter.yaml", include_str!("adapter.yaml"));
+        let compiled = scimshim::adapter::read(text, &[], &mut findings)
+            .and_then(|document| scimshim::adapter::compile(&document, &catalogue, pool.dialect(), &mut findings))
+            .unwrap_or_else(|| panic!("{}", findings.render(false)));
+        let server = ServerView {
+            name: "test".into(),
+            default: true,
+            actor: None,
+            may: Permissions::all(),
+            patch_answers_204: false,
+        };
+        let caller = Caller {
+            server: Arc::new(server),
+            request_id: "r".into(),
+            client_address: None,
+            client_agent: None,
+            base_url: "https://localhost/scim/v2".into(),
+        };
+        Self {
+            engine,
+            directory: Directory::new(pool, Arc::new(compiled), own, 10_000),
+            caller,
+            _database: database,
+        }
+    }
+
+    fn list(&self, type_: usize, query: &[(&str, &str)]) -> Result<Vec<Json>, scimshim::scim::Error> {
+        let query = ListQuery::parse(query, &filter::Limits::default())?;
+        let page = self.directory.list(&self.caller, type_, &query)?;
+        assert_eq!(page.total as usize, page.resources.len());
+        Ok(page.resources.into_iter().map(Json::Object).collect())
+    }
+
+    /// The ids that a filter finds.
+    fn found(&self, type_: usize, text: &str) -> Result<Vec<String>, String> {
+        let resources = self
+            .list(type_, &[("filter", text), ("attributes", "id")])
+            .map_err(|error| format!("{} {}", error.status, error.detail))?;
+        Ok(resources.iter().map(id).collect())
+    }
+}
+
+fn options() -> Options {
+    Options {
+        password: None,
+        tls: None,
+        max: 2,
+        checkout_timeout: Duration::from_secs(10),
+        connect_timeout: Duration::from_secs(10),
+        statement_timeout: Duration::from_secs(30),
+        lock_timeout: Duration::from_secs(10),
+        strict: true,
+    }
+}
+
+fn id(resource: &Json) -> String {
+    resource["id"].as_str().unwrap().to_owned()
+}
+
+/// Numbers as numbers, however a database prints them, and without what no filter sees.
+fn normal(value: &Json) -> Json {
+    match value {
+        Json::Number(number) => Json::from(number.as_f64().unwrap()),
+        Json::Array(all) => all.iter().map(normal).collect(),
+        Json::Object(object) => {
+            let parts = object.iter().filter(|(key, _)| *key != "version");
+            Json::Object(parts.map(|(key, value)| (key.clone(), normal(value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable}={text} is not a number")),
+    )
+}
+
+#[test]
+fn every_filter_has_the_same_answer_everywhere() {
+    let seed = number("SCIMSHIM_FILTER_SEED").unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.unwrap().as_nanos() as u64
+    });
+    let cases = support::size("SCIMSHIM_FILTER_CASES", 10_000);
+    println!("filters: SCIMSHIM_FILTER_SEED={seed} SCIMSHIM_FILTER_CASES={cases}");
+    let applications = Engine::ALL.map(|engine| Application::new(engine, seed));
+    let all = [USERS, GROUPS].map(|type_| {
+        let lists = applications.each_ref().map(|application| {
+            let resources = application.list(type_, &[]).unwrap();
+            resources.iter().map(normal).collect::<Vec<Json>>()
+        });
+        for list in &lists[1..] {
+            assert_eq!(lists[0].len(), list.len());
+            for (a, b) in lists[0].iter().zip(list) {
+                assert_eq!(a, b, "the databases do not hold the same");
+            }
+        }
+        lists.into_iter().next().unwrap()
+    });
+    let mut questions = Vec::new();
+    for case in 0..cases {
+        let random = || Random::new(seed.wrapping_add(case as u64 + 1).wrapping_mul(0x2545_F491_4F6C_DD1D));
+        let type_ = if case % 6 == 5 { GROUPS } else { USERS };
+        let mut asker = Asker {
+            random: random(),
+            attributes: [OF_USERS, OF_GROUPS][type_],
+            resources: &all[type_],
+        };
+        let question = asker.question(3);
+        let text = question.text(&mut AnyCase(random()));
+        questions.push((type_, question, text));
+    }
+    let telling = questions
+        .iter()
+        .filter(|(type_, question, _)| {
+            let met = all[*type_]
+                .iter()
+                .filter(|resource| question.holds(resource, false))
+                .count();
+            met > 0 && met < all[*type_].len()
+        })
+        .count();
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let threads = applications
+            .each_ref()
+            .map(|application| scope.spawn(|| differences(application, &questions, &all)));
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let share = telling * 100 / cases.max(1);
+    support::report(
+        "filters",
+        &format!(
+            "{cases} filters on three databases, {} differences, {share} % found some and not all",
+            wrong.len()
+        ),
+    );
+    let shown: Vec<&str> = wrong.iter().take(40).map(String::as_str).collect();
+    assert!(
+        wrong.is_empty(),
+        "seed {seed}: {} differences\n{}",
+        wrong.len(),
+        shown.join("\n")
+    );
+    assert!(share >= 30, "only {share} % of the filters found some and not all");
+}
+
+/// Where a database's answer is not the evaluator's.
+fn differences(
+    application: &Application,
+    questions: &[(usize, Question, String)],
+    all: &[Vec<Json>; 2],
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (type_, question, text) in questions {
+        let collation = application.engine == Engine::MariaDb;
+        let wanted: Vec<&Json> = all[*type_]
+            .iter()
+            .filter(|one| question.holds(one, collation))
+            .collect();
+        let said = match application.found(*type_, text) {
+            Err(error) => format!("answered {error}"),
+            Ok(found) => {
+                // Both are in the order of the key.
+                if wanted
+                    .iter()
+                    .map(|one| one["id"].as_str())
+                    .eq(found.iter().map(|id| Some(id.as_str())))
+                {
+                    continue;
+                }
+                let missing = wanted.iter().find(|one| !found.contains(&id(one)));
+                let surplus = all[*type_]
+                    .iter()
+                    .find(|one| found.contains(&id(one)) && !question.holds(one, collation));
+                match (missing, surplus) {
+                    (Some(missing), _) => format!("lacks {missing}"),
+                    (None, Some(surplus)) => format!("has {surplus}"),
+                    (None, None) => "has them in another order, or twice".to_owned(),
+                }
+            }
+        };
+        wrong.push(format!("{:?}: {text}\n    {said}", application.engine));
+    }
+    wrong
+}
+
+/// What cannot be compared is refused with 400 invalidFilter and a reason that names it.
+#[test]
+fn what_cannot_be_compared_is_refused() {
+    let applications = Engine::ALL.map(|engine| Application::new(engine, 1));
+    for (type_, text, reason) in [
+        (USERS, "shoeSize eq 4", "shoeSize is not an attribute of User"),
+        (USERS, "profileUrl pr", "profileUrl is not an attribute of User"),
+        (USERS, "name eq \"x\"", "name is complex"),
+        (USERS, "name gt null", "name is complex"),
+        (USERS, "meta eq \"x\"", "meta is complex"),
+        (USERS, "meta.version eq \"x\"", "meta.version cannot be compared"),
+        (USERS, "active eq 5", "active is a boolean"),
+        (USERS, "active eq \"perhaps\"", "active is a boolean"),
+        (USERS, "active gt true", "active is a boolean"),
+        (USERS, "logins eq \"many\"", "logins: the value is not a number"),
+        (USERS, "logins co 1", "logins is not text"),
+        (USERS, "rate gt null", "rate: null"),
+        (
+            USERS,
+            "hired gt \"yesterday\"",
+            "hired: the value is not a date and time",
+        ),
+        (USERS, "born ge 7", "born: the value is not a date"),
+        (USERS, "meta.created sw \"2025\"", "meta.created is not text"),
+        (USERS, "userName gt null", "userName: null"),
+        (USERS, "emails.display eq \"x\"", "emails.display cannot be compared"),
+        (USERS, "emails[shoe eq \"x\"]", "emails.shoe is not an attribute"),
+        (
+            USERS,
+            "manager.displayName eq \"x\"",
+            "manager.displayName cannot be compared",
+        ),
+        (USERS, "groups.display eq \"x\"", "groups.display cannot be compared"),
+        (GROUPS, "members[display pr]", "members.display cannot be compared"),
+        (GROUPS, "externalId eq \"x\"", "externalId is not mapped"),
+    ] {
+        for application in &applications {
+            let error = application.list(type_, &[("filter", text)]).expect_err(text);
+            let place = format!("{:?}: {text}: {}", application.engine, error.detail);
+            assert_eq!(
+                (error.status, error.scim_type),
+                (400, Some(ScimType::InvalidFilter)),
+                "{place}"
+            );
+            assert!(error.detail.contains(reason), "{place}");
+        }
+    }
+}
+
+/// What a unique column takes for a duplicate is what `eq` finds: on MariaDB the collation says, elsewhere the letters.
+#[test]
+fn what_is_refused_as_a_duplicate_is_found() {
+    for engine in Engine::ALL {
+        let application = Application::new(engine, 1);
+        application._database.execute(
+            "INSERT INTO people (id, login, gone) VALUES (5001, 'qjosé', 0), (5002, 'QSTRASSE', 0), (5003, 'qÄrger ', 0)",
+        );
+        for (name, everywhere, on_mariadb) in [
+            ("qjosé", true, true),
+            ("QJOSÉ", true, true),
+            ("qjose", false, true),
+            ("qstrasse", true, true),
+            ("qstraße", false, true),
+            ("QÄRGER ", true, true),
+            ("qärger", false, true),
+            ("qjos", false, false),
+        ] {
+            let expected = if engine == Engine::MariaDb {
+                on_mariadb
+            } else {
+                everywhere
+            };
+            let filter = format!("userName eq {}", Json::from(name));
+            let found = !application.found(USERS, &filter).unwrap().is_empty();
+            assert_eq!(found, expected, "{engine:?}: {filter}");
+        }
+    }
+}
