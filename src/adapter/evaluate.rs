@@ -301,7 +301,8 @@ impl Transition<'_> {
 
     fn test(&self, operand: &Operand, test: &Test, environment: &Environment<'_>) -> bool {
         let (before, after) = self.operand(operand);
-        let changed = before.as_ref() != Some(&after);
+        // A new row comes from nothing: what stays empty in it has not changed.
+        let changed = before.as_ref().unwrap_or(&Value::Null) != &after;
         let is = |value: &Value, expression: &Expression| {
             environment
                 .value(expression, None)

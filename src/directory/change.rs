@@ -50,6 +50,27 @@ pub(super) struct Secret {
     pub hash: Option<String>,
 }
 
+/// A column to write.
+pub(super) struct Assignment {
+    pub column: ColumnId,
+    pub value: Value,
+    /// The attribute it is for.
+    pub attribute: usize,
+    /// Written because of this column (`also`): not at all where that one stays as it is.
+    pub beside: Option<ColumnId>,
+}
+
+impl Assignment {
+    fn new(attribute: usize, column: ColumnId, value: Value) -> Self {
+        Self {
+            column,
+            value,
+            attribute,
+            beside: None,
+        }
+    }
+}
+
 /// Which attributes change, and what omission means.
 pub(super) struct Wish<'a> {
     /// What the client wants, by attribute.
@@ -68,9 +89,9 @@ impl Directory {
         connection: &mut dyn Connection,
         writing: &mut Writing<'_>,
         wish: &Wish<'_>,
-    ) -> Result<Vec<(ColumnId, Value)>, Fault> {
+    ) -> Result<Vec<Assignment>, Fault> {
         let source = writing.place.source;
-        let mut columns: Vec<(ColumnId, Value)> = Vec::new();
+        let mut columns: Vec<Assignment> = Vec::new();
         for (index, attribute) in source.attributes.iter().enumerate() {
             if !wish.changed.get(index).copied().unwrap_or(false) {
                 continue;
@@ -93,19 +114,20 @@ impl Directory {
                             self.look_up(connection, claims, &environment, lookup, value, &rows::path(attribute))?
                         }
                     };
-                    columns.push((lookup.column, key));
+                    columns.push(Assignment::new(index, lookup.column, key));
                 }
                 Binding::Reference(reference) => {
                     let key = match value {
                         None => reference.none.clone(),
                         Some(value) => self.refer(connection, writing, attribute, value)?,
                     };
-                    columns.push((reference.column, key));
+                    columns.push(Assignment::new(index, reference.column, key));
                 }
                 _ => {}
             }
         }
-        self.fall_back(writing, wish, &mut columns)?;
+        self.fall_back(writing, &mut columns)?;
+        fits(writing, wish, &mut columns)?;
         Ok(columns)
     }
 
@@ -116,7 +138,7 @@ impl Directory {
         index: usize,
         attribute: &Attribute,
         binding: &ColumnBinding,
-        columns: &mut Vec<(ColumnId, Value)>,
+        columns: &mut Vec<Assignment>,
     ) -> Result<(), Fault> {
         let source = writing.place.source;
         let Some(column) = source.columns.get(binding.column) else {
@@ -131,10 +153,12 @@ impl Directory {
                 None => return Ok(()),
             },
             (Some(value), None) if !binding.json.is_empty() => {
-                return self.json_key(writing, binding, value, columns);
+                json_key(writing, index, binding, value, columns);
+                return Ok(());
             }
             (None, None) if !binding.json.is_empty() => {
-                return self.json_key(writing, binding, &Json::Null, columns);
+                json_key(writing, index, binding, &Json::Null, columns);
+                return Ok(());
             }
             (Some(value), None) => match binding.conversion.write_boolean(truth(value).unwrap_or_default()) {
                 Some(expression) => {
@@ -159,11 +183,8 @@ impl Directory {
                 }
             },
         };
-        columns.push((binding.column, stored));
-        for (also, expression) in &binding.also {
-            let column = source.columns.get(*also);
-            columns.push((*also, writing.environment.value(expression, column).unwrap_or_default()));
-        }
+        columns.push(Assignment::new(index, binding.column, stored));
+        also(writing, index, binding, columns);
         Ok(())
     }
 
@@ -181,84 +202,57 @@ impl Directory {
         match writing.secrets.iter().find(|secret| secret.attribute == index) {
             Some(Secret { hash: Some(hash), .. }) => Ok(Some(Value::Text(hash.clone()))),
             Some(Secret { seen, hash: None, .. }) if stored == seen.as_ref() => Ok(None),
-            // The stored hash is not the one that was looked at before the transaction.
+            // The stored hash is not the one that was looked at before the transaction, or none was.
             _ => match value {
+                Json::String(plain) if is_hash_of(stored, plain) => Ok(None),
                 Json::String(plain) => new_hash(plain, hash, name).map(|hash| Some(Value::Text(hash))),
                 _ => Err(Error::invalid_value(format!("{name} must be text"))),
             },
         }
     }
 
-    /// One key inside a JSON column; several attributes may share the column.
-    fn json_key(
-        &self,
-        writing: &Writing<'_>,
-        binding: &ColumnBinding,
-        value: &Json,
-        columns: &mut Vec<(ColumnId, Value)>,
-    ) -> Result<(), Fault> {
-        let known = columns.iter().position(|(column, _)| *column == binding.column);
-        let current = match known.and_then(|known| columns.get(known)) {
-            Some((_, value)) => value.to_text(),
-            None => writing
-                .environment
-                .row
-                .and_then(|(_, row)| row.get(binding.column)?.to_text()),
-        };
-        let mut document: Json = current
-            .and_then(|text| serde_json::from_str(&text).ok())
-            .unwrap_or_else(|| Json::Object(Default::default()));
-        set_json(&mut document, &binding.json, value.clone());
-        let text = Value::Text(document.to_string());
-        match known.and_then(|known| columns.get_mut(known)) {
-            Some(entry) => entry.1 = text,
-            None => columns.push((binding.column, text)),
-        }
-        Ok(())
-    }
-
     /// Fills what would become empty and may not.
-    fn fall_back(
-        &self,
-        writing: &Writing<'_>,
-        wish: &Wish<'_>,
-        columns: &mut Vec<(ColumnId, Value)>,
-    ) -> Result<(), Fault> {
+    fn fall_back(&self, writing: &Writing<'_>, columns: &mut Vec<Assignment>) -> Result<(), Fault> {
         let source = writing.place.source;
-        let environment = Environment {
-            attributes: Some(wish.values),
-            ..writing.environment
-        };
+        let environment = writing.environment;
         for (index, attribute) in source.attributes.iter().enumerate() {
             let Binding::Column(binding) = &attribute.binding else {
                 continue;
             };
-            if binding.fallback.is_empty() || wish.values.get(index).is_some_and(Option::is_some) {
+            if binding.fallback.is_empty() {
                 continue;
             }
-            let known = columns.iter().position(|(column, _)| *column == binding.column);
-            let current = match known.and_then(|known| columns.get(known)) {
-                Some((_, value)) => Some(value),
-                None => environment.row.and_then(|(_, row)| row.get(binding.column)),
-            };
+            let known = columns.iter().position(|known| known.column == binding.column);
+            // A row that is there and whose column this request leaves alone is left as it is, empty or not.
+            if known.is_none() && environment.row.is_some() {
+                continue;
+            }
+            let current = known.and_then(|known| columns.get(known)).map(|known| &known.value);
             if current.is_some_and(|value| value.to_text().is_some_and(|text| !text.is_empty())) {
                 continue;
             }
             let Some(column) = source.columns.get(binding.column) else {
                 continue;
             };
-            let made = binding
+            let mut made = None;
+            for text in binding
                 .fallback
                 .iter()
-                .find_map(|template| environment.template(template));
-            let Some(made) = made else { continue };
-            let value = binding
-                .conversion
-                .write(&Json::String(made), column, self.adapter.time_zone)
-                .map_err(|refusal| Error::invalid_value(format!("{} {refusal}", rows::path(attribute))))?;
+                .filter_map(|template| environment.template(template))
+            {
+                let value = binding
+                    .conversion
+                    .write(&Json::String(text), column, self.adapter.time_zone)
+                    .map_err(|refusal| Error::invalid_value(format!("{} {refusal}", rows::path(attribute))))?;
+                if value.to_text().is_some_and(|text| !text.is_empty()) {
+                    made = Some(value);
+                    break;
+                }
+            }
+            let Some(value) = made else { continue };
             match known.and_then(|known| columns.get_mut(known)) {
-                Some(entry) => entry.1 = value,
-                None => columns.push((binding.column, value)),
+                Some(entry) => entry.value = value,
+                None => columns.push(Assignment::new(index, binding.column, value)),
             }
         }
         Ok(())
@@ -284,7 +278,8 @@ impl Directory {
         let (_, type_) = plan::find_type(&self.adapter, &reference.resource_type).ok_or_else(unknown)?;
         let target = type_.sources.first().ok_or_else(unknown)?;
         let key = super::key_of(target, &id).ok_or_else(unknown)?;
-        if type_.name == writing.place.type_.name && writing.environment.id == Some(&key) {
+        let own = writing.environment.id;
+        if type_.name == writing.place.type_.name && own.is_some_and(|own| crate::adapter::equivalent(own, &key)) {
             return Err(Error::invalid_value(format!("{name} cannot be the resource itself")).into());
         }
         let wanted = target.columns.get(reference.key).ok_or_else(unknown)?;
@@ -342,8 +337,7 @@ impl Directory {
                 }
                 _ => None,
             };
-            let same = matches!(&seen, Some(Value::Text(hash)) if bcrypt::verify(plain, hash).unwrap_or(false));
-            let hash = if same {
+            let hash = if is_hash_of(seen.as_ref(), plain) {
                 None
             } else {
                 Some(new_hash(plain, *hash, &rows::path(attribute))?)
@@ -356,6 +350,78 @@ impl Directory {
         }
         Ok(secrets)
     }
+}
+
+/// One key inside a JSON column; several attributes may share the column.
+fn json_key(
+    writing: &Writing<'_>,
+    attribute: usize,
+    binding: &ColumnBinding,
+    value: &Json,
+    columns: &mut Vec<Assignment>,
+) {
+    let known = columns.iter().position(|known| known.column == binding.column);
+    let current = match known.and_then(|known| columns.get(known)) {
+        Some(known) => known.value.to_text(),
+        None => writing
+            .environment
+            .row
+            .and_then(|(_, row)| row.get(binding.column)?.to_text()),
+    };
+    let mut document: Json = current
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_else(|| Json::Object(Default::default()));
+    set_json(&mut document, &binding.json, value.clone());
+    let text = Value::Text(document.to_string());
+    match known.and_then(|known| columns.get_mut(known)) {
+        Some(entry) => entry.value = text,
+        None => columns.push(Assignment::new(attribute, binding.column, text)),
+    }
+    also(writing, attribute, binding, columns);
+}
+
+/// The columns that are written whenever this one is.
+fn also(writing: &Writing<'_>, attribute: usize, binding: &ColumnBinding, columns: &mut Vec<Assignment>) {
+    for (also, expression) in &binding.also {
+        let column = writing.place.source.columns.get(*also);
+        let value = writing.environment.value(expression, column).unwrap_or_default();
+        columns.push(Assignment {
+            beside: Some(binding.column),
+            ..Assignment::new(attribute, *also, value)
+        });
+    }
+}
+
+/// No NULL for a column that takes none: left as it is where the client said nothing, refused by name
+/// where it did.
+fn fits(writing: &Writing<'_>, wish: &Wish<'_>, columns: &mut Vec<Assignment>) -> Result<(), Error> {
+    let source = writing.place.source;
+    let mut refused = None;
+    columns.retain(|known| {
+        let takes = source.columns.get(known.column).is_none_or(|column| column.nullable);
+        let (true, false, Some(attribute)) = (known.value.is_null(), takes, source.attributes.get(known.attribute))
+        else {
+            return true;
+        };
+        let given = wish.values.get(known.attribute).is_some_and(Option::is_some);
+        if given || !wish.lenient {
+            let name = rows::path(attribute);
+            refused.get_or_insert_with(|| {
+                if given {
+                    Error::invalid_value(format!("{name} may not be empty"))
+                } else {
+                    Error::mutability(format!("{name} cannot be removed: its column takes no NULL"))
+                }
+            });
+        }
+        false
+    });
+    refused.map_or(Ok(()), Err)
+}
+
+/// Whether a stored value is a hash of this password.
+fn is_hash_of(stored: Option<&Value>, plain: &str) -> bool {
+    matches!(stored, Some(Value::Text(hash)) if bcrypt::verify(plain, hash).unwrap_or(false))
 }
 
 fn new_hash(plain: &str, hash: Hash, name: &str) -> Result<String, Error> {
@@ -391,9 +457,17 @@ fn check_rule(attribute: &Attribute, value: &Json) -> Result<(), Error> {
     Ok(())
 }
 
-/// 400 where a required attribute is missing.
-pub(super) fn check_required(place: &Place<'_>, wanted: &[Option<Json>]) -> Result<(), Error> {
-    for (attribute, value) in place.source.attributes.iter().zip(wanted) {
+/// 400 where a required attribute is missing; with `changed`, where one goes that was there: a PATCH
+/// does not answer for what was missing before.
+pub(super) fn check_required(
+    place: &Place<'_>,
+    wanted: &[Option<Json>],
+    changed: Option<&[bool]>,
+) -> Result<(), Error> {
+    for (index, (attribute, value)) in place.source.attributes.iter().zip(wanted).enumerate() {
+        if changed.is_some_and(|changed| changed.get(index) != Some(&true)) {
+            continue;
+        }
         let blank = match value {
             None => true,
             Some(Json::String(text)) => text.trim().is_empty(),

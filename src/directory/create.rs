@@ -4,16 +4,18 @@ use super::change::{Wish, Writing, check_required};
 use super::permissions::Operation;
 use super::plan::{self, MAIN};
 use super::read::{CollectionsWanted, Found};
+use super::rows;
 use super::transaction::Fault;
 use super::unique::Holder;
 use super::update::{Change, id_of};
 use super::wanted::wanted;
 use super::{Answer, Caller, Directory, Place, Precondition};
-use crate::adapter::{Aliases, Binding, Create, Environment, Revive, Transition};
+use crate::adapter::{Aliases, Binding, Create, Environment, Revive, Transition, equivalent};
 use crate::own::OwnTable;
-use crate::scim::{CollectionChange, Error, Object, Projection};
+use crate::scim::{CollectionChange, Error, Object, Projection, ScimType};
 use crate::sql::{
-    Alias, Connection, Expr, Ident, Insert, Join, JoinKind, OnConflict, Order, Predicate, Select, Statement, Value,
+    Alias, Connection, Dialect, Expr, Ident, Insert, Join, JoinKind, OnConflict, Order, Predicate, Select, Statement,
+    Value,
 };
 use indexmap::IndexMap;
 use serde_json::Value as Json;
@@ -46,7 +48,7 @@ impl Directory {
         let rules = place.source.create.as_ref().ok_or_else(refused)?;
         let (resource, collections) = self.incoming(&place, body)?;
         let values = wanted(place.source, place.plan, &resource);
-        check_required(&place, &values)?;
+        check_required(&place, &values, None)?;
         let secrets = self.secrets(&place, None, &values)?;
         let wanted = Wanted {
             resource: &resource,
@@ -79,20 +81,29 @@ impl Directory {
         projection: &Projection,
     ) -> Result<Found, Fault> {
         let everything = vec![true; wanted.values.len()];
-        match self.holder(connection, writing, wanted.values, &everything, None)? {
-            Some(Holder { key, retired: true, .. }) => {
-                return self.unretire(connection, writing, &key, wanted, projection);
-            }
-            Some(holder) => return Err(Error::uniqueness(&holder.attribute).into()),
-            None => {}
+        let holder = self.holder(connection, writing, wanted.values, &everything, None)?;
+        if let Some(holder) = holder.as_ref().filter(|holder| holder.retired) {
+            return self.unretire(connection, writing, holder, wanted, projection);
         }
-        if let Some(key) = self.retired_with_external_id(connection, writing, wanted.values)? {
-            return self.unretire(connection, writing, &key, wanted, projection);
+        if holder.is_none()
+            && let Some(key) = self.retired_with_external_id(connection, writing, wanted.values)?
+        {
+            let holder = Holder {
+                key,
+                retired: true,
+                attribute: "externalId".to_owned(),
+            };
+            return self.unretire(connection, writing, &holder, wanted, projection);
         }
+        // A row outside `where` may own a name that is unique among all rows: then it is that one or none.
         if let Some(revive) = &rules.revive
             && let Some(key) = self.revivable(connection, writing, revive, wanted.values)?
+            && holder.as_ref().is_none_or(|holder| equivalent(&holder.key, &key))
         {
             return self.revive(connection, writing, revive, &key, wanted, projection);
+        }
+        if let Some(holder) = holder {
+            return Err(Error::uniqueness(&holder.attribute).into());
         }
         self.insert(connection, writing, rules, wanted, projection)
     }
@@ -108,22 +119,35 @@ impl Directory {
         let (place, caller) = (writing.place, writing.caller);
         let source = place.source;
         let base = writing.environment;
+        let given: Vec<bool> = wanted.values.iter().map(Option::is_some).collect();
+        let shown = rows::shown(source, &[], wanted.values, &given, &base);
         let environment = Environment {
-            attributes: Some(wanted.values),
+            attributes: Some(&shown),
             ..base
         };
-        let given: Vec<bool> = wanted.values.iter().map(Option::is_some).collect();
         let wish = Wish {
             values: wanted.values,
             changed: &given,
             lenient: true,
         };
         let set = writing.within(environment, |writing| self.columns(connection, writing, &wish))?;
-        if let Some(says) = self.refused(connection, &rules.guards, &environment, None)? {
+        let mut row = vec![Value::Null; source.columns.len()];
+        for assignment in &set {
+            if let Some(place) = row.get_mut(assignment.column) {
+                *place = assignment.value.clone();
+            }
+        }
+        let coming = Transition {
+            source,
+            before: None,
+            after: &row,
+            attributes_before: None,
+            attributes_after: wanted.values,
+        };
+        if let Some(says) = self.refused(connection, &rules.guards, &environment, Some(&coming))? {
             return Err(Error::forbidden(says).into());
         }
-        self.run_steps(connection, &rules.before, &environment, None)?;
-        let mut row = vec![Value::Null; source.columns.len()];
+        self.run_steps(connection, &rules.before, &environment, Some(&coming))?;
         let mut columns: Vec<Ident> = Vec::new();
         let mut values: Vec<Expr> = Vec::new();
         let mut filled = vec![false; source.columns.len()];
@@ -138,15 +162,18 @@ impl Directory {
                 let value = environment.now_for(column);
                 (id, Expr::Value(value, column.and_then(|column| column.cast.clone())))
             });
-        let from_attributes = set.into_iter().map(|(id, value)| {
-            let cast = source.columns.get(id).and_then(|column| column.cast.clone());
-            (id, Expr::Value(value, cast))
-        });
+        // Not even computed where an attribute's own value comes first: it may be the hash of a password.
         let rules_set: Vec<(usize, Expr)> = rules
             .set
             .iter()
+            .filter(|(id, _)| !set.iter().any(|assignment| assignment.column == *id))
             .map(|(id, expression)| (*id, environment.expr(expression, source.columns.get(*id), &mut aliases)))
             .collect();
+        let from_attributes = set.into_iter().map(|assignment| {
+            let id = assignment.column;
+            let cast = source.columns.get(id).and_then(|column| column.cast.clone());
+            (id, Expr::Value(assignment.value, cast))
+        });
         for (id, expr) in from_attributes.chain(rules_set).chain(timestamps) {
             let (Some(column), Some(filled), Some(place)) =
                 (source.columns.get(id), filled.get_mut(id), row.get_mut(id))
@@ -176,38 +203,53 @@ impl Directory {
         if let Some(first) = row.first_mut() {
             *first = key.clone();
         }
+        if self.database.dialect() == Dialect::Sqlite {
+            // The keys of rows that the application deleted are given out again; what we knew of those is not
+            // this one's. The others count on.
+            self.own
+                .forget(connection, &place.plan.kind, &key.to_text().unwrap_or_default())?;
+        }
+        let written: Vec<usize> = filled
+            .iter()
+            .enumerate()
+            .filter_map(|(id, filled)| filled.then_some(id))
+            .collect();
+        self.still_unprotected(connection, &place, &key, &written, &environment)?;
+        // What the database filled in itself is known only to the database.
+        if !(rules.then.is_empty() && wanted.collections.is_empty())
+            && filled.iter().skip(1).any(|filled| !filled)
+            && let Some(there) = self.lock(connection, &place, &key, &environment)?
+        {
+            row = there.row;
+        }
         let id = Environment {
             id: Some(&key),
             row: Some((source, &row)),
-            attributes: Some(wanted.values),
             ..base
         };
-        let known = Environment {
-            id: Some(&key),
-            row: None,
-            ..base
+        let shown = rows::shown_after(&self.adapter, source, &row, wanted.values, &given, &id);
+        let id = Environment {
+            attributes: Some(&shown),
+            ..id
         };
-        writing.within(known, |writing| {
-            self.after_insert(connection, writing, rules, wanted, &key, &row, &id)
+        writing.within(id, |writing| {
+            self.after_insert(connection, writing, rules, wanted, &key, &row)
         })?;
         let mut answered = self.collections_wanted(&place, projection);
-        // Nobody is in a group before existing.
-        answered.groups = false;
+        // Nobody is in a group before existing, unless the adapter's own steps say so.
+        answered.groups &= !rules.then.is_empty();
         let Some(mut found) = self.read_one(connection, caller, &place, &key, &answered)? else {
             return Err(Error::forbidden("the new resource would not be among the rows that exist for SCIM").into());
         };
         let reader = self.reader(&place, caller);
-        let (resource, forms) = self.keep_forms(connection, writing, &reader, None, wanted.resource, &found.row)?;
-        if forms && let Some(again) = self.read_one(connection, caller, &place, &key, &answered)? {
+        if self.keep_forms(connection, writing, &reader, None, wanted.resource, &found.row)?
+            && let Some(again) = self.read_one(connection, caller, &place, &key, &answered)?
+        {
             found = again;
-            for (name, value) in resource {
-                found.resource.insert(name, value);
-            }
         }
         Ok(found)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call, all of it needed")]
     fn after_insert(
         &self,
         connection: &mut dyn Connection,
@@ -216,7 +258,6 @@ impl Directory {
         wanted: &Wanted<'_>,
         key: &Value,
         row: &[Value],
-        environment: &Environment<'_>,
     ) -> Result<(), Fault> {
         let place = writing.place;
         if let Some(external_id) = place
@@ -226,7 +267,8 @@ impl Directory {
         {
             self.keep_external_id(connection, writing, key, Some(external_id))?;
         }
-        self.change_members(connection, writing, row, wanted.collections, false)?;
+        let members = self.member_changes(connection, writing, place, row, wanted.collections)?;
+        self.write_members(connection, writing, &members)?;
         let transition = Transition {
             source: place.source,
             before: None,
@@ -234,7 +276,7 @@ impl Directory {
             attributes_before: None,
             attributes_after: wanted.values,
         };
-        self.run_steps(connection, &rules.then, environment, Some(&transition))
+        self.run_steps(connection, &rules.then, &writing.environment, Some(&transition))
     }
 
     /// A retired row is brought back by whoever has its name, unless it is another's.
@@ -242,24 +284,42 @@ impl Directory {
         &self,
         connection: &mut dyn Connection,
         writing: &mut Writing<'_>,
-        key: &Value,
+        holder: &Holder,
         wanted: &Wanted<'_>,
         projection: &Projection,
     ) -> Result<Found, Fault> {
         let place = writing.place;
+        let key = &holder.key;
         let id = key.to_text().unwrap_or_default();
         self.own.remove_tombstone(connection, &place.plan.kind, &id)?;
-        let Some(current) = self.read_one(connection, writing.caller, &place, key, &CollectionsWanted::none())? else {
-            return Err(Error::uniqueness("userName").into());
-        };
-        let (was, is) = (current.resource.get("externalId"), wanted.resource.get("externalId"));
-        if let (Some(was), Some(is)) = (was, is)
-            && was != is
-        {
-            let detail = "the name is held by a retired account, whose externalId is another";
-            return Err(Error::conflict(detail).into());
+        if !self.is_same_client_account(connection, writing, key, wanted)? {
+            // The application took the row out of `where` besides: it is not ours to bring back.
+            return Err(Error::uniqueness(&holder.attribute).into());
         }
         self.as_replace(connection, writing, key, wanted, projection)
+    }
+
+    /// Whether a row that is to be brought back can be; 409 where its externalId is another's.
+    fn is_same_client_account(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &Writing<'_>,
+        key: &Value,
+        wanted: &Wanted<'_>,
+    ) -> Result<bool, Fault> {
+        let none = CollectionsWanted::none();
+        let Some(current) = self.read_one(connection, writing.caller, &writing.place, key, &none)? else {
+            return Ok(false);
+        };
+        let (was, is) = (current.resource.get("externalId"), wanted.resource.get("externalId"));
+        match (was, is) {
+            (Some(was), Some(is)) if was != is => Err(Error {
+                scim_type: Some(ScimType::Uniqueness),
+                ..Error::conflict("the name is held by a retired account, whose externalId is another")
+            }
+            .into()),
+            _ => Ok(true),
+        }
     }
 
     fn as_replace(
@@ -275,9 +335,17 @@ impl Directory {
         if writing.place.plan.active.is_some() && !resource.contains_key("active") {
             resource.insert("active".into(), Json::Bool(true));
         }
+        // Nor has a new group the members of the one it was before.
+        let mut collections = wanted.collections.clone();
+        for name in &writing.place.type_plan.collections {
+            collections
+                .entry(name.clone())
+                .or_insert_with(|| vec![CollectionChange::RemoveAll]);
+        }
         let change = Change::Replace {
             resource: &resource,
-            collections: wanted.collections,
+            collections: &collections,
+            created: true,
         };
         match self.update(connection, writing, key, &change, &Precondition::default(), projection)? {
             Some(updated) => Ok(updated.found),
@@ -442,9 +510,22 @@ impl Directory {
                 return Err(super::update::protected(&place).into());
             }
         }
-        self.update_row(connection, &place, key, Vec::new(), &revive.set, &environment)?;
+        let acting = environment.actor.filter(|_| place.type_.name == "User");
+        if acting.is_some_and(|(actor, _)| equivalent(actor, key)) {
+            return Err(super::update::protected(&place).into());
+        }
+        self.update_row(connection, &place, key, &[], &revive.set, &environment)?;
         let id = key.to_text().unwrap_or_default();
         self.own.remove_tombstone(connection, &place.plan.kind, &id)?;
+        let outside = || Error::forbidden("`revive` does not bring the row back among those that exist for SCIM");
+        let there = self.lock(connection, &place, key, &environment)?.ok_or_else(outside)?;
+        if !self.is_same_client_account(connection, writing, key, wanted)? {
+            return Err(outside().into());
+        }
+        let environment = Environment {
+            row: Some((place.source, &there.row)),
+            ..environment
+        };
         self.run_steps(connection, &revive.then, &environment, None)?;
         self.as_replace(connection, writing, key, wanted, projection)
     }

@@ -2,8 +2,11 @@
 
 use super::change::Writing;
 use super::permissions::Operation;
+use super::read::CollectionsWanted;
+use super::rows;
 use super::transaction::Fault;
 use super::update::{Change, by_key, protected};
+use super::wanted::wanted;
 use super::{Caller, Directory, Place, Precondition};
 use crate::adapter::{DeleteHow, Environment, Transition};
 use crate::scim::{Error, Projection};
@@ -60,17 +63,20 @@ impl Directory {
         let locked = self
             .lock(connection, &place, key, &writing.environment)?
             .ok_or_else(not_found)?;
-        if !condition.is_empty() {
-            let exact = super::read::CollectionsWanted {
+        let exact = if condition.is_empty() {
+            CollectionsWanted::none()
+        } else {
+            CollectionsWanted {
                 links: place.plan.links.clone(),
                 groups: false,
-            };
-            let current = self
-                .read_one(connection, writing.caller, &place, key, &exact)?
-                .ok_or_else(not_found)?;
-            if let Some(version) = &current.version {
-                condition.check(version)?;
             }
+        };
+        // Read after the lock was got: whoever held it may have retired the row.
+        let current = self
+            .read_one(connection, writing.caller, &place, key, &exact)?
+            .ok_or_else(not_found)?;
+        if let (false, Some(version)) = (condition.is_empty(), &current.version) {
+            condition.check(version)?;
         }
         if locked.protected {
             return Err(protected(&place).into());
@@ -79,10 +85,17 @@ impl Directory {
             return self.retire(connection, writing, key, id, "deactivated");
         }
         let rules = &place.source.delete;
+        let was = wanted(place.source, place.plan, &current.resource);
         let environment = Environment {
             id: Some(key),
             row: Some((place.source, &locked.row)),
             ..writing.environment
+        };
+        let unchanged = vec![false; was.len()];
+        let shown = rows::shown(place.source, &locked.row, &was, &unchanged, &environment);
+        let environment = Environment {
+            attributes: Some(&shown),
+            ..environment
         };
         if let Some(says) = self.refused(connection, &rules.guards, &environment, None)? {
             if rules.blocked_deactivates && place.plan.active.is_some() {
@@ -91,14 +104,14 @@ impl Directory {
             return Err(Error::conflict(says).into());
         }
         if how == DeleteHow::Row {
-            self.unlink(connection, &place, &locked.row)?;
+            self.unlink(connection, writing, &locked.row)?;
         }
         let transition = |after| Transition {
             source: place.source,
             before: Some(&locked.row),
             after,
-            attributes_before: None,
-            attributes_after: &[],
+            attributes_before: Some(&was),
+            attributes_after: &was,
         };
         self.run_steps(connection, &rules.before, &environment, Some(&transition(&locked.row)))?;
         let after = self.remove(connection, &place, key, how, &locked.row, &environment)?;
@@ -141,7 +154,7 @@ impl Directory {
                     *stored = value;
                 }
             }
-            self.update_row(connection, place, key, Vec::new(), set, environment)?;
+            self.update_row(connection, place, key, &[], set, environment)?;
         }
         Ok(after)
     }

@@ -111,6 +111,11 @@ impl Directory {
         let Some(key) = self.keys(connection, lookup, stored, filter, true)?.into_iter().next() else {
             return Ok(None);
         };
+        let environment = Environment {
+            id: Some(&key),
+            row: None,
+            ..*environment
+        };
         let set = revive.set.iter().map(|(column, expression)| {
             (
                 column.name.clone(),

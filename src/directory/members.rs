@@ -6,7 +6,7 @@ use super::plan::{self, Display, MAIN};
 use super::rows;
 use super::transaction::Fault;
 use super::{Directory, Place};
-use crate::adapter::{Aliases, Binding, Each, Environment, Link, ResourceType, Source};
+use crate::adapter::{Aliases, Binding, ColumnId, Each, Environment, Link, ResourceType, Source};
 use crate::scim::{CollectionChange, Error, Filter, Object};
 use crate::sql::{
     Alias, Connection, Delete, Expr, Insert, Join, JoinKind, OnConflict, Predicate, Select, Statement, Update, Value,
@@ -39,18 +39,32 @@ struct Membership<'a> {
     name: &'a str,
 }
 
+/// What one link gains and loses.
+pub(super) struct MemberChange<'a> {
+    membership: Membership<'a>,
+    add: Vec<Value>,
+    remove: Vec<Value>,
+}
+
+impl MemberChange<'_> {
+    /// Whether the change moves the parent's `modified`.
+    pub fn touches(&self) -> bool {
+        self.membership.link.touch
+    }
+}
+
 impl Directory {
-    /// Applies the changes to the collections of a row; whether any membership changed.
-    pub(super) fn change_members(
-        &self,
+    /// What the changes to the collections of a row come to: those links whose rows really change.
+    /// Nothing is written yet.
+    pub(super) fn member_changes<'a>(
+        &'a self,
         connection: &mut dyn Connection,
         writing: &Writing<'_>,
+        place: Place<'a>,
         row: &[Value],
-        changes: &IndexMap<String, Vec<CollectionChange>>,
-        dry: bool,
-    ) -> Result<bool, Fault> {
-        let place = writing.place;
-        let mut changed = false;
+        changes: &'a IndexMap<String, Vec<CollectionChange>>,
+    ) -> Result<Vec<MemberChange<'a>>, Fault> {
+        let mut planned = Vec::new();
         for (name, list) in changes {
             for index in &place.plan.links {
                 let Some(attribute) = place.source.attributes.get(*index) else {
@@ -76,20 +90,30 @@ impl Directory {
                     skip_unknown: place.source.skip_unknown_members,
                     name,
                 };
-                changed |= self.change_one(connection, writing, &membership, list, dry)?;
+                let (add, remove) = self.member_change(connection, writing, &membership, list)?;
+                if !add.is_empty() || !remove.is_empty() {
+                    let touched: Vec<&Value> = add.iter().chain(&remove).collect();
+                    let child = membership.link.child.1;
+                    self.members_unprotected(connection, (membership.type_, target), child, &touched, writing)?;
+                    planned.push(MemberChange {
+                        membership,
+                        add,
+                        remove,
+                    });
+                }
             }
         }
-        Ok(changed)
+        Ok(planned)
     }
 
-    fn change_one(
+    /// The link's child values to add and to remove.
+    fn member_change(
         &self,
         connection: &mut dyn Connection,
         writing: &Writing<'_>,
         membership: &Membership<'_>,
         list: &[CollectionChange],
-        dry: bool,
-    ) -> Result<bool, Fault> {
+    ) -> Result<(Vec<Value>, Vec<Value>), Fault> {
         let difference = self.difference(connection, writing, membership, list)?;
         let wanted = self.resolve(connection, membership, &difference.add, &writing.environment)?;
         let (add, remove) = if difference.replace {
@@ -109,13 +133,36 @@ impl Directory {
             (add, remove.values)
         };
         let remove = self.without_left(connection, membership, remove, &writing.environment)?;
-        let changed = !add.is_empty() || !remove.is_empty();
-        if dry || !changed {
-            return Ok(changed);
+        Ok((add, remove))
+    }
+
+    /// Writes what [`Directory::member_changes`] found, with the link's steps.
+    pub(super) fn write_members(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &Writing<'_>,
+        planned: &[MemberChange<'_>],
+    ) -> Result<(), Fault> {
+        for change in planned {
+            self.write_member_change(connection, writing, change)?;
         }
-        self.remove_rows(connection, membership, &remove, &writing.environment)?;
-        self.add_rows(connection, membership, &add, &writing.environment)?;
-        for (children, steps) in [(&remove, &membership.link.removed), (&add, &membership.link.added)] {
+        Ok(())
+    }
+
+    fn write_member_change(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &Writing<'_>,
+        change: &MemberChange<'_>,
+    ) -> Result<(), Fault> {
+        let MemberChange {
+            membership,
+            add,
+            remove,
+        } = change;
+        self.remove_rows(connection, membership, remove, &writing.environment)?;
+        self.add_rows(connection, membership, add, &writing.environment)?;
+        for (children, steps) in [(remove, &membership.link.removed), (add, &membership.link.added)] {
             if steps.is_empty() {
                 continue;
             }
@@ -138,7 +185,54 @@ impl Directory {
                 self.run_steps(connection, steps, &environment, None)?;
             }
         }
-        Ok(changed)
+        Ok(())
+    }
+
+    /// 403 where one of these rows is protected, or is the acting user: memberships are protected with
+    /// the rows that have them. `column` is the one of their table that holds `values`.
+    fn members_unprotected(
+        &self,
+        connection: &mut dyn Connection,
+        (type_, source): (&ResourceType, &Source),
+        column: ColumnId,
+        values: &[&Value],
+        writing: &Writing<'_>,
+    ) -> Result<(), Fault> {
+        let environment = &writing.environment;
+        let acting = environment.actor.filter(|_| type_.name == "User");
+        if source.protected.is_none() && acting.is_none() {
+            return Ok(());
+        }
+        let Some(known) = source.columns.get(column) else {
+            return Ok(());
+        };
+        for chunk in values.chunks(CHUNK) {
+            let mut aliases = Aliases::from(1);
+            let list = chunk
+                .iter()
+                .map(|value| Expr::Value((*value).clone(), known.cast.clone()))
+                .collect();
+            let mut any = Vec::new();
+            if let Some(condition) = &source.protected {
+                any.push(environment.predicate(condition, Some(MAIN), &mut aliases));
+            }
+            if let Some((id, _)) = acting {
+                let cast = source.columns.first().and_then(|column| column.cast.clone());
+                any.push(Predicate::eq(plan::key(source, MAIN), Expr::Value(id.clone(), cast)));
+            }
+            let mut select = Select::new(source.table.clone(), MAIN, vec![plan::key(source, MAIN)])
+                .filter(Predicate::In(Expr::column(MAIN, &known.name), list).and(Predicate::Or(any)));
+            select.limit = Some(1);
+            if let Some(row) = connection.query(&Statement::Select(select), &[])?.first() {
+                let id = row.0.first().map(|key| rows::scim_id(source, key)).unwrap_or_default();
+                return Err(Error::forbidden(format!(
+                    "the {} {id} is protected, and its memberships with it: they are not changed through SCIM",
+                    type_.name
+                ))
+                .into());
+            }
+        }
+        Ok(())
     }
 
     /// The operations taken together: a later one wins over an earlier.
@@ -541,13 +635,54 @@ impl Directory {
         Ok(target.label.iter().find_map(|template| environment.template(template)))
     }
 
+    /// 403 where the row that is about to go has a protected member.
+    fn own_members_unprotected(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &Writing<'_>,
+        row: &[Value],
+    ) -> Result<(), Fault> {
+        let place = writing.place;
+        for index in &place.plan.links {
+            let Some(Binding::Link(link)) = place.source.attributes.get(*index).map(|attribute| &attribute.binding)
+            else {
+                continue;
+            };
+            let (Some((_, type_)), Some(parent)) = (
+                plan::find_type(&self.adapter, &link.resource_type),
+                row.get(link.parent.1),
+            ) else {
+                continue;
+            };
+            let Some(target) = type_.sources.first() else { continue };
+            let membership = Membership {
+                link,
+                parent: parent.clone(),
+                type_,
+                target,
+                skip_unknown: false,
+                name: "",
+            };
+            let acting = writing.environment.actor.filter(|_| type_.name == "User");
+            if target.protected.is_none() && acting.is_none() {
+                continue;
+            }
+            let members = self.existing(connection, &membership, None, &writing.environment)?;
+            let values: Vec<&Value> = members.values.iter().collect();
+            self.members_unprotected(connection, (type_, target), link.child.1, &values, writing)?;
+        }
+        Ok(())
+    }
+
     /// Empties every link of a row that is about to go: its own members, and its memberships.
     pub(super) fn unlink(
         &self,
         connection: &mut dyn Connection,
-        place: &Place<'_>,
+        writing: &Writing<'_>,
         row: &[Value],
     ) -> Result<(), Fault> {
+        let place = writing.place;
+        self.own_members_unprotected(connection, writing, row)?;
         let own = place.plan.links.iter().filter_map(|index| {
             match place.source.attributes.get(*index).map(|attribute| &attribute.binding) {
                 Some(Binding::Link(link)) => Some((link, &link.parent)),

@@ -32,7 +32,7 @@ mod wanted;
 
 pub use permissions::{Operation, Permissions};
 
-use crate::adapter::{Adapter, Environment, ResourceType, Source};
+use crate::adapter::{Adapter, Aliases, Environment, ResourceType, Source};
 use crate::own::Own;
 use crate::scim::{Error, Object};
 use crate::sql::{self, ColumnKind, Database, Statement, Value};
@@ -209,10 +209,14 @@ impl Directory {
             .map(|column| sql::Expr::column(plan::MAIN, &column.name))
             .collect();
         let mut select = sql::Select::new(source.table.clone(), plan::MAIN, columns);
+        let blank = blank_environment(&self.adapter);
+        let exists = blank.predicate(&source.filter, Some(plan::MAIN), &mut Aliases::from(1));
+        // One of the rows that are there: deleted ones may have had the same name.
         select.filter = sql::Predicate::eq(
             sql::Expr::column(plan::MAIN, &column.name),
             sql::Expr::Value(Value::from(user_name), column.cast.clone()),
-        );
+        )
+        .and(exists);
         select.order.push(sql::Order {
             by: plan::key(source, plan::MAIN),
             descending: false,

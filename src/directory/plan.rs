@@ -204,6 +204,7 @@ impl SourcePlan {
             source,
             own,
             environment,
+            type_name: &type_.name,
             kind: &kind,
         };
         Self {
@@ -284,13 +285,26 @@ struct Reader<'a> {
     source: &'a Source,
     own: &'a Own,
     environment: &'a Environment<'a>,
+    type_name: &'a str,
     kind: &'a str,
 }
 
 impl Reader<'_> {
     fn plan(&self, linked_external_id: bool) -> ReadPlan {
         let source = self.source;
-        let needed = columns_read(source);
+        let mut needed = columns_read(source);
+        // What the links of other types hold of this one, for `groups`.
+        for other in self.adapter.resource_types.iter().flat_map(|type_| &type_.sources) {
+            needed.extend(
+                other
+                    .attributes
+                    .iter()
+                    .filter_map(|attribute| match &attribute.binding {
+                        Binding::Link(link) if link.resource_type == self.type_name => Some(link.child.1),
+                        _ => None,
+                    }),
+            );
+        }
         let mut columns: Vec<Expr> = source
             .columns
             .iter()

@@ -148,6 +148,13 @@ impl Directory {
         let mut select = reading.select.clone();
         select.filter = part.filter.clone().and(select.filter);
         if let Some(sort) = &part.sort {
+            // Without a value: last ascending, first descending (RFC 7644 section 3.4.2.3).
+            if may_be_null(place, sort) {
+                select.order.push(Order {
+                    by: missing(sort),
+                    descending: query.descending,
+                });
+            }
             select.order.push(Order {
                 by: sort.clone(),
                 descending: query.descending,
@@ -255,6 +262,7 @@ impl Directory {
                 Expr::Text(Box::new(plan::key(part.place.source, MAIN))),
                 plan::key(part.place.source, MAIN),
                 part.sort.clone().unwrap_or(Expr::Number(0)),
+                part.sort.as_ref().map_or(Expr::Number(0), missing),
             ];
             prune(&mut select);
             selects.push(select);
@@ -269,7 +277,7 @@ impl Directory {
         });
         let mut order = Vec::new();
         if query.sort_by.is_some() {
-            order.push((3, query.descending));
+            order.extend([(4, query.descending), (3, query.descending)]);
         }
         let reversed = query.descending && query.sort_by.is_none();
         order.extend([(0, reversed), (if alike { 2 } else { 1 }, reversed)]);
@@ -406,6 +414,29 @@ struct Part<'a> {
     place: Place<'a>,
     filter: Predicate,
     sort: Option<Expr>,
+}
+
+/// 1 where a sort key has no value, else 0.
+fn missing(sort: &Expr) -> Expr {
+    Expr::Flag(Box::new(Predicate::IsNull(sort.clone())))
+}
+
+/// Whether a sort key may be NULL: columns that never are can be read in the order of their index.
+fn may_be_null(place: &Place<'_>, sort: &Expr) -> bool {
+    let column = match sort {
+        Expr::Lower(inner) => inner,
+        other => other,
+    };
+    let Expr::Column(Some(MAIN), name) = column else {
+        return true;
+    };
+    place
+        .source
+        .columns
+        .iter()
+        .enumerate()
+        .find(|(_, column)| column.name == *name)
+        .is_none_or(|(id, column)| id > 0 && column.nullable)
 }
 
 /// `SELECT COUNT(*)` over the same rows, without the joins that only the page needs.

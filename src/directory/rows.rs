@@ -22,7 +22,7 @@ pub(super) struct Document {
 }
 
 /// A value as the client sent it, given back for as long as the columns hold what was written then.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Altered {
     /// What the columns give.
     pub column: Json,
@@ -366,6 +366,79 @@ fn template_value(
         .map(Json::String)
 }
 
+/// What `${attribute}` means beside a change: what the client wants, and behind it what templates make of
+/// that. A template shown for an empty column is made anew unless the client asked for its value.
+pub(super) fn shown(
+    source: &Source,
+    row: &[Value],
+    wanted: &[Option<Json>],
+    changed: &[bool],
+    environment: &Environment<'_>,
+) -> Vec<Option<Json>> {
+    made(source, row, wanted.to_vec(), changed, environment)
+}
+
+/// The same after the change: what the client left to fallbacks, `create` and the database is known.
+pub(super) fn shown_after(
+    adapter: &Adapter,
+    source: &Source,
+    row: &[Value],
+    wanted: &[Option<Json>],
+    changed: &[bool],
+    environment: &Environment<'_>,
+) -> Vec<Option<Json>> {
+    let values = source.attributes.iter().zip(wanted).map(|(attribute, wanted)| {
+        wanted.clone().or_else(|| match &attribute.binding {
+            Binding::Column(binding) => column_value(adapter, source, binding, row),
+            _ => None,
+        })
+    });
+    made(source, row, values.collect(), changed, environment)
+}
+
+fn made(
+    source: &Source,
+    row: &[Value],
+    mut values: Vec<Option<Json>>,
+    changed: &[bool],
+    environment: &Environment<'_>,
+) -> Vec<Option<Json>> {
+    let mut made = Vec::new();
+    for (index, attribute) in source.attributes.iter().enumerate() {
+        let stale = match &attribute.binding {
+            Binding::Template(_) => true,
+            Binding::Column(binding) if !binding.shown_when_empty.is_empty() => {
+                let empty = row
+                    .get(binding.column)
+                    .and_then(Value::to_text)
+                    .is_none_or(|text| text.is_empty());
+                let asked = changed.get(index) == Some(&true) && values.get(index).is_some_and(Option::is_some);
+                empty && !asked
+            }
+            Binding::Constant(value) => {
+                if let Some(place) = values.get_mut(index) {
+                    *place = Some(value.clone());
+                }
+                false
+            }
+            _ => false,
+        };
+        if stale {
+            made.push(index);
+            if let Some(place) = values.get_mut(index) {
+                *place = None;
+            }
+        }
+    }
+    for index in made {
+        let value = template_value(source, index, row, &values, environment);
+        if let Some(place) = values.get_mut(index) {
+            *place = value;
+        }
+    }
+    values
+}
+
 /// What a row of `source` is called, from the columns that [`Display`] names, in its order.
 pub(super) fn display_name(
     source: &Source,
@@ -377,7 +450,8 @@ pub(super) fn display_name(
     let display = display?;
     if let ([attribute], columns) = (display.attributes.as_slice(), columns)
         && let Some(Binding::Column(binding)) = source.attributes.get(*attribute).map(|attribute| &attribute.binding)
-        && matches!(binding.conversion, Conversion::Text(_))
+        && matches!(&binding.conversion, Conversion::Text(rule) if rule.empty.as_ref().is_none_or(Value::is_null))
+        && binding.shown_when_empty.is_empty()
         && let Some(position) = display.columns.iter().position(|column| *column == binding.column)
     {
         // The usual case, and there may be a hundred thousand of them: the name is a column.

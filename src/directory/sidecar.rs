@@ -7,14 +7,14 @@ use super::rows::{self, Altered, Document, RowReader};
 use super::transaction::Fault;
 use super::wanted;
 use super::{Directory, plan};
-use crate::adapter::Binding;
+use crate::adapter::{Binding, Source};
 use crate::scim::Object;
 use crate::sql::{Connection, Row, Value};
 use serde_json::Value as Json;
 
 impl Directory {
-    /// Brings the sidecar's document up to date after a write; the resource as the client will read it.
-    /// `before` is the resource as it was, `after` as the client wants it, `row` as it was read back.
+    /// Brings the sidecar's document up to date after a write; whether it changed, and the resource is to be
+    /// read again. `before` is the resource as it was, `after` as the client wants it, `row` as it was read back.
     pub(super) fn keep_forms(
         &self,
         connection: &mut dyn Connection,
@@ -23,7 +23,7 @@ impl Directory {
         before: Option<&Object>,
         after: &Object,
         row: &Row,
-    ) -> Result<(Object, bool), Fault> {
+    ) -> Result<bool, Fault> {
         let old = Document::parse(row.0.get(reader.reading.sidecar));
         let mut new = Document::default();
         for attribute in &writing.place.source.attributes {
@@ -40,7 +40,7 @@ impl Directory {
                 }
             }
         }
-        let mut resource = reader.derived(&row.0, &new);
+        let resource = reader.derived(&row.0, &new);
         for field in &writing.place.plan.fields {
             if field.read_only {
                 continue;
@@ -48,26 +48,25 @@ impl Directory {
             let extension = field.extension.as_deref();
             for (path, sub) in field.paths() {
                 let client = rows::get(after, extension, &field.name, sub);
-                let client = client.and_then(|value| fitting(field, value));
+                let was = before.and_then(|before| rows::get(before, extension, &field.name, sub));
+                if before.is_some() && was == client {
+                    // Nobody asked for anything here: what is known stays, and so does what is out of date,
+                    // because the columns win over that anyway.
+                    if let Some(known) = old.altered.get(&path) {
+                        new.altered.insert(path, known.clone());
+                    }
+                    continue;
+                }
+                let client = client.and_then(|value| fitting(writing.place.source, field, value));
                 let Some(client) = client else { continue };
                 let column = rows::get(&resource, extension, &field.name, sub)
                     .cloned()
                     .unwrap_or(Json::Null);
-                if client == column {
-                    continue;
-                }
-                let was = before.and_then(|before| rows::get(before, extension, &field.name, sub));
-                let asked = was != rows::get(after, extension, &field.name, sub);
-                let known = old
-                    .altered
-                    .get(&path)
-                    .is_some_and(|known| known.client == client && known.column == column);
-                if asked || known {
+                if client != column {
                     new.altered.insert(path, Altered { column, client });
                 }
             }
         }
-        reader.overlay(&mut resource, &new);
         let changed = new != old;
         if changed {
             let key = row.0.first().cloned().unwrap_or_default();
@@ -80,7 +79,7 @@ impl Directory {
             };
             self.own.set_document(connection, kind, &id, text.as_deref())?;
         }
-        Ok((resource, changed))
+        Ok(changed)
     }
 
     /// Marks a resource as gone though its row stays.
@@ -123,19 +122,33 @@ impl Directory {
 }
 
 /// The part of a client's value that the table has room for: elements that fit no slot are not mapped.
-fn fitting(field: &Field, value: &Json) -> Option<Json> {
+/// What the adapter says of an element for good stands in it where the client said nothing.
+fn fitting(source: &Source, field: &Field, value: &Json) -> Option<Json> {
     let Shape::Slots(slots) = &field.shape else {
         return Some(value.clone());
     };
     let elements = value.as_array()?;
-    let taken: Vec<&Json> = slots
+    let taken: Vec<_> = slots
         .iter()
-        .filter_map(|slot| wanted::element(slot, slots, elements))
+        .filter_map(|slot| Some((wanted::element(slot, slots, elements)?, slot)))
         .collect();
-    let kept: Vec<Json> = elements
-        .iter()
-        .filter(|element| taken.contains(element))
-        .cloned()
-        .collect();
+    let mut kept = Vec::new();
+    for element in elements {
+        let Some((_, slot)) = taken.iter().find(|(taken, _)| std::ptr::eq(*taken, element)) else {
+            continue;
+        };
+        let mut element = element.clone();
+        if let Json::Object(element) = &mut element {
+            for (sub, index) in &slot.subs {
+                let binding = source.attributes.get(*index).map(|attribute| &attribute.binding);
+                if let Some(Binding::Constant(constant)) = binding
+                    && !element.contains_key(sub)
+                {
+                    element.insert(sub.clone(), constant.clone());
+                }
+            }
+        }
+        kept.push(element);
+    }
     (!kept.is_empty()).then_some(Json::Array(kept))
 }

@@ -218,8 +218,17 @@ fn applies(
     match (when, transition) {
         (None, _) => true,
         (Some(when), Some(transition)) => transition.holds(when, environment),
-        // Without a change nothing has changed.
-        (Some(_), None) => false,
+        // Beside what does not change the row, it is as it is.
+        (Some(when), None) => environment.row.is_some_and(|(source, row)| {
+            let unchanged = Transition {
+                source,
+                before: Some(row),
+                after: row,
+                attributes_before: environment.attributes,
+                attributes_after: environment.attributes.unwrap_or_default(),
+            };
+            unchanged.holds(when, environment)
+        }),
     }
 }
 

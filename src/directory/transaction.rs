@@ -2,7 +2,7 @@
 //! errors.
 
 use super::Directory;
-use crate::scim::Error;
+use crate::scim::{Error, ScimType};
 use crate::sql::{self, Connection, Failure, Isolation};
 use std::time::Duration;
 
@@ -114,9 +114,10 @@ pub(super) fn scim_error(fault: Fault) -> Error {
         Fault::Sql(error) => error,
     };
     match error.failure {
-        Failure::Unique => {
-            Error::conflict("another row of the application already has one of these values").because(error.message)
-        }
+        Failure::Unique => Error {
+            scim_type: Some(ScimType::Uniqueness),
+            ..Error::conflict("another row of the application already has one of these values").because(error.message)
+        },
         Failure::ForeignKey => {
             Error::conflict("other rows of the application depend on this one, or one it names is gone")
                 .because(error.message)

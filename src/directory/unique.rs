@@ -68,6 +68,10 @@ impl Directory {
             let (Some(Some(value)), Binding::Column(binding)) = (wanted.get(index), &attribute.binding) else {
                 continue;
             };
+            // The column is the default identity server's; this one's externalId is its own affair.
+            if plan::is_external_id(attribute) && !writing.caller.server.default {
+                continue;
+            }
             let Some(column) = place.source.columns.get(binding.column) else {
                 continue;
             };

@@ -1,6 +1,7 @@
 //! PUT and PATCH: the row is locked, the difference computed, and only that is written.
 
-use super::change::{Secret, Wish, Writing, check_required};
+use super::change::{Assignment, Secret, Wish, Writing, check_required};
+use super::members::MemberChange;
 use super::permissions::Operation;
 use super::plan::{self, MAIN};
 use super::read::{CollectionsWanted, Found};
@@ -8,7 +9,7 @@ use super::rows;
 use super::transaction::Fault;
 use super::wanted::wanted;
 use super::{Answer, Caller, Directory, Place, Precondition};
-use crate::adapter::{Aliases, Binding, Condition, Environment, Operand, Transition};
+use crate::adapter::{Aliases, Condition, Environment, Operand, Transition};
 use crate::scim::{self, CollectionChange, Error, Object, Patch, Projection};
 use crate::sql::{Connection, Expr, Predicate, Select, Statement, Update, Value};
 use indexmap::IndexMap;
@@ -22,6 +23,8 @@ pub(super) enum Change<'a> {
         resource: &'a Object,
         /// The collections that the request names; the others are left.
         collections: &'a IndexMap<String, Vec<CollectionChange>>,
+        /// It is a POST that brings a retired row back: who may create may do that.
+        created: bool,
     },
     /// PATCH.
     Patch(&'a Patch),
@@ -47,14 +50,16 @@ impl Directory {
         condition: &Precondition,
         projection: &Projection,
     ) -> Result<Answer, Error> {
+        self.may_write(caller, type_)?;
         let (place, key) = self.find(type_, id)?;
         let (resource, collections) = self.incoming(&place, body)?;
         let values = wanted(place.source, place.plan, &resource);
-        check_required(&place, &values)?;
+        check_required(&place, &values, None)?;
         let secrets = self.secrets(&place, Some(&key), &values)?;
         let change = Change::Replace {
             resource: &resource,
             collections: &collections,
+            created: false,
         };
         let updated = self.change(caller, &place, &key, id, &change, condition, projection, &secrets)?;
         Ok(self.answer(&place, updated.found, projection))
@@ -70,6 +75,7 @@ impl Directory {
         condition: &Precondition,
         projection: &Projection,
     ) -> Result<Option<Answer>, Error> {
+        self.may_write(caller, type_)?;
         let (place, key) = self.find(type_, id)?;
         // Passwords are hashed before the transaction; what they are does not depend on the resource.
         let alone = patch.apply(&Object::new(), &place.type_.schema, &self.patch_options(&place));
@@ -79,11 +85,20 @@ impl Directory {
         };
         let change = Change::Patch(patch);
         let updated = self.change(caller, &place, &key, id, &change, condition, projection, &secrets)?;
-        let whole = projection.attributes.is_none() && projection.excluded.is_empty();
-        if caller.server.patch_answers_204 || (updated.collections && whole) {
+        if caller.server.patch_answers_204 || (updated.collections && is_whole(projection)) {
             return Ok(None);
         }
         Ok(Some(self.answer(&place, updated.found, projection)))
+    }
+
+    /// 403 for who may change nothing; what else a change needs is known when it is.
+    fn may_write(&self, caller: &Caller, type_: usize) -> Result<(), Error> {
+        let name = &self.type_(type_)?.0.name;
+        let may = &caller.server.may;
+        if may.allow(name, Operation::Deactivate) {
+            return Ok(());
+        }
+        may.check(name, Operation::Update)
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call, all of it needed")]
@@ -98,10 +113,6 @@ impl Directory {
         projection: &Projection,
         secrets: &[Secret],
     ) -> Result<Updated, Error> {
-        let may = &caller.server.may;
-        if !may.allow(&place.type_.name, Operation::Deactivate) {
-            may.check(&place.type_.name, Operation::Update)?;
-        }
         let address = caller.address();
         let environment = self.environment(caller, chrono::Utc::now(), &address);
         self.write(|connection| {
@@ -203,14 +214,20 @@ impl Directory {
         let will = wanted(place.source, place.plan, &after);
         let changed: Vec<bool> = was.iter().zip(&will).map(|(was, will)| was != will).collect();
         if matches!(change, Change::Patch(_)) {
-            check_required(&place, &will)?;
+            check_required(&place, &will, Some(&changed))?;
         }
-        self.may_change(&place, caller, &was, &will, &changed, &collections)?;
-        let environment = writing.environment;
+        // A DELETE that deactivates and a POST that brings back were allowed as what they are.
+        if matches!(change, Change::Patch(_) | Change::Replace { created: false, .. }) {
+            self.may_change(&place, caller, &was, &will, &changed, &collections)?;
+        }
         let environment = Environment {
             id: Some(key),
             row: Some((place.source, &locked.row)),
-            attributes: Some(&will),
+            ..writing.environment
+        };
+        let shown = rows::shown(place.source, &locked.row, &will, &changed, &environment);
+        let environment = Environment {
+            attributes: Some(&shown),
             ..environment
         };
         let stage = Stage {
@@ -226,14 +243,13 @@ impl Directory {
         })?;
         let wanted_now = self.collections_wanted(&place, projection);
         // An answer of 204 needs none of the members.
-        let answer_members = collections.is_empty() || !matches!(change, Change::Patch(_)) || !is_whole(projection);
-        let answered = if answer_members {
-            wanted_now
+        let named = !collections.is_empty();
+        let unanswered =
+            matches!(change, Change::Patch(_)) && (caller.server.patch_answers_204 || (named && is_whole(projection)));
+        let answered = if unanswered {
+            CollectionsWanted::none()
         } else {
-            CollectionsWanted {
-                links: Vec::new(),
-                ..wanted_now
-            }
+            wanted_now
         };
         let Some(mut found) = self.read_one(connection, caller, &place, key, &answered)? else {
             return Err(
@@ -241,22 +257,17 @@ impl Directory {
             );
         };
         let reader = self.reader(&place, caller);
-        let (resource, forms) = self.keep_forms(connection, writing, &reader, Some(&before), &after, &found.row)?;
-        if forms {
+        if self.keep_forms(connection, writing, &reader, Some(&before), &after, &found.row)? {
             if locked.protected {
                 return Err(protected(&place).into());
             }
-            let members = take_collections(&mut found.resource, &place);
-            found = match self.read_one(connection, caller, &place, key, &CollectionsWanted::none())? {
-                Some(again) => again,
-                None => found,
-            };
-            found.resource = resource;
-            found.resource.extend(members);
+            if let Some(again) = self.read_one(connection, caller, &place, key, &answered)? {
+                found = again;
+            }
         }
         Ok(Some(Updated {
             found,
-            collections: !collections.is_empty(),
+            collections: named,
         }))
     }
 
@@ -268,7 +279,9 @@ impl Directory {
         change: &Change<'_>,
     ) -> Result<(Object, IndexMap<String, Vec<CollectionChange>>, bool), Error> {
         match change {
-            Change::Replace { resource, collections } => Ok(((*resource).clone(), (*collections).clone(), true)),
+            Change::Replace {
+                resource, collections, ..
+            } => Ok(((*resource).clone(), (*collections).clone(), true)),
             Change::Patch(patch) => {
                 let outcome = patch.apply(before, &place.type_.schema, &self.patch_options(place))?;
                 if !outcome.ignored.is_empty() {
@@ -345,7 +358,14 @@ impl Directory {
         }
         let mut after = locked.row.clone();
         let mut set = Vec::new();
-        for (column, value) in self.columns(connection, writing, &wish)? {
+        for Assignment {
+            column, value, beside, ..
+        } in self.columns(connection, writing, &wish)?
+        {
+            let is_set = |column: usize| set.iter().any(|(known, _)| *known == column);
+            if is_set(column) || beside.is_some_and(|beside| !is_set(beside)) {
+                continue;
+            }
             if let Some(stored) = after.get_mut(column)
                 && !crate::adapter::equivalent(stored, &value)
             {
@@ -357,9 +377,8 @@ impl Directory {
             .plan
             .external_id
             .filter(|index| changed.get(*index) == Some(&true));
-        let dry = locked.protected;
-        let members = self.change_members(connection, writing, &locked.row, collections, true)?;
-        if dry && (!set.is_empty() || members || external.is_some()) {
+        let members = self.member_changes(connection, writing, place, &locked.row, collections)?;
+        if locked.protected && (!set.is_empty() || !members.is_empty() || external.is_some()) {
             return Err(protected(&place).into());
         }
         if let Some(index) = external {
@@ -379,17 +398,25 @@ impl Directory {
             }
             self.run_steps(connection, &update.before, &writing.environment, Some(&transition))?;
             let columns: Vec<usize> = set.iter().map(|(column, _)| *column).collect();
-            self.update_row(connection, &place, key, set, &update.set, &writing.environment)?;
+            self.update_row(connection, &place, key, &set, &update.set, &writing.environment)?;
             let environment = Environment {
                 row: Some((place.source, &after)),
                 ..writing.environment
             };
+            let shown = rows::shown_after(&self.adapter, place.source, &after, will, changed, &environment);
+            let environment = Environment {
+                attributes: Some(&shown),
+                ..environment
+            };
             self.run_steps(connection, &update.then, &environment, Some(&transition))?;
             self.still_unprotected(connection, &place, key, &columns, &writing.environment)?;
         }
-        if members {
-            self.change_members(connection, writing, &locked.row, collections, false)?;
-            self.touch(connection, &place, key, &writing.environment, collections)?;
+        if !members.is_empty() {
+            self.write_members(connection, writing, &members)?;
+            // The row's own change moved its `modified` already.
+            if set.is_empty() && members.iter().any(MemberChange::touches) {
+                self.update_row(connection, &place, key, &[], &[], &writing.environment)?;
+            }
         }
         Ok(())
     }
@@ -400,7 +427,7 @@ impl Directory {
         connection: &mut dyn Connection,
         place: &Place<'_>,
         key: &Value,
-        values: Vec<(usize, Value)>,
+        values: &[(usize, Value)],
         always: &[(usize, crate::adapter::Expression)],
         environment: &Environment<'_>,
     ) -> Result<u64, Fault> {
@@ -409,9 +436,11 @@ impl Directory {
         let mut set = Vec::new();
         let mut written = Vec::new();
         for (id, value) in values {
-            let Some(column) = source.columns.get(id) else { continue };
-            set.push((column.name.clone(), Expr::Value(value, column.cast.clone())));
-            written.push(id);
+            let Some(column) = source.columns.get(*id) else {
+                continue;
+            };
+            set.push((column.name.clone(), Expr::Value(value.clone(), column.cast.clone())));
+            written.push(*id);
         }
         for (id, expression) in always {
             let Some(column) = source.columns.get(*id) else {
@@ -445,29 +474,6 @@ impl Directory {
             filter: by_key(place, key),
         };
         Ok(connection.execute(&Statement::Update(update), &[])?)
-    }
-
-    fn touch(
-        &self,
-        connection: &mut dyn Connection,
-        place: &Place<'_>,
-        key: &Value,
-        environment: &Environment<'_>,
-        collections: &IndexMap<String, Vec<CollectionChange>>,
-    ) -> Result<(), Fault> {
-        let touched = place
-            .plan
-            .links
-            .iter()
-            .filter_map(|index| place.source.attributes.get(*index))
-            .any(|attribute| {
-                matches!(&attribute.binding, Binding::Link(link) if link.touch)
-                    && collections.contains_key(&attribute.target.attribute)
-            });
-        if touched {
-            self.update_row(connection, place, key, Vec::new(), &[], environment)?;
-        }
-        Ok(())
     }
 
     /// Locks the row by its primary key and reads all its columns.
@@ -509,7 +515,8 @@ impl Directory {
         }))
     }
 
-    fn still_unprotected(
+    /// 403 where a change of these columns made the row one of the protected.
+    pub(super) fn still_unprotected(
         &self,
         connection: &mut dyn Connection,
         place: &Place<'_>,
@@ -580,13 +587,6 @@ pub(super) fn protected(place: &Place<'_>) -> Error {
 
 fn is_whole(projection: &Projection) -> bool {
     projection.attributes.is_none() && projection.excluded.is_empty()
-}
-
-fn take_collections(resource: &mut Object, place: &Place<'_>) -> Vec<(String, Json)> {
-    let names = place.type_plan.collections.iter().map(String::as_str).chain(["groups"]);
-    names
-        .filter_map(|name| resource.remove(name).map(|value| (name.to_owned(), value)))
-        .collect()
 }
 
 /// The columns of the row itself that a condition looks at.

@@ -1,0 +1,265 @@
+//! PUT, PATCH and POST: what is written and what is left.
+
+use super::*;
+
+#[test]
+fn a_put_clears_what_it_omits() {
+    let application = Application::staff();
+    let full = json!({
+        "userName": "eve", "name": { "givenName": "Eve", "familyName": "Moneypenny" }, "displayName": "E.", "title": "T", "active": false,
+        "emails": [{ "value": "e@example.org" }], "phoneNumbers": [{ "type": "work", "value": "1" }], "externalId": "e",
+        "id": "99", "meta": { "created": "2000-01-01T00:00:00Z" }, "groups": [{ "value": "1" }], "shoeSize": 4,
+        "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": { "department": "Looms", "costCenter": "C1", "division": "North", "manager": { "value": "2" } }
+    });
+    let eve = application.create(USER, full).unwrap();
+    let id = text(&eve, "id").to_owned();
+    assert_eq!(id, "4", "what is read-only is ignored");
+    assert_eq!(eve[ENTERPRISE]["costCenter"], "C1");
+    assert_eq!(eve.get("groups"), None);
+    application.application_runs("UPDATE people SET entity = 9 WHERE id = 4");
+    let bare = application.put(USER, &id, json!({ "userName": "eve" })).unwrap();
+    let names: Vec<&str> = bare.keys().map(String::as_str).collect();
+    assert_eq!(names.len(), 7, "{names:?}");
+    assert_eq!(bare["active"], false, "a boolean that is omitted is left");
+    assert_eq!(bare["name"], json!({ "givenName": "eve" }), "filled by its fallback");
+    assert_eq!(bare["displayName"], "eve", "shown by its template");
+    let row = [
+        "family",
+        "shown",
+        "title",
+        "mail",
+        "phone",
+        "ext",
+        "dept_id",
+        "division_id",
+        "manager_id",
+    ];
+    for column in row {
+        assert_eq!(application.person(&id, column), None, "{column}");
+    }
+    assert_eq!(
+        application.person(&id, "center_id").as_deref(),
+        Some("0"),
+        "what stands for none"
+    );
+    assert_eq!(
+        application.person(&id, "entity").as_deref(),
+        Some("9"),
+        "not mapped, not touched"
+    );
+}
+
+#[test]
+fn columns_that_no_attribute_fills_come_from_create() {
+    let application = Application::staff();
+    let eve = application
+        .create(
+            USER,
+            json!({ "userName": "eve", "active": null, "title": null, "emails": [] }),
+        )
+        .unwrap();
+    assert_eq!(eve["active"], true);
+    for (column, value) in [("state", "invited"), ("secret", "!"), ("entity", "7"), ("given", "eve")] {
+        assert_eq!(application.person("4", column).as_deref(), Some(value), "{column}");
+    }
+    assert_eq!(application.shown("history", &["what", "details"]), ["created eve in 7"]);
+    let off = application
+        .create(USER, json!({ "userName": "off", "active": "False" }))
+        .unwrap();
+    assert_eq!(off["active"], false);
+    assert_eq!(application.person("5", "state").as_deref(), Some("suspended"));
+}
+
+#[test]
+fn either_side_of_a_boolean_is_not_rewritten() {
+    let application = Application::staff();
+    let (_, cost) = application.cost(|| application.set("2", "active", json!(true)).unwrap());
+    assert_eq!(cost.writes, 0);
+    assert_eq!(application.person("2", "state").as_deref(), Some("invited"));
+}
+
+#[test]
+fn a_password_is_hashed_once() {
+    let application = Application::staff();
+    let set = || {
+        application
+            .set("2", "password", json!("correct horse"))
+            .unwrap()
+            .unwrap()
+    };
+    assert_eq!(set().get("password"), None, "never returned");
+    let hash = application.person("2", "secret").unwrap();
+    assert!(hash.starts_with("$2y$"), "{hash}");
+    assert!(application.person("2", "secret_at").is_some());
+    let history = application.shown("history", &["details"]);
+    assert_eq!(history, ["{\"secret\":{\"old\":\"*****\",\"new\":\"*****\"}}"]);
+    let (_, cost) = application.cost(set);
+    assert_eq!(cost.writes, 0, "the same password again");
+    // A first operation that means nothing to an empty resource is no reason to hash again.
+    let both = json!([{ "op": "remove", "path": "phoneNumbers[type eq \"work\"]" }, { "op": "replace", "path": "password", "value": "correct horse" }]);
+    let (_, cost) = application.cost(|| application.patch(USER, "2", both));
+    assert_eq!(cost.writes, 0);
+    application
+        .put(USER, "2", json!({ "userName": "bob", "password": "other" }))
+        .unwrap();
+    let other = application.person("2", "secret").unwrap();
+    assert_ne!(hash, other);
+    application.put(USER, "2", json!({ "userName": "bob" })).unwrap();
+    assert_eq!(
+        application.person("2", "secret").unwrap(),
+        other,
+        "left where it is omitted"
+    );
+}
+
+#[test]
+fn what_goes_along_is_written_only_with_its_column() {
+    let application = Application::staff();
+    application.set("2", "title", json!("T")).unwrap();
+    assert_eq!(application.person("2", "legacy"), None, "the title there was");
+    application.application_runs("UPDATE people SET legacy = 'untouched' WHERE id = 2");
+    application.set("2", "title", json!("T ")).unwrap();
+    assert_eq!(application.person("2", "legacy").as_deref(), Some("untouched"));
+    assert_eq!(application.get(USER, "2").unwrap()["title"], "T ");
+}
+
+#[test]
+fn a_patch_is_all_or_nothing() {
+    let application = Application::staff();
+    let before = application.get(USER, "2").unwrap();
+    for last in [
+        json!({ "op": "replace", "path": "userName", "value": "root" }),
+        json!({ "op": "remove", "path": "userName" }),
+        json!({ "op": "replace", "path": "manager", "value": "77" }),
+        json!({ "op": "replace", "path": format!("{ENTERPRISE}:division"), "value": "South" }),
+        json!({ "op": "replace", "path": "active", "value": "perhaps" }),
+    ] {
+        let operations = json!([
+            { "op": "replace", "path": "title", "value": "T" },
+            { "op": "replace", "path": format!("{ENTERPRISE}:department"), "value": "Made on the way" },
+            last
+        ]);
+        let refused = application.patch(USER, "2", operations).unwrap_err();
+        assert!(matches!(refused.status, 400 | 409), "{last}");
+        assert_eq!(application.get(USER, "2").unwrap(), before, "{last}");
+        assert_eq!(application.shown("departments", &["name"]), ["Old"], "{last}");
+        assert!(application.rows("history", &["what"]).is_empty());
+    }
+}
+
+#[test]
+fn a_patch_does_not_answer_for_what_was_missing_before() {
+    let yaml = STAFF.1.replace(
+        "title: { column: title, type: text,",
+        "title: { column: title, type: text, required: true,",
+    );
+    let application = Application::with(STAFF.0, &yaml);
+    assert_eq!(
+        application.set("2", "nickName", json!("n")).unwrap().unwrap()["nickName"],
+        "n"
+    );
+    assert_eq!(
+        application
+            .put(USER, "2", json!({ "userName": "bob" }))
+            .unwrap_err()
+            .status,
+        400
+    );
+    application.set("2", "title", json!("T")).unwrap();
+    assert_eq!(
+        application
+            .patch(USER, "2", json!([{ "op": "remove", "path": "title" }]))
+            .unwrap_err()
+            .status,
+        400
+    );
+}
+
+#[test]
+fn names_fall_back_and_templates_show() {
+    let application = Application::staff();
+    let named = application
+        .create(USER, json!({ "userName": "fay@example.org", "displayName": "Fay Ray" }))
+        .unwrap();
+    assert_eq!(named["name"]["givenName"], "Fay Ray");
+    let plain = application
+        .create(USER, json!({ "userName": "guy@example.org" }))
+        .unwrap();
+    assert_eq!(plain["name"]["givenName"], "guy");
+    let blank = application
+        .create(USER, json!({ "userName": "hal", "name": { "givenName": " " } }))
+        .unwrap();
+    assert_eq!(blank["name"]["givenName"], " ", "as it was sent");
+    assert_eq!(application.person("6", "given").as_deref(), Some("hal"), "and filled");
+    assert_eq!(plain["displayName"], "guy");
+    assert_eq!(application.person("5", "shown"), None, "shown, not stored");
+    let moved = application.set("2", "name.givenName", json!("Rob")).unwrap().unwrap();
+    assert_eq!(moved["displayName"], "Rob Builder");
+    application.set("2", "name.familyName", json!("Roe")).unwrap();
+    let removed = application
+        .patch(USER, "2", json!([{ "op": "remove", "path": "name.givenName" }]))
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        removed["name"]["givenName"], "bob",
+        "the fallback is made of what will be, not of what was shown"
+    );
+}
+
+#[test]
+fn no_null_for_a_column_that_takes_none() {
+    let yaml = STAFF.1.replace(
+        "fallback: [\"${displayName}\", \"${local_part:userName}\"]",
+        "fallback: [\"${displayName}\"]",
+    );
+    let application = Application::with(STAFF.0, &yaml);
+    let kept = application.put(USER, "2", json!({ "userName": "bob" })).unwrap();
+    assert_eq!(kept["name"]["givenName"], "Bob", "PUT leaves it");
+    let removed = application.patch(USER, "2", json!([{ "op": "remove", "path": "name.givenName" }]));
+    assert_eq!(removed.unwrap_err().scim_type, Some(crate::scim::ScimType::Mutability));
+}
+
+#[test]
+fn sessions_that_change_different_attributes_do_not_lose_each_others_change() {
+    let application = Application::staff();
+    std::thread::scope(|scope| {
+        for path in ["title", "nickName", "displayName", "userType", "externalId"] {
+            let application = &application;
+            scope.spawn(move || {
+                for round in 0..8 {
+                    application.set("2", path, json!(format!(" {path}{round}"))).unwrap();
+                }
+            });
+        }
+    });
+    let bob = application.get(USER, "2").unwrap();
+    for path in ["title", "nickName", "displayName", "userType"] {
+        assert_eq!(bob[path], format!(" {path}7"), "{path}");
+    }
+}
+
+#[test]
+fn of_two_creates_of_one_name_one_succeeds() {
+    let application = Application::staff();
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let application = &application;
+        let workers: Vec<_> = ["zed", "ZED", " zed"]
+            .map(|name| scope.spawn(move || application.create(USER, json!({ "userName": name }))))
+            .into_iter()
+            .collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap().map_or_else(|error| error.status, |_| 201))
+            .collect()
+    });
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 201).count(),
+        1,
+        "{statuses:?}"
+    );
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 409).count(),
+        2,
+        "{statuses:?}"
+    );
+}
