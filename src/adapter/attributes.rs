@@ -65,7 +65,9 @@ pub(super) fn attribute(
         };
         made
     });
-    let computed = matches!(binding, Binding::Template(_) | Binding::Constant(_));
+    // What stands beside an element's value is the client's to say: it is given back from the sidecar.
+    let beside = entry.target.slot.is_some() && matches!(binding, Binding::Constant(_));
+    let computed = matches!(binding, Binding::Template(_) | Binding::Constant(_)) && !beside;
     if computed && mutability.is_some_and(|said| said != Mutability::ReadOnly) {
         findings.error(
             &entry.key,

@@ -1,36 +1,57 @@
 //! One attribute compared in SQL: what its binding reads as, and how a literal of the filter meets it.
+//!
+//! The answer is the one that comparing the resource's JSON would give, with these rules on top of RFC 7644 3.4.2.2:
+//!
+//! - What is absent (NULL, `''`, a stored value that its type does not know) is equal to nothing but `null` and `""`: so
+//!   `ne` is true of it, and so is `not` of any comparison. `ne` is exactly `not eq`, and `not` the exact complement; SQL's
+//!   unknown never comes through. `gt ge lt le co sw ew` are false of it.
+//! - `null` and `""` are the same (RFC 7643 2.5): `eq null` is `not pr`. Their order is nothing to ask for: 400.
+//! - A literal of another type is 400 where it cannot be one of the attribute's (`active eq 5`), and text where text is
+//!   compared (`employeeNumber eq 7`), since clients leave quotes out.
+//! - How text compares is said in `text.rs`, numbers and instants in `ordered.rs`, multi-valued attributes in `filter.rs`.
 
-use super::filter::{Asked, Compiler};
+use super::asked::{Asked, boolean, boolean_is_not_ordered, null_is_not_ordered, text_of};
+use super::filter::Compiler;
 use super::plan::MAIN;
 use super::rows;
-use crate::adapter::{Binding, Column, ColumnBinding, Conversion, Expression, Part, Template, Variable};
+use super::text::{self, Text};
+use crate::adapter::{Binding, Column, ColumnBinding, Conversion, Expression, Part, Source, Template, Variable, same};
 use crate::scim::{AttributePath, Error, Kind, Literal, Operator, Returned};
-use crate::sql::{Comparison, Dialect, Expr, Ident, Predicate, Value};
+use crate::sql::{ColumnKind, Expr, Ident, Predicate, Value};
 use serde_json::Value as Json;
 
 impl Compiler<'_> {
-    /// `id`.
-    pub(super) fn id(&mut self, asked: Asked<'_>) -> Result<Predicate, Error> {
-        let key = super::plan::key(self.source, MAIN);
-        let cast = self.source.columns.first().and_then(|column| column.cast.clone());
-        match asked {
-            Asked::Present => Ok(Predicate::True),
-            Asked::Compare(Operator::Eq | Operator::Ne, Literal::String(id)) => {
-                let equal = match super::key_of(self.source, id) {
-                    Some(value) => Predicate::eq(key, Expr::Value(value, cast)),
-                    None => Predicate::False,
-                };
-                Ok(if asked.negated() { equal.negate() } else { equal })
-            }
-            Asked::Compare(..) if asked.is_null() => Ok(asked.of_absent()),
-            Asked::Compare(operator, Literal::String(text)) if self.source.id_prefix.is_empty() => {
-                let (expr, literal) = (Expr::Text(Box::new(key)), text.clone());
-                Ok(self.text(expr, None, true, operator, literal))
-            }
-            Asked::Compare(..) => Err(Error::invalid_filter(
-                "id can be compared with eq and ne alone, to a string",
-            )),
+    /// `id`, and the ids that other resources show: `key` is the key of `source`.
+    pub(super) fn id(
+        &mut self,
+        source: &Source,
+        key: Expr,
+        asked: Asked<'_>,
+        path: &AttributePath,
+    ) -> Result<Predicate, Error> {
+        if let Some(opposite) = asked.opposite() {
+            return Ok(self.id(source, key, opposite, path)?.negate());
         }
+        let (operator, text) = match asked {
+            Asked::Present => return Ok(Predicate::True),
+            Asked::Compare(Operator::Eq, Literal::Null) => return Ok(Predicate::False),
+            Asked::Compare(_, Literal::Null) => return Err(null_is_not_ordered(path)),
+            Asked::Compare(operator, literal) => (operator, text_of(literal)),
+        };
+        let column = source.columns.first();
+        if operator != Operator::Eq {
+            let number = Expr::Text(Box::new(key));
+            let shown = match source.id_prefix.as_str() {
+                "" => number,
+                prefix => Expr::Concat(vec![Expr::value(prefix), number]),
+            };
+            return Ok(text::compare(shown, true, operator, &text));
+        }
+        Ok(match super::key_of(source, &text) {
+            Some(Value::Text(id)) => text::equal(self.dialect, key, column, true, false, &id),
+            Some(value) => Predicate::eq(key, Expr::Value(value, column.and_then(|column| column.cast.clone()))),
+            None => Predicate::False,
+        })
     }
 
     /// `externalId` and its column: the application's, or that of our links.
@@ -48,7 +69,7 @@ impl Compiler<'_> {
                 let Some((expr, _)) = self.external_id() else {
                     return Ok(asked.of_absent());
                 };
-                self.string(expr, None, true, &Conversion::Text(Default::default()), asked, path)
+                self.computed(expr, true, asked, path)
             }
             (None, Some(index)) => self.attribute(index, path, asked),
             (None, None) => Err(Error::invalid_filter(format!(
@@ -56,6 +77,24 @@ impl Compiler<'_> {
                 self.type_.name
             ))),
         }
+    }
+
+    /// Text that is no column's: computed, or our own.
+    fn computed(
+        &mut self,
+        expr: Expr,
+        case_exact: bool,
+        asked: Asked<'_>,
+        path: &AttributePath,
+    ) -> Result<Predicate, Error> {
+        let text = Text {
+            expr,
+            column: None,
+            conversion: &Conversion::Text(Default::default()),
+            case_exact,
+            unique: false,
+        };
+        self.string(&text, asked, path)
     }
 
     /// `meta.created` and `meta.lastModified`, with their columns.
@@ -78,7 +117,7 @@ impl Compiler<'_> {
     ) -> Result<Predicate, Error> {
         match sub {
             Some("resourceType") => {
-                let holds = asked.holds_of(&Json::String(self.type_.name.clone()), true);
+                let holds = asked.holds_of(&Json::String(self.type_.name.clone()), true, path)?;
                 Ok(if holds { Predicate::True } else { Predicate::False })
             }
             Some(sub) => match self.timestamp(sub) {
@@ -87,10 +126,9 @@ impl Compiler<'_> {
                     "{path} cannot be compared: no column holds it"
                 ))),
             },
-            None if matches!(asked, Asked::Present) => Ok(Predicate::True),
-            None => Err(Error::invalid_filter(
-                "meta is complex: compare meta.created or meta.lastModified",
-            )),
+            None => asked
+                .of_presence(Predicate::True)
+                .ok_or_else(|| Error::invalid_filter("meta is complex: compare meta.created or meta.lastModified")),
         }
     }
 
@@ -100,18 +138,18 @@ impl Compiler<'_> {
         match &attribute.binding {
             Binding::Column(binding) => {
                 let column = self.source.columns.get(binding.column)?;
-                let mut expr = Expr::column(MAIN, &column.name);
+                let expr = Expr::column(MAIN, &column.name);
                 if !binding.json.is_empty() {
-                    expr = Expr::Json(Box::new(expr), binding.json.clone());
+                    return Some((Expr::Json(Box::new(expr), binding.json.clone()), None));
                 }
                 if binding.shown_when_empty.is_empty() {
                     return Some((expr, Some(column.clone())));
                 }
-                let mut choices = vec![expr];
+                let mut choices = vec![Expr::NotEmpty(Box::new(text::text_expr(expr, Some(column))))];
                 for template in &binding.shown_when_empty {
                     choices.push(self.template(template)?);
                 }
-                Some((Expr::Coalesce(choices), Some(column.clone())))
+                Some((Expr::Coalesce(choices), None))
             }
             Binding::Lookup(lookup) => {
                 let joined = self.reading.joined.get(index)?.as_ref()?;
@@ -147,19 +185,48 @@ impl Compiler<'_> {
         }
     }
 
-    /// A template as SQL: NULL where a part is NULL; `None` where the dialect cannot say it.
+    /// A template as SQL: NULL where a part has no value; `None` where SQL would spell a part differently.
     fn template(&self, template: &Template) -> Option<Expr> {
         let mut parts = Vec::new();
         for part in &template.0 {
             parts.push(match part {
                 Part::Text(text) => Expr::value(text.as_str()),
-                Part::Variable(Variable::Attribute(index)) => self.expr(*index)?.0,
-                Part::Variable(Variable::Column(name)) => Expr::column(MAIN, name),
+                Part::Variable(Variable::Attribute(index)) => self.part(*index)?,
+                Part::Variable(Variable::Column(name)) => {
+                    let column = self.source.columns.iter().find(|column| column.name == *name)?;
+                    shown(Expr::column(MAIN, name), column)?
+                }
                 Part::Variable(Variable::Id) => Expr::Text(Box::new(super::plan::key(self.source, MAIN))),
                 Part::Variable(_) => return None,
             });
         }
         Some(Expr::Concat(parts))
+    }
+
+    /// An attribute inside a template.
+    fn part(&self, index: usize) -> Option<Expr> {
+        let attribute = self.source.attributes.get(index)?;
+        let conversion = match &attribute.binding {
+            Binding::Constant(Json::String(text)) => return Some(Expr::value(text.as_str())),
+            Binding::Column(binding) if binding.json.is_empty() => &binding.conversion,
+            Binding::Lookup(lookup) => &lookup.conversion,
+            Binding::Template(_) => return self.expr(index).map(|(expr, _)| expr),
+            _ => return None,
+        };
+        let Conversion::Text(rule) = conversion else {
+            return None;
+        };
+        if rule
+            .empty
+            .as_ref()
+            .is_some_and(|empty| !empty.to_text().unwrap_or_default().is_empty())
+        {
+            return None;
+        }
+        match self.expr(index)? {
+            (expr, Some(column)) => shown(expr, &column),
+            (expr, None) => Some(expr),
+        }
     }
 
     /// A comparison with one attribute.
@@ -177,344 +244,209 @@ impl Compiler<'_> {
                 "{path} is never returned and cannot be compared"
             )));
         }
+        let case_exact = attribute.schema.case_exact;
         if let Binding::Constant(value) = &attribute.binding {
-            return Ok(if asked.holds_of(value, attribute.schema.case_exact) {
-                Predicate::True
-            } else {
-                Predicate::False
-            });
+            let holds = asked.holds_of(value, case_exact, path)?;
+            return Ok(if holds { Predicate::True } else { Predicate::False });
         }
         let Some((expr, column)) = self.expr(index) else {
             return Err(Error::invalid_filter(format!(
                 "{path} is computed in a way that SQL cannot compare"
             )));
         };
-        let case_exact = attribute.schema.case_exact;
+        let unique = attribute.unique != crate::adapter::Unique::No;
         match &attribute.binding {
-            Binding::Column(binding) if binding.json.is_empty() => {
-                let Some(column) = column else {
-                    return Ok(asked.of_absent());
+            Binding::Column(binding) if binding.json.is_empty() => match &column {
+                Some(column) => self.converted(expr, column, binding, (case_exact, unique), asked, path),
+                None => self.computed(expr, case_exact, asked, path),
+            },
+            Binding::Lookup(lookup) => {
+                let text = Text {
+                    expr,
+                    column: column.as_ref(),
+                    conversion: &lookup.conversion,
+                    case_exact,
+                    unique: false,
                 };
-                self.converted(expr, &column, binding, case_exact, attribute.schema.kind, asked, path)
+                self.string(&text, asked, path)
             }
-            Binding::Lookup(lookup) => self.string(expr, column, case_exact, &lookup.conversion, asked, path),
             Binding::Reference(reference) => {
-                let present = Predicate::Not(Box::new(Predicate::IsNull(expr)));
-                let Some(type_) = super::plan::find_type(self.adapter, &reference.resource_type) else {
+                let present = Predicate::IsNull(expr.clone()).negate();
+                if let Some(answer) = asked.of_presence(present.clone()) {
+                    return Ok(answer);
+                }
+                if let Some(opposite) = asked.opposite() {
+                    return Ok(self.attribute(index, path, opposite)?.negate());
+                }
+                let Some((_, type_)) = super::plan::find_type(self.adapter, &reference.resource_type) else {
                     return Ok(asked.of_absent());
                 };
-                match asked {
-                    Asked::Present => Ok(present),
-                    asked if asked.is_null() => Ok(if asked.negated() { present } else { present.negate() }),
-                    Asked::Compare(Operator::Eq | Operator::Ne, Literal::String(id)) => {
-                        let key = type_.1.sources.first().and_then(|target| super::key_of(target, id));
-                        let local = self.source.columns.get(reference.column);
-                        let equal = match (key, local, reference.key) {
-                            (Some(key), Some(local), 0) => {
+                let Some(target) = type_.sources.first() else {
+                    return Ok(asked.of_absent());
+                };
+                let local = self.source.columns.get(reference.column).filter(|_| reference.key == 0);
+                match (asked, local) {
+                    // The row's own column may have an index; the joined key says that the other is there.
+                    (Asked::Compare(Operator::Eq, literal), Some(local))
+                        if !matches!(local.kind, ColumnKind::Text(_)) =>
+                    {
+                        Ok(match super::key_of(target, &text_of(literal)) {
+                            Some(key) => {
                                 Predicate::eq(Expr::column(MAIN, &local.name), Expr::Value(key, local.cast.clone()))
                                     .and(present)
                             }
-                            (Some(key), _, _) => {
-                                let joined = self.expr(index).map(|(expr, _)| expr).unwrap_or(Expr::Number(0));
-                                let cast = column.and_then(|column| column.cast);
-                                Predicate::eq(joined, Expr::Value(key, cast))
-                            }
-                            _ => Predicate::False,
-                        };
-                        Ok(if asked.negated() { equal.negate() } else { equal })
+                            None => Predicate::False,
+                        })
                     }
-                    Asked::Compare(..) => Err(Error::invalid_filter(format!(
-                        "{path} can be compared with eq and ne alone, to an id"
-                    ))),
+                    _ => Ok(self.id(target, expr, asked, path)?.and(present)),
                 }
             }
-            _ => self.string(
-                expr,
-                column,
-                case_exact,
-                &Conversion::Text(Default::default()),
-                asked,
-                path,
-            ),
+            _ => self.in_document(expr, (attribute.schema.kind, case_exact), asked, path),
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call, all of it needed")]
+    /// A value inside a JSON document, the application's or ours: SQL sees its text.
+    fn in_document(
+        &mut self,
+        expr: Expr,
+        (kind, case_exact): (Kind, bool),
+        asked: Asked<'_>,
+        path: &AttributePath,
+    ) -> Result<Predicate, Error> {
+        match (kind, asked) {
+            (Kind::String | Kind::Reference, asked) => self.computed(expr, case_exact, asked, path),
+            (Kind::Boolean, Asked::Compare(operator, literal)) if *literal != Literal::Null => match operator {
+                Operator::Eq | Operator::Ne => {
+                    let word = Literal::String(boolean(literal, path)?.to_string());
+                    self.computed(expr, true, Asked::Compare(operator, &word), path)
+                }
+                _ => Err(boolean_is_not_ordered(path)),
+            },
+            (_, asked) => asked.of_presence(Predicate::IsNull(expr).negate()).ok_or_else(|| {
+                Error::invalid_filter(format!(
+                    "{path} can be asked for with pr alone: it is kept in a document in which only text and booleans compare"
+                ))
+            }),
+        }
+    }
+
     fn converted(
         &mut self,
         expr: Expr,
         column: &Column,
         binding: &ColumnBinding,
-        case_exact: bool,
-        kind: Kind,
+        (case_exact, unique): (bool, bool),
         asked: Asked<'_>,
         path: &AttributePath,
     ) -> Result<Predicate, Error> {
         match &binding.conversion {
             Conversion::Boolean { yes, no } => {
-                let mut any = Vec::new();
-                for (value, stored) in [(true, yes), (false, no)] {
-                    if matches!(
-                        asked,
-                        Asked::Compare(
-                            Operator::Co
-                                | Operator::Sw
-                                | Operator::Ew
-                                | Operator::Gt
-                                | Operator::Ge
-                                | Operator::Lt
-                                | Operator::Le,
-                            _
-                        )
-                    ) {
-                        return Err(Error::invalid_filter(format!(
-                            "{path} is a boolean: eq, ne and pr alone"
-                        )));
+                let (yes, no) = self.sides(&expr, column, yes, no);
+                if let Some(answer) = asked.of_presence(yes.clone().or(no.clone())) {
+                    return Ok(answer);
+                }
+                match asked {
+                    Asked::Compare(Operator::Eq, literal) => Ok(if boolean(literal, path)? { yes } else { no }),
+                    Asked::Compare(Operator::Ne, literal) => {
+                        Ok(if boolean(literal, path)? { yes } else { no }.negate())
                     }
-                    if asked.holds_of(&Json::Bool(value), true) {
+                    _ => Err(boolean_is_not_ordered(path)),
+                }
+            }
+            Conversion::Enum(words) => {
+                if let Some(opposite) = asked.opposite() {
+                    let equal = self.converted(expr, column, binding, (case_exact, unique), opposite, path)?;
+                    return Ok(equal.negate());
+                }
+                let absence =
+                    matches!(asked, Asked::Compare(Operator::Eq, literal) if super::asked::is_nothing(literal));
+                let mut any = Vec::new();
+                for (position, (word, stored)) in words.iter().enumerate() {
+                    // A stored value reads as the first word that has it.
+                    let earlier = words.iter().take(position);
+                    if earlier
+                        .into_iter()
+                        .any(|(_, other)| same(other, stored, column.ignores_case))
+                    {
+                        continue;
+                    }
+                    if absence || asked.holds_of(&Json::String(word.clone()), case_exact, path)? {
                         any.push(self.stored_as(&expr, column, stored));
                     }
                 }
-                Ok(Predicate::Or(any))
-            }
-            Conversion::Enum(words) => {
-                let any = words
-                    .iter()
-                    .filter(|(word, _)| asked.holds_of(&Json::String(word.clone()), case_exact))
-                    .map(|(_, stored)| Predicate::eq(expr.clone(), Expr::Value(stored.clone(), column.cast.clone())));
-                let any = Predicate::Or(any.collect());
-                Ok(if asked.negated() {
-                    any.or(Predicate::IsNull(expr))
-                } else {
-                    any
-                })
+                let any = Predicate::Or(any);
+                Ok(if absence { any.negate() } else { any })
             }
             Conversion::Integer
             | Conversion::Decimal
             | Conversion::DateTime
             | Conversion::Unix(_)
             | Conversion::Date => self.ordered(expr, column, &binding.conversion, asked, path),
-            Conversion::Binary | Conversion::Json => match asked {
-                Asked::Present => Ok(Predicate::Not(Box::new(Predicate::IsNull(expr)))),
-                _ if kind == Kind::Binary || matches!(binding.conversion, Conversion::Json) => {
-                    Err(Error::invalid_filter(format!("{path} can be asked for with pr alone")))
-                }
-                _ => self.string(expr, Some(column.clone()), true, &binding.conversion, asked, path),
-            },
-            conversion => self.string(expr, Some(column.clone()), case_exact, conversion, asked, path),
+            Conversion::Binary | Conversion::Json => asked
+                .of_presence(Predicate::IsNull(expr).negate())
+                .ok_or_else(|| Error::invalid_filter(format!("{path} can be asked for with pr alone"))),
+            conversion => {
+                let text = Text {
+                    expr,
+                    column: Some(column),
+                    conversion,
+                    case_exact,
+                    unique,
+                };
+                self.string(&text, asked, path)
+            }
         }
     }
 
-    /// The stored values of one side of a boolean.
-    fn stored_as(&mut self, expr: &Expr, column: &Column, stored: &[Expression]) -> Predicate {
-        let mut any = Vec::new();
-        for expression in stored {
-            any.push(match expression {
-                Expression::Literal(Value::Null) => Predicate::IsNull(expr.clone()),
-                Expression::Literal(value) => {
-                    Predicate::eq(expr.clone(), Expr::Value(value.clone(), column.cast.clone()))
-                }
-                // Something that only the moment of writing knows: anything that is there.
-                _ => Predicate::Not(Box::new(Predicate::IsNull(expr.clone()))),
+    /// The rows that read as true, and those that read as false: a literal of either side before what only the moment of
+    /// writing knows (a time of day), which is anything else that is there.
+    fn sides(&self, expr: &Expr, column: &Column, yes: &[Expression], no: &[Expression]) -> (Predicate, Predicate) {
+        let literals = |side: &[Expression]| {
+            let any = side.iter().filter_map(|expression| match expression {
+                Expression::Literal(value) => Some(self.stored_as(expr, column, value)),
+                _ => None,
             });
-        }
-        Predicate::Or(any)
-    }
-
-    /// Numbers and instants.
-    fn ordered(
-        &mut self,
-        expr: Expr,
-        column: &Column,
-        conversion: &Conversion,
-        asked: Asked<'_>,
-        path: &AttributePath,
-    ) -> Result<Predicate, Error> {
-        let null = Predicate::IsNull(expr.clone());
-        let (operator, literal) = match asked {
-            Asked::Present => return Ok(null.negate()),
-            Asked::Compare(_, Literal::Null) => return Ok(if asked.negated() { null.negate() } else { null }),
-            Asked::Compare(operator, literal) => (operator, literal_json(literal)),
+            Predicate::Or(any.collect())
         };
-        let comparison = match operator {
-            Operator::Eq => Comparison::Eq,
-            Operator::Ne => Comparison::Ne,
-            Operator::Gt => Comparison::Gt,
-            Operator::Ge => Comparison::Ge,
-            Operator::Lt => Comparison::Lt,
-            Operator::Le => Comparison::Le,
-            Operator::Co | Operator::Sw | Operator::Ew => {
-                return Err(Error::invalid_filter(format!(
-                    "{path} is not text: co, sw and ew do not apply"
-                )));
-            }
-        };
-        let value = conversion
-            .write(&literal, column, self.adapter.time_zone)
-            .map_err(|refusal| Error::invalid_filter(format!("{path}: the value {refusal}")))?;
-        let right = Expr::Value(value, column.cast.clone());
-        Ok(match comparison {
-            Comparison::Ne => Predicate::eq(expr, right).negate(),
-            comparison => Predicate::Compare(expr, comparison, right),
-        })
-    }
-
-    /// Text, in the column's own form.
-    fn string(
-        &mut self,
-        expr: Expr,
-        column: Option<Column>,
-        case_exact: bool,
-        conversion: &Conversion,
-        asked: Asked<'_>,
-        path: &AttributePath,
-    ) -> Result<Predicate, Error> {
-        let is_text = matches!(conversion, Conversion::Text(_) | Conversion::Locale { .. });
-        let empty = |expr: Expr| {
-            let null = Predicate::IsNull(expr.clone());
-            if is_text {
-                null.or(Predicate::eq(expr, Expr::value("")))
-            } else {
-                null
-            }
-        };
-        let (operator, literal) = match asked {
-            Asked::Present => return Ok(empty(expr).negate()),
-            Asked::Compare(operator, Literal::Null) => {
-                let absent = empty(expr);
-                return match operator {
-                    Operator::Eq => Ok(absent),
-                    Operator::Ne => Ok(absent.negate()),
-                    _ => Err(Error::invalid_filter(format!(
-                        "{path}: null can be compared with eq and ne alone"
-                    ))),
-                };
-            }
-            Asked::Compare(operator, literal) => (operator, literal),
-        };
-        let text = match literal {
-            Literal::String(text) => text.clone(),
-            Literal::Number(number) => number.to_string(),
-            Literal::Boolean(b) => b.to_string(),
-            Literal::Null => String::new(),
-        };
-        if text.contains('\0') {
-            // No column holds it.
-            return Ok(if operator == Operator::Ne {
-                Predicate::True
-            } else {
-                Predicate::False
-            });
-        }
-        match operator {
-            Operator::Eq | Operator::Ne => {
-                let equal = match &column {
-                    None => self.text(expr, None, case_exact, Operator::Eq, text),
-                    Some(column) => match conversion.write(&Json::String(text), column, self.adapter.time_zone) {
-                        Ok(Value::Null) => empty(expr),
-                        Ok(Value::Text(text)) => self.text(expr, Some(column), case_exact, Operator::Eq, text),
-                        Ok(value) => Predicate::eq(expr, Expr::Value(value, column.cast.clone())),
-                        // What the column cannot hold is equal to nothing in it.
-                        Err(_) => Predicate::False,
-                    },
-                };
-                Ok(if operator == Operator::Ne {
-                    equal.negate()
-                } else {
-                    equal
-                })
-            }
-            _ if !is_text => Err(Error::invalid_filter(format!(
-                "{path} can be compared with eq, ne and pr alone"
-            ))),
-            operator => Ok(self.text(expr, column.as_ref(), case_exact, operator, text)),
+        let is_computed = |side: &[Expression]| side.iter().any(|one| !matches!(one, Expression::Literal(_)));
+        let (told_yes, told_no) = (literals(yes), literals(no));
+        let other = Predicate::IsNull(expr.clone())
+            .or(told_yes.clone())
+            .or(told_no.clone())
+            .negate();
+        let told_no = told_no.and(told_yes.clone().negate());
+        match (is_computed(yes), is_computed(no)) {
+            (true, _) => (told_yes.or(other), told_no),
+            (false, true) => (told_yes, told_no.or(other)),
+            (false, false) => (told_yes, told_no),
         }
     }
 
-    /// One operator on text, with the attribute's case rule on top of the column's own.
-    fn text(
-        &mut self,
-        expr: Expr,
-        column: Option<&Column>,
-        case_exact: bool,
-        operator: Operator,
-        literal: String,
-    ) -> Predicate {
-        // Without a column it is our own, compared byte for byte, or a computed text that takes the
-        // connection's collation.
-        let ignores_case = match column {
-            Some(column) => column.ignores_case,
-            None => self.dialect == Dialect::Mysql && !case_exact,
-        };
-        let cast = match operator {
-            Operator::Eq => column.and_then(|column| column.cast.clone()),
-            _ => None,
-        };
-        let fold = !case_exact && !ignores_case;
-        let literal = if fold { literal.to_lowercase() } else { literal };
-        let side = |expr: Expr| match (fold, case_exact && ignores_case) {
-            (true, _) => Expr::Lower(Box::new(expr)),
-            (_, true) => Expr::Exact(Box::new(expr)),
-            _ => expr,
-        };
-        let bind = |text: String| {
-            let cast = if fold || (case_exact && ignores_case) {
-                None
-            } else {
-                cast.clone()
-            };
-            let value = Expr::Value(Value::Text(text), cast);
-            if case_exact && ignores_case {
-                Expr::Exact(Box::new(value))
-            } else {
-                value
+    /// The column holds this.
+    fn stored_as(&self, expr: &Expr, column: &Column, stored: &Value) -> Predicate {
+        match (stored, &column.kind) {
+            (Value::Null, _) => Predicate::IsNull(expr.clone()),
+            (stored, ColumnKind::Text(_)) => {
+                let text = stored.to_text().unwrap_or_default();
+                text::equal(
+                    self.dialect,
+                    expr.clone(),
+                    Some(column),
+                    !column.ignores_case,
+                    false,
+                    &text,
+                )
             }
-        };
-        let comparison = match operator {
-            Operator::Eq => {
-                let exact = Predicate::eq(side(expr.clone()), bind(literal.clone()));
-                if case_exact && ignores_case {
-                    // The column's own comparison first: it can use an index.
-                    let cast = column.and_then(|column| column.cast.clone());
-                    return Predicate::eq(expr, Expr::Value(Value::Text(literal), cast)).and(exact);
-                }
-                return exact;
-            }
-            Operator::Ne => return self.text(expr, column, case_exact, Operator::Eq, literal).negate(),
-            Operator::Co | Operator::Sw | Operator::Ew => {
-                let escaped = escape(&literal);
-                let pattern = match operator {
-                    Operator::Sw => format!("{escaped}%"),
-                    Operator::Ew => format!("%{escaped}"),
-                    _ => format!("%{escaped}%"),
-                };
-                return Predicate::Like(side(expr), Expr::value(pattern));
-            }
-            Operator::Gt => Comparison::Gt,
-            Operator::Ge => Comparison::Ge,
-            Operator::Lt => Comparison::Lt,
-            Operator::Le => Comparison::Le,
-        };
-        Predicate::Compare(side(expr), comparison, bind(literal))
+            (stored, _) => Predicate::eq(expr.clone(), Expr::Value(stored.clone(), column.cast.clone())),
+        }
     }
 }
 
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '%' | '_' | '!') {
-            escaped.push('!');
-        }
-        escaped.push(c);
-    }
-    escaped
-}
-
-fn literal_json(literal: &Literal) -> Json {
-    match literal {
-        Literal::String(text) => Json::String(text.clone()),
-        Literal::Number(number) => Json::Number(number.clone()),
-        Literal::Boolean(b) => Json::Bool(*b),
-        Literal::Null => Json::Null,
+/// A column inside a template: NULL where it is empty; `None` where SQL would spell it differently.
+fn shown(expr: Expr, column: &Column) -> Option<Expr> {
+    match column.kind {
+        ColumnKind::Text(_) => Some(Expr::NotEmpty(Box::new(expr))),
+        ColumnKind::Integer { .. } | ColumnKind::Enum(_) => Some(Expr::Text(Box::new(expr))),
+        _ => None,
     }
 }

@@ -1,13 +1,20 @@
 //! A SCIM filter as a predicate over one source's rows (RFC 7644 3.4.2.2).
 //!
 //! What cannot be compared is 400 invalidFilter with the reason; nothing is ever silently false because
-//! it is not mapped.
+//! it is not mapped. The rules for single values are said in `compare.rs`. For multi-valued attributes:
+//!
+//! - A comparison holds where any one element meets it (RFC 7644 3.4.2.2): `emails ne "x"` where some element is not `x`, and
+//!   where there is no element, as an absent value is not `x` either.
+//! - `emails.display eq null` asks that no element has it, being `not (emails.display pr)`.
+//! - Inside brackets one and the same element meets all of it; `not` inside brackets asks for an element that does not.
+//!   A singular complex attribute (`name[...]`) is its own only element.
 
+use super::asked::Asked;
 use super::plan::{self, Field, MAIN, ReadPlan, Shape, SlotPlan, SourcePlan};
-use crate::adapter::{Adapter, Aliases, Binding, Column, Environment, Link, ResourceType, Slot, Source};
+use crate::adapter::{Adapter, Aliases, Binding, Environment, ResourceType, Slot, Source};
 use crate::own::Own;
-use crate::scim::{AttributePath, Error, Filter, Literal, Operator, Resolved};
-use crate::sql::{Dialect, Expr, Predicate, Select, Value};
+use crate::scim::{AttributePath, Error, Filter, Resolved, Schema};
+use crate::sql::{Dialect, Expr, Predicate, Value};
 use serde_json::Value as Json;
 
 /// Compiles the filters and sort keys of one list request for one source.
@@ -81,7 +88,14 @@ impl<'a> Compiler<'a> {
             .get(index)
             .is_some_and(|a| a.schema.kind == crate::scim::Kind::String);
         let (expr, column) = self.expr(index).ok_or_else(cannot)?;
-        let ignores_case = column.is_none_or(|column| column.ignores_case);
+        let ignores_case = column.as_ref().is_some_and(|column| column.ignores_case);
+        // '' is absent, and stands where NULL does.
+        let is_text = |column: &crate::adapter::Column| matches!(column.kind, crate::sql::ColumnKind::Text(_));
+        let expr = if text && column.as_ref().is_some_and(is_text) {
+            Expr::NotEmpty(Box::new(expr))
+        } else {
+            expr
+        };
         Ok(
             if text && !case_exact && !ignores_case && self.dialect != Dialect::Mysql {
                 Expr::Lower(Box::new(expr))
@@ -108,10 +122,10 @@ impl<'a> Compiler<'a> {
         let sub = resolved.sub.map(|sub| sub.name.clone());
         if extension.is_none() {
             match (name.as_str(), sub.as_deref()) {
-                ("id", None) => return self.id(asked),
+                ("id", None) => return self.id(self.source, plan::key(self.source, MAIN), asked, path),
                 ("externalId", None) => return self.external(path, asked),
                 ("meta", sub) => return self.meta(sub, path, asked),
-                ("schemas", _) => return Ok(self.schemas(asked)),
+                ("schemas", _) => return self.schemas(path, asked),
                 _ => {}
             }
             if self.is_collection(&name) {
@@ -129,34 +143,60 @@ impl<'a> Compiler<'a> {
                     "{path} cannot be compared; compare {name}.value"
                 ))),
             },
-            Shape::Complex(subs) => match (&sub, asked) {
-                (None, Asked::Present) => {
-                    let indexes: Vec<usize> = subs.iter().map(|(_, index)| *index).collect();
-                    let any = indexes
-                        .into_iter()
-                        .map(|index| self.attribute(index, path, Asked::Present));
-                    Ok(Predicate::Or(any.collect::<Result<_, Error>>()?))
+            Shape::Complex(subs) => match &sub {
+                None => {
+                    let present = self.field_present(field)?;
+                    asked.of_presence(present).ok_or_else(|| {
+                        Error::invalid_filter(format!("{path} is complex: compare one of its sub-attributes"))
+                    })
                 }
-                (None, _) => Err(Error::invalid_filter(format!(
-                    "{path} is complex: compare one of its sub-attributes"
-                ))),
-                (Some(sub), asked) => match find(subs, sub) {
+                Some(sub) => match find(subs, sub) {
                     Some(index) => self.attribute(index, path, asked),
                     None => Ok(asked.of_absent()),
                 },
             },
             Shape::Slots(slots) => {
                 let sub = sub.unwrap_or_else(|| "value".to_owned());
-                // "absent" is asked of the attribute as a whole, all else of any one element.
                 if asked.is_null() {
                     let present = self.slots(slots, |compiler, slot| {
                         compiler.in_slot(slot, &sub, path, Asked::Present)
                     })?;
                     return Ok(if asked.negated() { present } else { present.negate() });
                 }
-                self.slots(slots, |compiler, slot| compiler.in_slot(slot, &sub, path, asked))
+                let any = self.slots(slots, |compiler, slot| compiler.in_slot(slot, &sub, path, asked))?;
+                if asked.negated() {
+                    let present = self.slots(slots, Self::slot_present)?;
+                    return Ok(any.or(present.negate()));
+                }
+                Ok(any)
             }
         }
+    }
+
+    /// Whether the resource has this attribute.
+    fn field_present(&mut self, field: &Field) -> Result<Predicate, Error> {
+        let path = AttributePath::new(field.name.clone());
+        match &field.shape {
+            Shape::Simple(index) | Shape::Reference { attribute: index, .. } => self.has(*index, &path),
+            Shape::Complex(subs) => {
+                let any = subs.iter().map(|(_, index)| self.has(*index, &path));
+                Ok(Predicate::Or(any.collect::<Result<_, Error>>()?))
+            }
+            Shape::Slots(slots) => self.slots(slots, Self::slot_present),
+        }
+    }
+
+    /// Whether there is a value; one that is never returned is none.
+    fn has(&mut self, index: usize, path: &AttributePath) -> Result<Predicate, Error> {
+        let returned = self
+            .source
+            .attributes
+            .get(index)
+            .map(|attribute| attribute.schema.returned);
+        if returned == Some(crate::scim::Returned::Never) {
+            return Ok(Predicate::False);
+        }
+        self.attribute(index, path, Asked::Present)
     }
 
     fn slots(
@@ -180,35 +220,26 @@ impl<'a> Compiler<'a> {
         path: &AttributePath,
         asked: Asked<'_>,
     ) -> Result<Predicate, Error> {
+        let present = self.slot_present(slot)?;
         if let Slot::Where { sub: known, value } = &slot.slot
             && known.eq_ignore_ascii_case(sub)
         {
-            let holds = asked.holds_of(&Json::String(value.clone()), false);
-            return if holds {
-                self.slot_present(slot)
-            } else {
-                Ok(Predicate::False)
-            };
+            let holds = asked.holds_of(&Json::String(value.clone()), false, path)?;
+            return Ok(if holds { present } else { Predicate::False });
         }
-        let Some(index) = slot
-            .subs
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(sub))
-            .map(|(_, index)| *index)
-        else {
-            return Ok(self.slot_present(slot)?.and(asked.of_absent()));
+        let Some(index) = find(&slot.subs, sub) else {
+            if slot.slot == Slot::Only {
+                return Err(Error::invalid_filter(format!(
+                    "{}.{sub} cannot be compared: no column holds it, a client is only given back what it sent",
+                    path.attribute
+                )));
+            }
+            return Ok(present.and(asked.of_absent()));
         };
-        let constant = match self.source.attributes.get(index).map(|attribute| &attribute.binding) {
-            Some(Binding::Constant(value)) => Some(asked.holds_of(value, false)),
-            _ => None,
-        };
-        match constant {
-            Some(true) => self.slot_present(slot),
-            Some(false) => Ok(Predicate::False),
-            None => self.attribute(index, path, asked),
-        }
+        Ok(present.and(self.attribute(index, path, asked)?))
     }
 
+    /// Whether the element is there: what is constant in it does not make it.
     fn slot_present(&mut self, slot: &SlotPlan) -> Result<Predicate, Error> {
         let indexes: Vec<usize> = slot.subs.iter().map(|(_, index)| *index).collect();
         let mut any = Vec::new();
@@ -218,7 +249,7 @@ impl<'a> Compiler<'a> {
             };
             if !matches!(attribute.binding, Binding::Constant(_)) {
                 let path = AttributePath::new(attribute.target.attribute.clone());
-                any.push(self.attribute(index, &path, Asked::Present)?);
+                any.push(self.has(index, &path)?);
             }
         }
         Ok(Predicate::Or(any))
@@ -237,8 +268,8 @@ impl<'a> Compiler<'a> {
         match &field.shape {
             Shape::Slots(slots) => self.slots(slots, |compiler, slot| compiler.slot_filter(slot, path, inner)),
             _ => {
-                let inner = qualify(inner, path);
-                self.filter(&inner)
+                let present = self.field_present(field)?;
+                Ok(present.and(self.filter(&qualify(inner, path))?))
             }
         }
     }
@@ -258,10 +289,7 @@ impl<'a> Compiler<'a> {
                 .and(self.slot_filter(slot, outer, inner)?.negate())),
             Filter::Compare(path, operator, literal) => {
                 self.known_sub(outer, &path.attribute)?;
-                let asked = Asked::Compare(*operator, literal);
-                Ok(self
-                    .slot_present(slot)?
-                    .and(self.in_slot(slot, &path.attribute, outer, asked)?))
+                self.in_slot(slot, &path.attribute, outer, Asked::Compare(*operator, literal))
             }
             Filter::Present(path) => {
                 self.known_sub(outer, &path.attribute)?;
@@ -273,7 +301,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn known_sub(&self, outer: &AttributePath, sub: &str) -> Result<(), Error> {
+    pub(super) fn known_sub(&self, outer: &AttributePath, sub: &str) -> Result<(), Error> {
         let path = AttributePath {
             sub: Some(sub.to_owned()),
             ..outer.clone()
@@ -293,259 +321,31 @@ impl<'a> Compiler<'a> {
             || (name == "groups" && !self.type_plan.reverse.is_empty())
     }
 
-    fn schemas(&self, asked: Asked<'_>) -> Predicate {
-        let urns = std::iter::once(&self.type_.schema.core).chain(&self.type_.schema.extensions);
-        let any = urns
-            .map(|schema| Json::String(schema.id.clone()))
-            .any(|urn| asked.holds_of(&urn, true));
-        if any { Predicate::True } else { Predicate::False }
-    }
-
-    fn collection(
-        &mut self,
-        name: &str,
-        sub: Option<&str>,
-        path: &AttributePath,
-        asked: Asked<'_>,
-    ) -> Result<Predicate, Error> {
-        match (sub, asked) {
-            (_, Asked::Present) => Ok(self.linked(name, None)),
-            (None | Some("value"), Asked::Compare(Operator::Eq, Literal::String(id))) => {
-                Ok(self.linked(name, Some(id)))
-            }
-            (None | Some("value"), Asked::Compare(Operator::Ne, Literal::String(id))) => {
-                Ok(self.linked(name, Some(id)).negate())
-            }
-            (None | Some("value"), asked) if asked.is_null() => {
-                let any = self.linked(name, None);
-                Ok(if asked.negated() { any } else { any.negate() })
-            }
-            _ => Err(Error::invalid_filter(format!(
-                "{path} can be compared by {name}.value with eq and ne alone"
-            ))),
+    /// `schemas`: an extension is listed where the resource has one of its attributes.
+    fn schemas(&mut self, path: &AttributePath, asked: Asked<'_>) -> Result<Predicate, Error> {
+        if asked.is_null() {
+            return Ok(if asked.negated() {
+                Predicate::True
+            } else {
+                Predicate::False
+            });
         }
-    }
-
-    fn collection_where(&mut self, name: &str, path: &AttributePath, inner: &Filter) -> Result<Predicate, Error> {
-        match inner {
-            Filter::Compare(sub, operator, literal) => {
-                self.collection(name, Some(&sub.attribute), path, Asked::Compare(*operator, literal))
-            }
-            Filter::Present(sub) => self.collection(name, Some(&sub.attribute), path, Asked::Present),
-            Filter::Or(any) => Ok(Predicate::Or(
-                any.iter()
-                    .map(|one| self.collection_where(name, path, one))
-                    .collect::<Result<_, Error>>()?,
-            )),
-            Filter::And(all) => {
-                // Elements have one value each: `type` is the same for all, so it is folded.
-                let mut predicate = Predicate::True;
-                for one in all {
-                    predicate = predicate.and(match one {
-                        Filter::Compare(sub, operator, literal) if sub.attribute.eq_ignore_ascii_case("type") => {
-                            let type_ = if name == "groups" { "direct" } else { "User" };
-                            let asked = Asked::Compare(*operator, literal);
-                            if asked.holds_of(&Json::from(type_), false) {
-                                Predicate::True
-                            } else {
-                                Predicate::False
-                            }
-                        }
-                        one => self.collection_where(name, path, one)?,
-                    });
-                }
-                Ok(predicate)
-            }
-            Filter::Not(_) | Filter::Value(..) => Err(Error::invalid_filter(format!(
-                "{path}[...] can be compared by value with eq and ne alone"
-            ))),
+        let listed = |schema: &Schema| asked.holds_of(&Json::String(schema.id.clone()), true, path);
+        if listed(&self.type_.schema.core)? {
+            return Ok(Predicate::True);
         }
-    }
-
-    /// `EXISTS` on the links behind a collection, for one member or for any.
-    fn linked(&mut self, name: &str, member: Option<&str>) -> Predicate {
         let mut any = Vec::new();
-        let own: Vec<usize> = self.plan.links.clone();
-        for index in own {
-            let Some(attribute) = self.source.attributes.get(index) else {
-                continue;
-            };
-            if attribute.target.attribute != name {
+        for extension in &self.type_.schema.extensions {
+            if !listed(extension)? {
                 continue;
             }
-            if let Binding::Link(link) = &attribute.binding {
-                any.push(self.own_link(link, member));
+            let plan = self.plan;
+            let fields = plan.fields.iter();
+            for field in fields.filter(|field| field.extension.as_ref() == Some(&extension.id)) {
+                any.push(self.field_present(field)?);
             }
         }
-        if name == "groups" {
-            for reverse in &self.type_plan.reverse {
-                let Some(type_) = self.adapter.resource_types.get(reverse.type_) else {
-                    continue;
-                };
-                let Some(source) = type_.sources.get(reverse.source) else {
-                    continue;
-                };
-                let Some(Binding::Link(link)) = source.attributes.get(reverse.attribute).map(|a| &a.binding) else {
-                    continue;
-                };
-                any.push(self.reverse_link(type_, source, link, member));
-            }
-        }
-        Predicate::Or(any)
-    }
-
-    fn own_link(&mut self, link: &Link, member: Option<&str>) -> Predicate {
-        let Some((_, type_)) = plan::find_type(self.adapter, &link.resource_type) else {
-            return Predicate::False;
-        };
-        let Some(target) = type_.sources.first() else {
-            return Predicate::False;
-        };
-        let Some(parent) = self.source.columns.get(link.parent.1) else {
-            return Predicate::False;
-        };
-        let parent = Expr::column(MAIN, &parent.name);
-        self.link_exists(
-            link,
-            &link.parent.0,
-            parent,
-            (&link.child.0, link.child.1),
-            (type_, target),
-            member,
-        )
-    }
-
-    fn reverse_link(&mut self, type_: &ResourceType, source: &Source, link: &Link, member: Option<&str>) -> Predicate {
-        let Some(child) = self.source.columns.get(link.child.1) else {
-            return Predicate::False;
-        };
-        let child = Expr::column(MAIN, &child.name);
-        self.link_exists(
-            link,
-            &link.child.0,
-            child,
-            (&link.parent.0, link.parent.1),
-            (type_, source),
-            member,
-        )
-    }
-
-    fn link_exists(
-        &mut self,
-        link: &Link,
-        near: &Column,
-        here: Expr,
-        far: (&Column, usize),
-        target: (&ResourceType, &Source),
-        member: Option<&str>,
-    ) -> Predicate {
-        let (type_, source) = target;
-        let key = match member {
-            None => None,
-            Some(id) => match super::key_of(source, id) {
-                Some(key) => Some(key),
-                None => return Predicate::False,
-            },
-        };
-        let alias = self.aliases.next();
-        let other = self.aliases.next();
-        let Some(there) = source.columns.get(far.1) else {
-            return Predicate::False;
-        };
-        let kind = plan::own_kind(type_, source);
-        let mut filter = Predicate::eq(Expr::column(alias, &near.name), here)
-            .and(self.environment.predicate(&link.filter, Some(alias), &mut self.aliases))
-            .and(plan::visible(
-                source,
-                &kind,
-                self.own,
-                other,
-                &self.environment,
-                &mut self.aliases,
-            ));
-        if let Some(key) = key {
-            let cast = source.columns.first().and_then(|column| column.cast.clone());
-            filter = Predicate::eq(plan::key(source, other), Expr::Value(key, cast)).and(filter);
-        }
-        let mut select = Select::new(link.table.clone(), alias, vec![Expr::Number(1)]);
-        select.joins.push(crate::sql::Join {
-            kind: crate::sql::JoinKind::Inner,
-            table: source.table.clone(),
-            alias: other,
-            on: Predicate::eq(Expr::column(other, &there.name), Expr::column(alias, &far.0.name)),
-        });
-        Predicate::Exists(Box::new(select.filter(filter)))
-    }
-}
-
-/// What is asked of an attribute.
-#[derive(Clone, Copy)]
-pub(super) enum Asked<'a> {
-    /// `pr`.
-    Present,
-    /// An operator and a literal.
-    Compare(Operator, &'a Literal),
-}
-
-impl Asked<'_> {
-    /// Whether absence is asked for, one way or the other: `eq null`, `ne null`.
-    pub fn is_null(self) -> bool {
-        matches!(self, Asked::Compare(Operator::Eq | Operator::Ne, Literal::Null))
-    }
-
-    /// `ne`.
-    pub fn negated(self) -> bool {
-        matches!(self, Asked::Compare(Operator::Ne, _))
-    }
-
-    /// The answer for an attribute that this source never has.
-    pub fn of_absent(self) -> Predicate {
-        match self {
-            Asked::Compare(Operator::Eq, Literal::Null) => Predicate::True,
-            Asked::Compare(Operator::Ne, literal) if *literal != Literal::Null => Predicate::True,
-            _ => Predicate::False,
-        }
-    }
-
-    /// The answer for a value that is known here: constants, and each word of a small set.
-    pub fn holds_of(self, value: &Json, case_exact: bool) -> bool {
-        let (operator, literal) = match self {
-            Asked::Present => return !value.is_null(),
-            Asked::Compare(operator, literal) => (operator, literal),
-        };
-        if let (Json::Bool(value), Literal::String(text)) = (value, literal) {
-            let literal = match text.to_ascii_lowercase().as_str() {
-                "true" => Literal::Boolean(true),
-                "false" => Literal::Boolean(false),
-                _ => return operator == Operator::Ne,
-            };
-            return Asked::Compare(operator, &literal).holds_of(&Json::Bool(*value), case_exact);
-        }
-        match (value, literal) {
-            (Json::Bool(a), Literal::Boolean(b)) => (operator == Operator::Eq) == (a == b),
-            (Json::String(a), Literal::String(b)) => {
-                let fold = |text: &str| {
-                    if case_exact {
-                        text.to_owned()
-                    } else {
-                        text.to_lowercase()
-                    }
-                };
-                let (a, b) = (fold(a), fold(b));
-                match operator {
-                    Operator::Eq => a == b,
-                    Operator::Ne => a != b,
-                    Operator::Co => a.contains(&b),
-                    Operator::Sw => a.starts_with(&b),
-                    Operator::Ew => a.ends_with(&b),
-                    Operator::Gt => a > b,
-                    Operator::Ge => a >= b,
-                    Operator::Lt => a < b,
-                    Operator::Le => a <= b,
-                }
-            }
-            _ => operator == Operator::Ne,
-        }
+        Ok(Predicate::Or(any))
     }
 }
 

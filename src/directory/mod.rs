@@ -5,14 +5,17 @@
 //! counts that do not depend on how much there is, only changed columns written, one transaction a
 //! request, rows locked by primary key, uniqueness claimed first.
 
+mod asked;
 mod change;
 mod collections;
 mod compare;
 mod create;
 mod delete;
 mod filter;
+mod linked;
 mod lookup;
 mod members;
+mod ordered;
 mod permissions;
 mod plan;
 mod read;
@@ -21,6 +24,7 @@ mod sidecar;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod text;
 mod transaction;
 mod unique;
 mod update;

@@ -7,7 +7,7 @@ use super::transaction::Fault;
 use super::{Directory, Place};
 use crate::adapter::{Aliases, Attribute, Binding, ColumnBinding, Unique};
 use crate::scim::Error;
-use crate::sql::{Connection, Dialect, Expr, Order, Predicate, Select, Statement, Value};
+use crate::sql::{Connection, Expr, Order, Predicate, Select, Statement, Value};
 use serde_json::Value as Json;
 use unicode_normalization::UnicodeNormalization;
 
@@ -169,7 +169,7 @@ impl Directory {
         Ok(holders.into_iter().nth(live))
     }
 
-    /// `column = value` as the attribute's case rule says, on top of the column's own.
+    /// `column = value` as a filter's `eq` asks it (see `text.rs`): what is refused as a duplicate can be found.
     pub(super) fn equal(
         &self,
         place: &Place<'_>,
@@ -179,10 +179,10 @@ impl Directory {
     ) -> Option<Predicate> {
         let column = place.source.columns.get(binding.column)?;
         let left = Expr::column(MAIN, &column.name);
-        let folds = !attribute.schema.case_exact && !column.ignores_case;
         Some(match value {
-            Value::Text(text) if folds && self.database.dialect() != Dialect::Mysql => {
-                Predicate::eq(Expr::Lower(Box::new(left)), Expr::value(text.to_lowercase()))
+            Value::Text(text) => {
+                let dialect = self.database.dialect();
+                super::text::equal(dialect, left, Some(column), attribute.schema.case_exact, true, text)
             }
             value => Predicate::eq(left, Expr::Value(value.clone(), column.cast.clone())),
         })

@@ -11,9 +11,13 @@ pub fn aliases_in(expr: &Expr, used: &mut BTreeSet<Alias>) {
         }
         Expr::Column(None, _) | Expr::Value(..) | Expr::Param(..) | Expr::Number(_) | Expr::CountAll => {}
         Expr::Concat(parts) | Expr::Coalesce(parts) => parts.iter().for_each(|part| aliases_in(part, used)),
-        Expr::Lower(inner) | Expr::Text(inner) | Expr::Exact(inner) | Expr::Min(inner) | Expr::Json(inner, _) => {
-            aliases_in(inner, used);
-        }
+        Expr::Lower(inner)
+        | Expr::Text(inner)
+        | Expr::Exact(inner)
+        | Expr::Folded(inner)
+        | Expr::NotEmpty(inner)
+        | Expr::Min(inner)
+        | Expr::Json(inner, _) => aliases_in(inner, used),
         Expr::Scalar(select) => aliases_in_select(select, used),
         Expr::Flag(predicate) => aliases_in_predicate(predicate, used),
     }

@@ -192,6 +192,7 @@ mod exact {
 
     use diesel::sql_types::{Nullable, Text};
 
+    diesel::define_sql_function!(fn unicode_lower(text: Nullable<Text>) -> Nullable<Text>);
     diesel::define_sql_function!(fn exact_like(text: Nullable<Text>, pattern: Nullable<Text>) -> Nullable<diesel::sql_types::Bool>);
 }
 
@@ -202,6 +203,8 @@ fn sqlite(path: &str, options: &Options, epoch: u64) -> Result<Box<dyn Pooled>, 
         Some(like(&text?, &pattern?))
     })
     .map_err(|error| failure::of_statement(Dialect::Sqlite, error))?;
+    exact::unicode_lower_utils::register_impl(&mut inner, |text: Option<String>| Some(lower(&text?)))
+        .map_err(|error| failure::of_statement(Dialect::Sqlite, error))?;
     let mut session = Session::new(inner, epoch);
     session.batch(&format!("PRAGMA busy_timeout = {}", options.lock_timeout.as_millis()))?;
     // A file that may only be read, or that another process holds just now, stays as it is.
@@ -211,6 +214,11 @@ fn sqlite(path: &str, options: &Options, epoch: u64) -> Result<Box<dyn Pooled>, 
     }
     session.batch("PRAGMA synchronous = NORMAL")?;
     Ok(Box::new(session))
+}
+
+/// Lower case letter by letter, as databases do it: no letter becomes two, and a sigma is a sigma wherever it stands.
+fn lower(text: &str) -> String {
+    text.chars().filter_map(|c| c.to_lowercase().next()).collect()
 }
 
 /// LIKE, minding case; `!` escapes.

@@ -187,6 +187,11 @@ pub enum Expr {
     Text(Box<Expr>),
     /// `x` compared byte for byte whatever the column's collation.
     Exact(Box<Expr>),
+    /// `x` as text without regard to case: in lower case as this database knows letters, compared byte
+    /// for byte. Fold both sides: databases differ in which letters they know.
+    Folded(Box<Expr>),
+    /// Text `x`, and NULL where it is empty (spaces are something).
+    NotEmpty(Box<Expr>),
     /// One scalar inside a JSON document as text; NULL where the document is empty, invalid or lacks
     /// it. JSON true and false come out as `true` and `false`.
     Json(Box<Expr>, Vec<String>),

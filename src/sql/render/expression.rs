@@ -11,7 +11,8 @@ use diesel::result::QueryResult;
 const MAX_PADDED: usize = 4096;
 
 /// SQLite's LIKE ignores the case of ASCII letters whatever the collation; this function, registered on
-/// every connection, does not: `exact_like(text, pattern)`, escaped by `!`.
+/// every connection, does not: `exact_like(text, pattern)`, escaped by `!`. Beside it stands `unicode_lower(text)`,
+/// since SQLite's LOWER knows ASCII alone; LOWER itself stays as it is, the application's indexes may be made of it.
 const EXACT_LIKE: &str = "exact_like";
 
 impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
@@ -92,6 +93,21 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
                 Dialect::Mysql => self.call("CAST(CONVERT(", inner, " USING utf8mb4) AS BINARY)"),
                 Dialect::Postgres => self.call("CAST(", inner, " AS TEXT) COLLATE \"C\""),
                 Dialect::Sqlite => self.call("", inner, " COLLATE BINARY"),
+            },
+            Expr::Folded(inner) => match DB::DIALECT {
+                // Of one character set first, so that both sides go through the same table of letters.
+                Dialect::Mysql => self.call("CAST(LOWER(CONVERT(", inner, " USING utf8mb4)) AS BINARY)"),
+                // In collation "C" only ASCII has a lower case: the database's default knows more.
+                Dialect::Postgres => self.call("LOWER(CAST(", inner, " AS TEXT) COLLATE \"default\") COLLATE \"C\""),
+                Dialect::Sqlite => self.call("unicode_lower(", inner, ")"),
+            },
+            Expr::NotEmpty(inner) => match DB::DIALECT {
+                // To MySQL, spaces alone equal nothing.
+                Dialect::Mysql => {
+                    self.call("CASE WHEN CHAR_LENGTH(", inner, ") > 0 THEN ")?;
+                    self.call("", inner, " END")
+                }
+                Dialect::Postgres | Dialect::Sqlite => self.call("NULLIF(", inner, ", '')"),
             },
             Expr::Json(document, path) => self.json(document, path),
             Expr::Scalar(select) => self.subquery("(", select),
@@ -251,15 +267,14 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
     }
 
     fn like(&mut self, text: &'b Expr, pattern: &'b Expr) -> QueryResult<()> {
-        if let (Dialect::Sqlite, Expr::Exact(text)) = (DB::DIALECT, text) {
-            let pattern = if let Expr::Exact(inner) = pattern {
-                inner
-            } else {
-                pattern
+        if DB::DIALECT == Dialect::Sqlite && matches!(text, Expr::Exact(_) | Expr::Folded(_)) {
+            let bare = |expr: &'b Expr| match expr {
+                Expr::Exact(inner) => inner,
+                other => other,
             };
             self.sql(EXACT_LIKE);
-            self.call("(", text, ", ")?;
-            return self.call("", pattern, ")");
+            self.call("(", bare(text), ", ")?;
+            return self.call("", bare(pattern), ")");
         }
         self.expr(text)?;
         self.call(" LIKE ", pattern, " ESCAPE '!'")

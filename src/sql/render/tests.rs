@@ -135,6 +135,19 @@ fn conditions() {
         "CAST(t0.\"name\" AS TEXT) COLLATE \"C\" LIKE CAST($1 AS TEXT) COLLATE \"C\" ESCAPE '!'",
         "exact_like(t0.`name`, ?)",
     );
+    let folded = |expr| Expr::Folded(Box::new(expr));
+    condition(
+        Predicate::Like(folded(column("name")), folded(Expr::value("a%"))),
+        "CAST(LOWER(CONVERT(t0.`name` USING utf8mb4)) AS BINARY) LIKE CAST(LOWER(CONVERT(? USING utf8mb4)) AS BINARY) ESCAPE '!'",
+        "LOWER(CAST(t0.\"name\" AS TEXT) COLLATE \"default\") COLLATE \"C\" LIKE LOWER(CAST($1 AS TEXT) COLLATE \"default\") COLLATE \"C\" ESCAPE '!'",
+        "exact_like(unicode_lower(t0.`name`), unicode_lower(?))",
+    );
+    condition(
+        Predicate::IsNull(Expr::NotEmpty(Box::new(column("name")))),
+        "CASE WHEN CHAR_LENGTH(t0.`name`) > 0 THEN t0.`name` END IS NULL",
+        "NULLIF(t0.\"name\", '') IS NULL",
+        "NULLIF(t0.`name`, '') IS NULL",
+    );
     condition(
         Predicate::eq(
             Expr::Text(Box::new(column("id"))),
