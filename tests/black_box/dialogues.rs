@@ -21,7 +21,7 @@ fn all_on(engine: Engine) {
     for dialogue in files {
         let database = Database::small(engine);
         let service = Service::start(&database, Options::small());
-        let outcome = replay(&dialogue, &mut service.client(), service.token());
+        let outcome = replay(&dialogue, &mut service.client().anonymous(), service.token());
         if !outcome.failures.is_empty() {
             problems.push(format!("{}\n{}", dialogue.display(), outcome.failures.join("\n")));
         } else {
@@ -55,7 +55,7 @@ fn captured_on_small(engine: Engine) {
         };
         let database = Database::small(engine);
         let service = Service::start(&database, Options::small());
-        replay(&dialogue, &mut service.client(), service.token()).expect_green(&dialogue);
+        replay(&dialogue, &mut service.client().anonymous(), service.token()).expect_green(&dialogue);
     }
 }
 
@@ -83,7 +83,7 @@ fn on_snipe_it(version: &str, name: &str) {
     let database = Database::create(Engine::MariaDb);
     database.load(&schema);
     let service = Service::start(&database, Options::adapter("adapters/snipe-it.yaml"));
-    replay(&dialogue, &mut service.client(), service.token()).expect_green(&dialogue);
+    replay(&dialogue, &mut service.client().anonymous(), service.token()).expect_green(&dialogue);
     super::rows::check_snipe_it(&database, name, version);
     real_case(&format!("snipe-it {version} {name}"));
     if let Some(program) = std::env::var_os("SCIMSHIM_REPLAY") {

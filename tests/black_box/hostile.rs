@@ -268,7 +268,13 @@ fn nothing_is_damaged(engine: Engine) {
             problems.join("\n")
         );
         if let Some(start) = start {
-            templates.push(statements::since(&database, start).templates);
+            templates.push(
+                statements::since(&database, start)
+                    .templates
+                    .iter()
+                    .map(|text| statements::shape(text))
+                    .collect(),
+            );
         }
     }
     let bystanders =

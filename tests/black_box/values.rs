@@ -141,13 +141,6 @@ fn refusals(engine: Engine) {
             "name",
         ),
         case(
-            "a number for a text",
-            post(client::user("num", json!({ "title": { "en": "x" } }))),
-            400,
-            syntax,
-            "title",
-        ),
-        case(
             "a map for a text",
             post(client::user("map", json!({ "displayName": { "a": 1 } }))),
             400,
@@ -375,18 +368,16 @@ fn refusals(engine: Engine) {
             "",
         ),
     ];
-    let before = tables(&database);
+    let mut before = tables(&database);
     let mut problems = Vec::new();
     for case in cases {
         if let Err(problem) = refused(&mut client, &case) {
             problems.push(format!("{}: {problem}", case.what));
         }
-        if tables(&database) != before {
-            panic!(
-                "{}: the tables are not as they were\n{}",
-                case.what,
-                problems.join("\n")
-            );
+        let after = tables(&database);
+        if after != before {
+            problems.push(format!("{}: the tables are not as they were", case.what));
+            before = after;
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));

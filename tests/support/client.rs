@@ -130,6 +130,12 @@ impl Client {
         }
     }
 
+    /// The same client without a token of its own: what it sends is what a test says.
+    pub fn anonymous(mut self) -> Client {
+        self.token = None;
+        self
+    }
+
     #[track_caller]
     pub fn get(&mut self, path: &str) -> Answer {
         self.scim("GET", path, None)

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use diesel::connection::SimpleConnection;
 use diesel::deserialize::{self, FromSql, QueryableByName};
 use diesel::row::NamedRow;
-use diesel::sql_types::Text;
+use diesel::sql_types::Binary;
 use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel::{Connection, RunQueryDsl};
 
@@ -448,11 +448,10 @@ impl QueryableByName<Sqlite> for TextRow {
         for index in 0..diesel::row::Row::field_count(row) {
             let field = diesel::row::Row::get(row, index).ok_or("a field")?;
             let value = diesel::row::Field::value(&field);
-            fields.push(
-                value
-                    .map(|value| <String as FromSql<Text, Sqlite>>::from_sql(value))
-                    .transpose()?,
-            );
+            let bytes = value
+                .map(|value| <Vec<u8> as FromSql<Binary, Sqlite>>::from_sql(value))
+                .transpose()?;
+            fields.push(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
         }
         Ok(TextRow(fields))
     }

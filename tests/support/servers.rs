@@ -28,6 +28,7 @@ impl MariaDbServer {
             ])
             .arg(format!("--user={}", user()))
             .arg(format!("--datadir={}", folder.path().join("data").display()))
+            .arg(format!("--tmpdir={}", folder.path().display()))
             .output()
             .expect("mariadb-install-db runs: scripts/need test installs it");
         assert!(
@@ -87,6 +88,7 @@ impl MariaDbServer {
             ])
             .arg(format!("--user={}", user()))
             .arg(format!("--datadir={}", path("data")))
+            .arg(format!("--tmpdir={}", path(".")))
             .arg(format!("--socket={}", path("socket")))
             .arg(format!("--pid-file={}", path("pid")))
             .arg(format!("--port={}", self.port))

@@ -23,6 +23,14 @@ pub struct Statements {
 }
 
 impl Statements {
+    /// Without what the service asks of its own accord now and then: which tokens are revoked.
+    fn of_requests(mut self) -> Statements {
+        let background = |text: &str| text.contains("`tokens`") || text.contains("\"tokens\"");
+        self.executed.retain(|text| !background(text));
+        self.templates.retain(|text| !background(text));
+        self
+    }
+
     /// Those run that are not transaction control, session settings or pings.
     pub fn work(&self) -> usize {
         self.executed.iter().filter(|text| !is_control(text)).count()
@@ -43,15 +51,25 @@ pub fn since(database: &Database, mark: Mark) -> Statements {
         Engine::MariaDb => {
             // From its start, since a session's login stands where it connected.
             file.read_to_end(&mut bytes).expect("the server's log reads");
-            mariadb(&database.name, &bytes, mark.0)
+            mariadb(&database.name, &bytes, mark.0).of_requests()
         }
         Engine::Postgres => {
             file.seek(SeekFrom::Start(mark.0)).expect("the mark");
             file.read_to_end(&mut bytes).expect("the server's log reads");
-            postgres(&database.name, &String::from_utf8_lossy(&bytes))
+            postgres(&database.name, &String::from_utf8_lossy(&bytes)).of_requests()
         }
         Engine::Sqlite => unreachable!("SQLite has no server"),
     }
+}
+
+/// A template with its lists of values, however long, as one: a list is as long as a page at most.
+pub fn shape(template: &str) -> String {
+    let list = regex::Regex::new(r"IN \((?:CAST\([^()]*\)|[?]|\$\d+)(?:, ?(?:CAST\([^()]*\)|[?]|\$\d+))*\)")
+        .expect("a pattern");
+    let numbers = regex::Regex::new(r"\$\d+").expect("a pattern");
+    numbers
+        .replace_all(&list.replace_all(template, "IN (..)"), "$")
+        .into_owned()
 }
 
 fn is_control(text: &str) -> bool {
