@@ -64,6 +64,9 @@ pub(super) struct ReadPlan {
     pub select: Select,
     /// The same for one row: the key is parameter 0.
     pub by_key: crate::sql::Statement,
+    /// The same with the groups of the row, where they can come along: one array of them for each of
+    /// [`TypePlan::reverse`], behind all other columns.
+    pub by_key_with_groups: Option<crate::sql::Statement>,
     /// Where each attribute's joined values stand in the row.
     pub joined: Vec<Option<Joined>>,
     /// Where `externalId` stands when it is kept in our own tables.

@@ -18,7 +18,7 @@ pub fn aliases_in(expr: &Expr, used: &mut BTreeSet<Alias>) {
         | Expr::NotEmpty(inner)
         | Expr::Min(inner)
         | Expr::Json(inner, _) => aliases_in(inner, used),
-        Expr::Scalar(select) => aliases_in_select(select, used),
+        Expr::Scalar(select) | Expr::Rows(select) => aliases_in_select(select, used),
         Expr::Flag(predicate) => aliases_in_predicate(predicate, used),
     }
 }

@@ -173,6 +173,24 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
             self.sql("1");
         }
         self.list(&select.columns, ", ", Self::expr)?;
+        self.rows_of(select)?;
+        if !select.order.is_empty() {
+            self.sql(" ORDER BY ");
+            self.list(&select.order, ", ", |writer, Order { by, descending }| {
+                writer.expr(by)?;
+                writer.direction(*descending);
+                Ok(())
+            })?;
+        }
+        self.limit(&select.limit, &select.offset)?;
+        if select.lock && DB::DIALECT != Dialect::Sqlite {
+            self.sql(" FOR UPDATE");
+        }
+        Ok(())
+    }
+
+    /// `FROM`, `JOIN` and `WHERE`.
+    fn rows_of(&mut self, select: &'b Select) -> QueryResult<()> {
         self.sql(" FROM ");
         self.table(&select.from)?;
         self.sql(" AS ");
@@ -188,20 +206,7 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
             self.sql(" ON ");
             self.predicate(&join.on)?;
         }
-        self.filter(&select.filter)?;
-        if !select.order.is_empty() {
-            self.sql(" ORDER BY ");
-            self.list(&select.order, ", ", |writer, Order { by, descending }| {
-                writer.expr(by)?;
-                writer.direction(*descending);
-                Ok(())
-            })?;
-        }
-        self.limit(&select.limit, &select.offset)?;
-        if select.lock && DB::DIALECT != Dialect::Sqlite {
-            self.sql(" FOR UPDATE");
-        }
-        Ok(())
+        self.filter(&select.filter)
     }
 
     fn union(&mut self, union: &'b Union) -> QueryResult<()> {

@@ -197,6 +197,9 @@ pub enum Expr {
     Json(Box<Expr>, Vec<String>),
     /// A scalar subquery.
     Scalar(Box<Select>),
+    /// The rows of a subquery as one JSON array of arrays, as text, in no order; NULL or `[]` for none. What a row
+    /// needs of another table comes with it in one statement. Its order and limit are not looked at.
+    Rows(Box<Select>),
     /// `COUNT(*)`.
     CountAll,
     /// `MIN(x)`.

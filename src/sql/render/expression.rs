@@ -111,6 +111,7 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
             },
             Expr::Json(document, path) => self.json(document, path),
             Expr::Scalar(select) => self.subquery("(", select),
+            Expr::Rows(select) => self.json_rows(select),
             Expr::CountAll => {
                 self.sql("COUNT(*)");
                 Ok(())
@@ -192,6 +193,20 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
             self.sql(key.1);
         }
         self.sql(close);
+        Ok(())
+    }
+
+    fn json_rows(&mut self, select: &'b Select) -> QueryResult<()> {
+        let (open, close) = match DB::DIALECT {
+            Dialect::Mysql => ("(SELECT JSON_ARRAYAGG(JSON_ARRAY(", "))"),
+            Dialect::Postgres => ("(SELECT CAST(json_agg(json_build_array(", ")) AS text)"),
+            Dialect::Sqlite => ("(SELECT json_group_array(json_array(", "))"),
+        };
+        self.sql(open);
+        self.list(&select.columns, ", ", Self::expr)?;
+        self.sql(close);
+        self.rows_of(select)?;
+        self.sql(")");
         Ok(())
     }
 
