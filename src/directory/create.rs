@@ -4,10 +4,11 @@ use super::change::{Wish, Writing, check_required};
 use super::permissions::Operation;
 use super::plan::{self, MAIN};
 use super::read::{CollectionsWanted, Found};
+use super::row::{self, id_of};
 use super::rows;
 use super::transaction::Fault;
 use super::unique::Holder;
-use super::update::{Change, id_of};
+use super::update::Change;
 use super::wanted::wanted;
 use super::{Answer, Caller, Directory, Place, Precondition};
 use crate::adapter::{Aliases, Binding, Create, Environment, Revive, Transition, equivalent};
@@ -507,12 +508,12 @@ impl Directory {
                 .and(environment.predicate(protected, Some(MAIN), &mut aliases));
             let select = Select::new(place.source.table.clone(), MAIN, vec![Expr::Number(1)]).filter(filter);
             if !connection.query(&Statement::Select(select), &[])?.is_empty() {
-                return Err(super::update::protected(&place).into());
+                return Err(row::protected(&place).into());
             }
         }
         let acting = environment.actor.filter(|_| place.type_.name == "User");
         if acting.is_some_and(|(actor, _)| equivalent(actor, key)) {
-            return Err(super::update::protected(&place).into());
+            return Err(row::protected(&place).into());
         }
         self.update_row(connection, &place, key, &[], &revive.set, &environment)?;
         let id = key.to_text().unwrap_or_default();

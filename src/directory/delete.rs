@@ -3,9 +3,10 @@
 use super::change::Writing;
 use super::permissions::Operation;
 use super::read::CollectionsWanted;
+use super::row::{by_key, protected};
 use super::rows;
 use super::transaction::Fault;
-use super::update::{Change, by_key, protected};
+use super::update::Change;
 use super::wanted::wanted;
 use super::{Caller, Directory, Place, Precondition};
 use crate::adapter::{DeleteHow, Environment, Transition};

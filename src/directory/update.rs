@@ -3,15 +3,15 @@
 use super::change::{Assignment, Secret, Wish, Writing, check_required};
 use super::members::MemberChange;
 use super::permissions::Operation;
-use super::plan::{self, MAIN};
 use super::read::{CollectionsWanted, Found};
+use super::row::{Locked, protected};
 use super::rows;
 use super::transaction::Fault;
 use super::wanted::wanted;
 use super::{Answer, Caller, Directory, Place, Precondition};
-use crate::adapter::{Aliases, Condition, Environment, Operand, Transition};
+use crate::adapter::{Environment, Transition};
 use crate::scim::{self, CollectionChange, Error, Object, Patch, Projection};
-use crate::sql::{Connection, Expr, Predicate, Select, Statement, Update, Value};
+use crate::sql::{Connection, Value};
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
@@ -420,144 +420,6 @@ impl Directory {
         }
         Ok(())
     }
-
-    /// Writes columns of one row, its `modified` among them.
-    pub(super) fn update_row(
-        &self,
-        connection: &mut dyn Connection,
-        place: &Place<'_>,
-        key: &Value,
-        values: &[(usize, Value)],
-        always: &[(usize, crate::adapter::Expression)],
-        environment: &Environment<'_>,
-    ) -> Result<u64, Fault> {
-        let source = place.source;
-        let mut aliases = Aliases::from(1);
-        let mut set = Vec::new();
-        let mut written = Vec::new();
-        for (id, value) in values {
-            let Some(column) = source.columns.get(*id) else {
-                continue;
-            };
-            set.push((column.name.clone(), Expr::Value(value.clone(), column.cast.clone())));
-            written.push(*id);
-        }
-        for (id, expression) in always {
-            let Some(column) = source.columns.get(*id) else {
-                continue;
-            };
-            if !written.contains(id) {
-                set.push((
-                    column.name.clone(),
-                    environment.expr(expression, Some(column), &mut aliases),
-                ));
-                written.push(*id);
-            }
-        }
-        if let Some(modified) = source
-            .timestamps
-            .modified
-            .filter(|id| source.timestamps.written && !written.contains(id))
-            && let Some(column) = source.columns.get(modified)
-        {
-            set.push((
-                column.name.clone(),
-                Expr::Value(environment.now_for(Some(column)), column.cast.clone()),
-            ));
-        }
-        if set.is_empty() {
-            return Ok(0);
-        }
-        let update = Update {
-            table: source.table.clone(),
-            set,
-            filter: by_key(place, key),
-        };
-        Ok(connection.execute(&Statement::Update(update), &[])?)
-    }
-
-    /// Locks the row by its primary key and reads all its columns.
-    pub(super) fn lock(
-        &self,
-        connection: &mut dyn Connection,
-        place: &Place<'_>,
-        key: &Value,
-        environment: &Environment<'_>,
-    ) -> Result<Option<Locked>, Fault> {
-        let source = place.source;
-        let mut aliases = Aliases::from(1);
-        let mut columns: Vec<Expr> = source
-            .columns
-            .iter()
-            .map(|column| Expr::column(MAIN, &column.name))
-            .collect();
-        columns.push(match &source.protected {
-            Some(condition) => Expr::Flag(Box::new(environment.predicate(condition, Some(MAIN), &mut aliases))),
-            None => Expr::Number(0),
-        });
-        let cast = source.columns.first().and_then(|column| column.cast.clone());
-        let visible = plan::visible(source, &place.plan.kind, &self.own, MAIN, environment, &mut aliases);
-        let filter = Predicate::eq(plan::key(source, MAIN), Expr::Value(key.clone(), cast)).and(visible);
-        let mut select = Select::new(source.table.clone(), MAIN, columns).filter(filter);
-        select.lock = true;
-        let Some(row) = connection.query(&Statement::Select(select), &[])?.into_iter().next() else {
-            return Ok(None);
-        };
-        let mut row = row.0;
-        let flag = row.pop().and_then(|flag| flag.as_int()) == Some(1);
-        let acting = place.type_.name == "User"
-            && environment
-                .actor
-                .is_some_and(|(id, _)| crate::adapter::equivalent(id, key));
-        Ok(Some(Locked {
-            row,
-            protected: flag || acting,
-        }))
-    }
-
-    /// 403 where a change of these columns made the row one of the protected.
-    pub(super) fn still_unprotected(
-        &self,
-        connection: &mut dyn Connection,
-        place: &Place<'_>,
-        key: &Value,
-        changed: &[usize],
-        environment: &Environment<'_>,
-    ) -> Result<(), Fault> {
-        let Some(condition) = &place.source.protected else {
-            return Ok(());
-        };
-        let looked_at = columns_of(condition);
-        let concerns = changed
-            .iter()
-            .filter_map(|id| place.source.columns.get(*id))
-            .any(|column| looked_at.contains(&column.name.as_str()));
-        if !concerns {
-            return Ok(());
-        }
-        let mut aliases = Aliases::from(1);
-        let filter = Predicate::eq(
-            plan::key(place.source, MAIN),
-            Expr::Value(
-                key.clone(),
-                place.source.columns.first().and_then(|column| column.cast.clone()),
-            ),
-        )
-        .and(environment.predicate(condition, Some(MAIN), &mut aliases));
-        let select = Select::new(place.source.table.clone(), MAIN, vec![Expr::Number(1)]).filter(filter);
-        if connection.query(&Statement::Select(select), &[])?.is_empty() {
-            return Ok(());
-        }
-        Err(Error::forbidden("the change would make the resource one of those that are protected").into())
-    }
-}
-
-/// A row held by this transaction.
-pub(super) struct Locked {
-    /// All columns of the source.
-    pub row: Vec<Value>,
-    /// It may not be changed: `protected`, or it is the acting user.
-    pub protected: bool,
 }
 
 struct Stage<'a> {
@@ -569,38 +431,6 @@ struct Stage<'a> {
     lenient: bool,
 }
 
-/// `key = value`, for updates and deletes.
-pub(super) fn by_key(place: &Place<'_>, key: &Value) -> Predicate {
-    match place.source.columns.first() {
-        Some(column) => Predicate::eq(Expr::bare(&column.name), Expr::Value(key.clone(), column.cast.clone())),
-        None => Predicate::False,
-    }
-}
-
-/// 403 for rows that are never changed.
-pub(super) fn protected(place: &Place<'_>) -> Error {
-    Error::forbidden(format!(
-        "this {} is protected: the adapter's `protected` rule, or being the acting user, keeps it from being changed through SCIM",
-        place.type_.name
-    ))
-}
-
 fn is_whole(projection: &Projection) -> bool {
     projection.attributes.is_none() && projection.excluded.is_empty()
-}
-
-/// The columns of the row itself that a condition looks at.
-fn columns_of(condition: &Condition) -> Vec<&str> {
-    match condition {
-        Condition::True => Vec::new(),
-        Condition::And(all) | Condition::Or(all) => all.iter().flat_map(columns_of).collect(),
-        Condition::Not(inner) => columns_of(inner),
-        Condition::Test(Operand::Column(column) | Operand::Json(column, _), _) => vec![column.name.as_str()],
-        Condition::Test(Operand::Attribute(_), _) => Vec::new(),
-    }
-}
-
-/// For messages about a row whose id the caller knows.
-pub(super) fn id_of(place: &Place<'_>, key: &Value) -> String {
-    rows::scim_id(place.source, key)
 }

@@ -1,0 +1,347 @@
+//! What is known of a link before its rows are written: which members exist, which are there, which are
+//! not to be touched.
+
+use super::Directory;
+use super::change::Writing;
+use super::plan::{self, MAIN};
+use super::rows;
+use super::transaction::Fault;
+use crate::adapter::{Aliases, Binding, ColumnId, Environment, Link, ResourceType, Source};
+use crate::scim::Error;
+use crate::sql::{Alias, Connection, Expr, Join, JoinKind, Predicate, Select, Statement, Value};
+use indexmap::IndexSet;
+use std::collections::HashSet;
+
+/// How many rows one statement takes at most.
+pub(super) const CHUNK: usize = 256;
+
+/// One link, as a write sees it.
+pub(super) struct Membership<'a> {
+    pub link: &'a Link,
+    /// What the link's parent column holds.
+    pub parent: Value,
+    pub type_: &'a ResourceType,
+    pub target: &'a Source,
+    pub skip_unknown: bool,
+    /// For messages: `members`.
+    pub name: &'a str,
+}
+
+impl Directory {
+    /// What the link's child column holds for ids that must exist; the others are refused by name, or
+    /// left out where the adapter says so.
+    pub(super) fn resolve(
+        &self,
+        connection: &mut dyn Connection,
+        membership: &Membership<'_>,
+        ids: &IndexSet<String>,
+        environment: &Environment<'_>,
+    ) -> Result<Children, Fault> {
+        let found = self.targets(connection, membership, ids, environment)?;
+        let unknown: Vec<&str> = ids
+            .iter()
+            .filter(|id| !found.contains_key(id.as_str()))
+            .map(String::as_str)
+            .collect();
+        if !unknown.is_empty() {
+            if !membership.skip_unknown {
+                let mut shown = unknown
+                    .iter()
+                    .take(10)
+                    .map(|id| format!("{id:?}"))
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                if unknown.len() > 10 {
+                    shown.push_str(&format!(" and {} more", unknown.len() - 10));
+                }
+                let detail = format!("{}: there is no {} {shown}", membership.name, membership.type_.name);
+                return Err(Error::invalid_value(detail).into());
+            }
+            tracing::warn!(unknown = unknown.len(), "members that do not exist were left out");
+        }
+        Ok(ids.iter().filter_map(|id| found.get(id.as_str()).cloned()).collect())
+    }
+
+    /// The same for ids to remove: those that do not exist are no members either.
+    pub(super) fn children(
+        &self,
+        connection: &mut dyn Connection,
+        membership: &Membership<'_>,
+        ids: &IndexSet<String>,
+        environment: &Environment<'_>,
+    ) -> Result<Children, Fault> {
+        let mut found = self.targets(connection, membership, ids, environment)?;
+        Ok(ids.iter().filter_map(|id| found.remove(id.as_str())).collect())
+    }
+
+    pub(super) fn targets(
+        &self,
+        connection: &mut dyn Connection,
+        membership: &Membership<'_>,
+        ids: &IndexSet<String>,
+        environment: &Environment<'_>,
+    ) -> Result<std::collections::HashMap<String, Value>, Fault> {
+        let target = membership.target;
+        let mut found = std::collections::HashMap::new();
+        let keys: Vec<Value> = ids.iter().filter_map(|id| super::key_of(target, id)).collect();
+        let Some(child) = target.columns.get(membership.link.child.1) else {
+            return Ok(found);
+        };
+        let cast = target.columns.first().and_then(|column| column.cast.clone());
+        let kind = plan::own_kind(membership.type_, target);
+        for chunk in keys.chunks(CHUNK) {
+            let mut aliases = Aliases::from(1);
+            let list = chunk.iter().map(|key| Expr::Value(key.clone(), cast.clone())).collect();
+            let columns = vec![plan::key(target, MAIN), Expr::column(MAIN, &child.name)];
+            let visible = plan::visible(target, &kind, &self.own, MAIN, environment, &mut aliases);
+            let select = Select::new(target.table.clone(), MAIN, columns)
+                .filter(Predicate::In(plan::key(target, MAIN), list).and(visible));
+            for row in connection.query(&Statement::Select(select), &[])? {
+                if let [key, child] = row.0.as_slice()
+                    && !child.is_null()
+                {
+                    found.insert(rows::scim_id(target, key), child.clone());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Which of these are visible members now; all of them without a list.
+    pub(super) fn existing(
+        &self,
+        connection: &mut dyn Connection,
+        membership: &Membership<'_>,
+        among: Option<&Children>,
+        environment: &Environment<'_>,
+    ) -> Result<Children, Fault> {
+        let link = membership.link;
+        let mut found = Vec::new();
+        let chunks: Vec<Option<&[Value]>> = match among {
+            None => vec![None],
+            Some(among) => among.values.chunks(CHUNK).map(Some).collect(),
+        };
+        for chunk in chunks {
+            let mut aliases = Aliases::from(2);
+            let (near, other) = (Alias(0), Alias(1));
+            let child = Expr::column(near, &link.child.0.name);
+            let mut filter = Predicate::eq(
+                Expr::column(near, &link.parent.0.name),
+                Expr::Value(membership.parent.clone(), link.parent.0.cast.clone()),
+            );
+            let mut select = Select::new(link.table.clone(), near, vec![child.clone()]);
+            if let Some(chunk) = chunk {
+                let list = chunk
+                    .iter()
+                    .map(|key| Expr::Value(key.clone(), link.child.0.cast.clone()))
+                    .collect();
+                filter = filter.and(Predicate::In(child, list));
+            } else if let Some(there) = membership.target.columns.get(link.child.1) {
+                // Members that nobody can see are nobody's to remove.
+                select.joins.push(Join {
+                    kind: JoinKind::Inner,
+                    table: membership.target.table.clone(),
+                    alias: other,
+                    on: Predicate::eq(Expr::column(other, &there.name), child),
+                });
+                let kind = plan::own_kind(membership.type_, membership.target);
+                filter = filter.and(plan::visible(
+                    membership.target,
+                    &kind,
+                    &self.own,
+                    other,
+                    environment,
+                    &mut aliases,
+                ));
+            }
+            select.filter = filter.and(environment.predicate(&link.filter, Some(near), &mut aliases));
+            let rows = connection.query(&Statement::Select(select), &[])?;
+            found.extend(rows.into_iter().filter_map(|row| row.0.into_iter().next()));
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// Leaves out the members whose link rows are not ours to remove.
+    pub(super) fn without_left(
+        &self,
+        connection: &mut dyn Connection,
+        membership: &Membership<'_>,
+        mut remove: Vec<Value>,
+        environment: &Environment<'_>,
+    ) -> Result<Vec<Value>, Fault> {
+        let Some(leave) = &membership.link.leave else {
+            return Ok(remove);
+        };
+        let link = membership.link;
+        let mut left: Vec<Value> = Vec::new();
+        for chunk in remove.chunks(CHUNK) {
+            let mut aliases = Aliases::from(1);
+            let list = chunk
+                .iter()
+                .map(|key| Expr::Value(key.clone(), link.child.0.cast.clone()))
+                .collect();
+            let filter = Predicate::eq(
+                Expr::column(MAIN, &link.parent.0.name),
+                Expr::Value(membership.parent.clone(), link.parent.0.cast.clone()),
+            )
+            .and(Predicate::In(Expr::column(MAIN, &link.child.0.name), list))
+            .and(environment.predicate(leave, Some(MAIN), &mut aliases));
+            let select =
+                Select::new(link.table.clone(), MAIN, vec![Expr::column(MAIN, &link.child.0.name)]).filter(filter);
+            let rows = connection.query(&Statement::Select(select), &[])?;
+            left.extend(rows.into_iter().filter_map(|row| row.0.into_iter().next()));
+        }
+        let left: Children = left.into_iter().collect();
+        remove.retain(|child| !left.contains(child));
+        Ok(remove)
+    }
+
+    /// 403 where one of these rows is protected, or is the acting user: memberships are protected with
+    /// the rows that have them. `column` is the one of their table that holds `values`.
+    pub(super) fn members_unprotected(
+        &self,
+        connection: &mut dyn Connection,
+        (type_, source): (&ResourceType, &Source),
+        column: ColumnId,
+        values: &[&Value],
+        writing: &Writing<'_>,
+    ) -> Result<(), Fault> {
+        let environment = &writing.environment;
+        let acting = environment.actor.filter(|_| type_.name == "User");
+        if source.protected.is_none() && acting.is_none() {
+            return Ok(());
+        }
+        let Some(known) = source.columns.get(column) else {
+            return Ok(());
+        };
+        for chunk in values.chunks(CHUNK) {
+            let mut aliases = Aliases::from(1);
+            let list = chunk
+                .iter()
+                .map(|value| Expr::Value((*value).clone(), known.cast.clone()))
+                .collect();
+            let mut any = Vec::new();
+            if let Some(condition) = &source.protected {
+                any.push(environment.predicate(condition, Some(MAIN), &mut aliases));
+            }
+            if let Some((id, _)) = acting {
+                let cast = source.columns.first().and_then(|column| column.cast.clone());
+                any.push(Predicate::eq(plan::key(source, MAIN), Expr::Value(id.clone(), cast)));
+            }
+            let mut select = Select::new(source.table.clone(), MAIN, vec![plan::key(source, MAIN)])
+                .filter(Predicate::In(Expr::column(MAIN, &known.name), list).and(Predicate::Or(any)));
+            select.limit = Some(1);
+            if let Some(row) = connection.query(&Statement::Select(select), &[])?.first() {
+                let id = row.0.first().map(|key| rows::scim_id(source, key)).unwrap_or_default();
+                return Err(Error::forbidden(format!(
+                    "the {} {id} is protected, and its memberships with it: they are not changed through SCIM",
+                    type_.name
+                ))
+                .into());
+            }
+        }
+        Ok(())
+    }
+
+    /// 403 where the row that is about to go has a protected member.
+    pub(super) fn own_members_unprotected(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &Writing<'_>,
+        row: &[Value],
+    ) -> Result<(), Fault> {
+        let place = writing.place;
+        for index in &place.plan.links {
+            let Some(Binding::Link(link)) = place.source.attributes.get(*index).map(|attribute| &attribute.binding)
+            else {
+                continue;
+            };
+            let (Some((_, type_)), Some(parent)) = (
+                plan::find_type(&self.adapter, &link.resource_type),
+                row.get(link.parent.1),
+            ) else {
+                continue;
+            };
+            let Some(target) = type_.sources.first() else { continue };
+            let membership = Membership {
+                link,
+                parent: parent.clone(),
+                type_,
+                target,
+                skip_unknown: false,
+                name: "",
+            };
+            let acting = writing.environment.actor.filter(|_| type_.name == "User");
+            if target.protected.is_none() && acting.is_none() {
+                continue;
+            }
+            let members = self.existing(connection, &membership, None, &writing.environment)?;
+            let values: Vec<&Value> = members.values.iter().collect();
+            self.members_unprotected(connection, (type_, target), link.child.1, &values, writing)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn child_label(
+        &self,
+        connection: &mut dyn Connection,
+        membership: &Membership<'_>,
+        child: &Value,
+        environment: &Environment<'_>,
+    ) -> Result<Option<String>, Fault> {
+        let target = membership.target;
+        let Some(there) = target.columns.get(membership.link.child.1) else {
+            return Ok(None);
+        };
+        let columns = target
+            .columns
+            .iter()
+            .map(|column| Expr::column(MAIN, &column.name))
+            .collect();
+        let select = Select::new(target.table.clone(), MAIN, columns).filter(Predicate::eq(
+            Expr::column(MAIN, &there.name),
+            Expr::Value(child.clone(), there.cast.clone()),
+        ));
+        let Some(row) = connection.query(&Statement::Select(select), &[])?.into_iter().next() else {
+            return Ok(None);
+        };
+        let environment = Environment {
+            row: Some((target, &row.0)),
+            id: row.0.first(),
+            label: None,
+            ..*environment
+        };
+        Ok(target.label.iter().find_map(|template| environment.template(template)))
+    }
+}
+
+/// What a link's child column holds, without doubles, in order. Looked up by text: a legacy link column
+/// need not be of the very type of the key it holds.
+#[derive(Default)]
+pub(super) struct Children {
+    pub values: Vec<Value>,
+    known: HashSet<String>,
+}
+
+impl Children {
+    pub fn contains(&self, value: &Value) -> bool {
+        value.to_text().is_some_and(|text| self.known.contains(&text))
+    }
+
+    /// Those of `self` that are not in `other`.
+    pub fn without(self, other: &Children) -> Vec<Value> {
+        self.values.into_iter().filter(|value| !other.contains(value)).collect()
+    }
+}
+
+impl FromIterator<Value> for Children {
+    fn from_iter<I: IntoIterator<Item = Value>>(values: I) -> Self {
+        let mut children = Self::default();
+        for value in values {
+            if value.to_text().is_some_and(|text| children.known.insert(text)) {
+                children.values.push(value);
+            }
+        }
+        children
+    }
+}
