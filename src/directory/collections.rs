@@ -4,11 +4,12 @@
 use super::plan::{self, Display};
 use super::read::CollectionsWanted;
 use super::rows;
+use super::side::{self, Side};
 use super::transaction::Fault;
 use super::{Caller, Directory, Place, blank_environment};
-use crate::adapter::{Aliases, Binding, Column, Link, ResourceType, Source};
-use crate::scim::Object;
-use crate::sql::{Alias, Connection, Expr, Join, JoinKind, Order, Predicate, Row, Select, Statement, Value};
+use crate::adapter::{Aliases, Binding};
+use crate::scim::{Error, Object};
+use crate::sql::{Alias, Connection, Expr, Order, Predicate, Row, Statement, Value};
 use serde_json::Value as Json;
 use std::collections::HashMap;
 
@@ -27,18 +28,6 @@ impl Members {
         let ids = self.ids.as_ref()?.get(position)?;
         Some(rows::version(&row.0, ids.iter().map(String::as_str)))
     }
-}
-
-/// One side of a link, seen from the resources whose elements are read.
-struct Side<'a> {
-    link: &'a Link,
-    /// The link's column that points to the resources at hand, and the column of their table it holds.
-    near: (&'a Column, usize),
-    /// The same for the elements.
-    far: (&'a Column, usize),
-    /// The elements' type and source.
-    type_: &'a ResourceType,
-    source: &'a Source,
 }
 
 impl Directory {
@@ -61,18 +50,10 @@ impl Directory {
             let Binding::Link(link) = &attribute.binding else {
                 continue;
             };
-            let Some((_, type_)) = plan::find_type(&self.adapter, &link.resource_type) else {
+            let Some(side) = Side::of_link(&self.adapter, link) else {
                 continue;
             };
-            let Some(source) = type_.sources.first() else { continue };
-            let side = Side {
-                link,
-                near: (&link.parent.0, link.parent.1),
-                far: (&link.child.0, link.child.1),
-                type_,
-                source,
-            };
-            let mut found = self.elements(connection, caller, &side, rows, &type_.name)?;
+            let mut found = self.elements(connection, caller, &side, rows, &side.type_.name)?;
             for (position, resource) in resources.iter_mut().enumerate() {
                 let Some(elements) = near_key(rows, position, side.near.1).and_then(|key| found.remove(&key)) else {
                     continue;
@@ -89,21 +70,8 @@ impl Directory {
         }
         if wanted.groups {
             for reverse in &place.type_plan.reverse {
-                let Some(type_) = self.adapter.resource_types.get(reverse.type_) else {
+                let Some(side) = Side::of_reverse(&self.adapter, reverse) else {
                     continue;
-                };
-                let Some(source) = type_.sources.get(reverse.source) else {
-                    continue;
-                };
-                let Some(Binding::Link(link)) = source.attributes.get(reverse.attribute).map(|a| &a.binding) else {
-                    continue;
-                };
-                let side = Side {
-                    link,
-                    near: (&link.child.0, link.child.1),
-                    far: (&link.parent.0, link.parent.1),
-                    type_,
-                    source,
                 };
                 let mut found = self.elements(connection, caller, &side, rows, "direct")?;
                 for (position, resource) in resources.iter_mut().enumerate() {
@@ -134,74 +102,76 @@ impl Directory {
             .filter(|key| !key.is_null())
             .map(|key| Expr::Value(key.clone(), cast.clone()))
             .collect();
-        let (link, target) = (Alias(0), Alias(1));
-        let near = Expr::column(link, &side.near.0.name);
+        let near = Expr::column(Alias(0), &side.near.0.name);
         let filter = match (keys.len(), keys.pop()) {
             (_, None) => return Ok(HashMap::new()),
-            (1, Some(key)) => Predicate::eq(near.clone(), key),
+            (1, Some(key)) => Predicate::eq(near, key),
             (_, Some(key)) => {
                 keys.push(key);
-                Predicate::In(near.clone(), keys)
+                Predicate::In(near, keys)
             }
-        };
-        let display = Display::of(side.source);
-        let mut columns = vec![near, plan::key(side.source, target)];
-        for column in display.iter().flat_map(|display| &display.columns) {
-            columns.extend(
-                side.source
-                    .columns
-                    .get(*column)
-                    .map(|column| Expr::column(target, &column.name)),
-            );
-        }
-        let Some(there) = side.source.columns.get(side.far.1) else {
-            return Ok(HashMap::new());
         };
         let environment = blank_environment(&self.adapter);
-        let mut aliases = Aliases::from(2);
-        let kind = plan::own_kind(side.type_, side.source);
-        let mut select = Select::new(side.link.table.clone(), link, columns);
-        select.joins.push(Join {
-            kind: JoinKind::Inner,
-            table: side.source.table.clone(),
-            alias: target,
-            on: Predicate::eq(Expr::column(target, &there.name), Expr::column(link, &side.far.0.name)),
-        });
-        select.filter = filter
-            .and(environment.predicate(&side.link.filter, Some(link), &mut aliases))
-            .and(plan::visible(
-                side.source,
-                &kind,
-                &self.own,
-                target,
-                &environment,
-                &mut aliases,
-            ));
+        let mut select = side.select(&self.own, &environment, (Alias(0), Alias(1)), &mut Aliases::from(2));
+        select.filter = filter.and(select.filter);
         select.order.push(Order {
-            by: plan::key(side.source, target),
+            by: plan::key(side.source, Alias(1)),
             descending: false,
         });
+        let display = Display::of(side.source);
         let mut found: HashMap<String, Vec<Json>> = HashMap::new();
         for row in connection.query(&Statement::Select(select), &[])? {
-            let (Some(near), Some(key)) = (row.0.first().and_then(Value::to_text), row.0.get(1)) else {
+            let Some((near, rest)) = row.0.split_first() else {
                 continue;
             };
-            let id = rows::scim_id(side.source, key);
-            let mut element = Object::new();
-            element.insert(
-                "$ref".into(),
-                Json::String(rows::location(&caller.base_url, side.type_, &id)),
+            let element = side.element(
+                &self.adapter,
+                &environment,
+                display.as_ref(),
+                &caller.base_url,
+                type_word,
+                rest,
             );
-            let columns = row.0.get(2..).unwrap_or_default();
-            if let Some(name) = rows::display_name(side.source, display.as_ref(), &self.adapter, columns, &environment)
-            {
-                element.insert("display".into(), Json::String(name));
+            if let (Some(near), Some(element)) = (near.to_text(), element) {
+                found.entry(near).or_default().push(element);
             }
-            element.insert("value".into(), Json::String(id));
-            element.insert("type".into(), Json::from(type_word));
-            found.entry(near).or_default().push(Json::Object(element));
         }
         Ok(found)
+    }
+
+    /// The groups that came along in the row of [`super::plan::ReadPlan::by_key_with_groups`].
+    pub(super) fn groups_along(
+        &self,
+        caller: &Caller,
+        place: &Place<'_>,
+        values: &[Value],
+        resource: &mut Object,
+    ) -> Result<(), Fault> {
+        let environment = blank_environment(&self.adapter);
+        for (reverse, value) in place.type_plan.reverse.iter().zip(values) {
+            let Some(side) = Side::of_reverse(&self.adapter, reverse) else {
+                continue;
+            };
+            let Some(rows) = side::rows_of(value) else {
+                return Err(Error::internal("the groups that the database sent along cannot be read").into());
+            };
+            if rows.is_empty() {
+                continue;
+            }
+            let display = Display::of(side.source);
+            let elements = rows.iter().filter_map(|row| {
+                side.element(
+                    &self.adapter,
+                    &environment,
+                    display.as_ref(),
+                    &caller.base_url,
+                    "direct",
+                    row,
+                )
+            });
+            push(resource, "groups", elements.collect());
+        }
+        Ok(())
     }
 }
 

@@ -22,6 +22,7 @@ mod plan;
 mod read;
 mod row;
 mod rows;
+mod side;
 mod sidecar;
 mod steps;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! can be looked at by [`ColumnId`]; columns that only writes need stand there as a constant. Behind
 //! them come the joined columns.
 
+use super::side::Side;
 use crate::adapter::{
     Adapter, Aliases, Attribute, Binding, Environment, Part, ResourceType, Slot, Source, Template, Variable,
 };
@@ -137,11 +138,6 @@ pub(super) struct SlotPlan {
 impl TypePlan {
     /// Compiles one resource type.
     pub fn new(adapter: &Adapter, type_: &ResourceType, own: &Own, environment: &Environment<'_>) -> Self {
-        let sources: Vec<SourcePlan> = type_
-            .sources
-            .iter()
-            .map(|source| SourcePlan::new(adapter, type_, source, own, environment))
-            .collect();
         let mut reverse = Vec::new();
         for (t, other) in adapter.resource_types.iter().enumerate() {
             for (s, source) in other.sources.iter().enumerate() {
@@ -156,6 +152,11 @@ impl TypePlan {
                 }
             }
         }
+        let sources: Vec<SourcePlan> = type_
+            .sources
+            .iter()
+            .map(|source| SourcePlan::new(adapter, type_, source, &reverse, own, environment))
+            .collect();
         let mut collections = Vec::new();
         let mut single_valued = Vec::new();
         for (plan, source) in sources.iter().zip(&type_.sources) {
@@ -183,7 +184,14 @@ impl TypePlan {
 }
 
 impl SourcePlan {
-    fn new(adapter: &Adapter, type_: &ResourceType, source: &Source, own: &Own, environment: &Environment<'_>) -> Self {
+    fn new(
+        adapter: &Adapter,
+        type_: &ResourceType,
+        source: &Source,
+        reverse: &[Reverse],
+        own: &Own,
+        environment: &Environment<'_>,
+    ) -> Self {
         let kind = own_kind(type_, source);
         let find = |name: &str| {
             source
@@ -208,6 +216,7 @@ impl SourcePlan {
             own,
             environment,
             type_name: &type_.name,
+            reverse,
             kind: &kind,
         };
         Self {
@@ -289,6 +298,7 @@ struct Reader<'a> {
     own: &'a Own,
     environment: &'a Environment<'a>,
     type_name: &'a str,
+    reverse: &'a [Reverse],
     kind: &'a str,
 }
 
@@ -357,15 +367,35 @@ impl Reader<'_> {
         let by_key = select
             .clone()
             .filter(Predicate::eq(key(source, MAIN), Expr::Param(KEY, cast)).and(select.filter.clone()));
+        let by_key_with_groups = self.with_groups(&by_key, &mut aliases);
         ReadPlan {
             select,
             by_key: crate::sql::Statement::Select(by_key),
+            by_key_with_groups,
             joined,
             external_id,
             links_alias,
             sidecar,
             sidecar_alias: alias,
         }
+    }
+
+    /// The groups of the row in the row itself: one statement needs no snapshot.
+    fn with_groups(&self, by_key: &Select, aliases: &mut Aliases) -> Option<crate::sql::Statement> {
+        if self.reverse.is_empty() {
+            return None;
+        }
+        let mut select = by_key.clone();
+        for reverse in self.reverse {
+            let side = Side::of_reverse(self.adapter, reverse).filter(Side::fits_json)?;
+            let here = self.source.columns.get(side.near.1)?;
+            let pair = (aliases.next(), aliases.next());
+            let mut groups = side.select(self.own, self.environment, pair, aliases);
+            let near = groups.columns.remove(0);
+            groups.filter = Predicate::eq(near, Expr::column(MAIN, &here.name)).and(groups.filter);
+            select.columns.push(Expr::Rows(Box::new(groups)));
+        }
+        Some(crate::sql::Statement::Select(select))
     }
 
     fn join(

@@ -2,7 +2,7 @@
 
 use super::filter::Compiler;
 use super::permissions::Operation;
-use super::plan::{self, MAIN};
+use super::plan::{self, MAIN, ReadPlan};
 use super::rows::{self, RowReader};
 use super::transaction::Fault;
 use super::{Answer, Caller, Directory, Page, Place, blank_environment};
@@ -17,7 +17,8 @@ impl Directory {
         caller.server.may.check(&self.type_(type_)?.0.name, Operation::Read)?;
         let (place, key) = self.find(type_, id)?;
         let collections = self.collections_wanted(&place, projection);
-        let found = self.read(collections.any(), |connection| {
+        let along = collections.come_along(place.plan.reading(caller.server.default));
+        let found = self.read(collections.any() && !along, |connection| {
             self.read_one(connection, caller, &place, &key, &collections)
         })?;
         let Some(found) = found else {
@@ -37,10 +38,26 @@ impl Directory {
     ) -> Result<Option<Found>, Fault> {
         let reading = place.plan.reading(caller.server.default);
         let params = [key.clone(), Value::from(caller.server.name.as_str())];
-        let Some(row) = connection.query(&reading.by_key, &params)?.into_iter().next() else {
+        let along = reading
+            .by_key_with_groups
+            .as_ref()
+            .filter(|_| collections.come_along(reading));
+        let statement = along.unwrap_or(&reading.by_key);
+        let Some(mut row) = connection.query(statement, &params)?.into_iter().next() else {
             return Ok(None);
         };
         let reader = self.reader(place, caller);
+        if along.is_some() {
+            let groups = row.0.split_off(reading.select.columns.len().min(row.0.len()));
+            let mut resource = reader.resource(&row.0);
+            self.groups_along(caller, place, &groups, &mut resource)?;
+            let version = rows::version(&row.0, std::iter::empty());
+            return Ok(Some(Found {
+                resource,
+                version: Some(version),
+                row,
+            }));
+        }
         let mut resources = vec![reader.resource(&row.0)];
         let members = self.read_collections(
             connection,
@@ -407,6 +424,11 @@ impl CollectionsWanted {
 
     pub fn any(&self) -> bool {
         self.groups || !self.links.is_empty()
+    }
+
+    /// Whether one row brings all of it: groups do, members may be too many.
+    pub fn come_along(&self, reading: &ReadPlan) -> bool {
+        self.groups && self.links.is_empty() && reading.by_key_with_groups.is_some()
     }
 }
 
