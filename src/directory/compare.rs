@@ -15,9 +15,7 @@ use super::filter::Compiler;
 use super::plan::MAIN;
 use super::rows;
 use super::text::{self, Text};
-use crate::adapter::{
-    Binding, Column, ColumnBinding, Conversion, Expression, Part, Source, Template, Variable, same,
-};
+use crate::adapter::{Binding, Column, ColumnBinding, Conversion, Expression, Part, Source, Template, Variable, same};
 use crate::scim::{AttributePath, Error, Kind, Literal, Operator, Returned};
 use crate::sql::{ColumnKind, Expr, Ident, Predicate, Value};
 use serde_json::Value as Json;
@@ -130,9 +128,9 @@ impl Compiler<'_> {
                     "{path} cannot be compared: no column holds it"
                 ))),
             },
-            None => asked.of_presence(Predicate::True).ok_or_else(|| {
-                Error::invalid_filter("meta is complex: compare meta.created or meta.lastModified")
-            }),
+            None => asked
+                .of_presence(Predicate::True)
+                .ok_or_else(|| Error::invalid_filter("meta is complex: compare meta.created or meta.lastModified")),
         }
     }
 
@@ -220,7 +218,11 @@ impl Compiler<'_> {
         let Conversion::Text(rule) = conversion else {
             return None;
         };
-        if rule.empty.as_ref().is_some_and(|empty| !empty.to_text().unwrap_or_default().is_empty()) {
+        if rule
+            .empty
+            .as_ref()
+            .is_some_and(|empty| !empty.to_text().unwrap_or_default().is_empty())
+        {
             return None;
         }
         match self.expr(index)? {
@@ -287,13 +289,14 @@ impl Compiler<'_> {
                 let local = self.source.columns.get(reference.column).filter(|_| reference.key == 0);
                 match (asked, local) {
                     // The row's own column may have an index; the joined key says that the other is there.
-                    (Asked::Compare(Operator::Eq, literal), Some(local)) if !matches!(local.kind, ColumnKind::Text(_)) => {
+                    (Asked::Compare(Operator::Eq, literal), Some(local))
+                        if !matches!(local.kind, ColumnKind::Text(_)) =>
+                    {
                         Ok(match super::key_of(target, &text_of(literal)) {
-                            Some(key) => Predicate::eq(
-                                Expr::column(MAIN, &local.name),
-                                Expr::Value(key, local.cast.clone()),
-                            )
-                            .and(present),
+                            Some(key) => {
+                                Predicate::eq(Expr::column(MAIN, &local.name), Expr::Value(key, local.cast.clone()))
+                                    .and(present)
+                            }
                             None => Predicate::False,
                         })
                     }
@@ -395,13 +398,7 @@ impl Compiler<'_> {
 
     /// The rows that read as true, and those that read as false: a literal of either side before what only the moment of
     /// writing knows (a time of day), which is anything else that is there.
-    fn sides(
-        &self,
-        expr: &Expr,
-        column: &Column,
-        yes: &[Expression],
-        no: &[Expression],
-    ) -> (Predicate, Predicate) {
+    fn sides(&self, expr: &Expr, column: &Column, yes: &[Expression], no: &[Expression]) -> (Predicate, Predicate) {
         let literals = |side: &[Expression]| {
             let any = side.iter().filter_map(|expression| match expression {
                 Expression::Literal(value) => Some(self.stored_as(expr, column, value)),
@@ -429,7 +426,14 @@ impl Compiler<'_> {
             (Value::Null, _) => Predicate::IsNull(expr.clone()),
             (stored, ColumnKind::Text(_)) => {
                 let text = stored.to_text().unwrap_or_default();
-                text::equal(self.dialect, expr.clone(), Some(column), !column.ignores_case, false, &text)
+                text::equal(
+                    self.dialect,
+                    expr.clone(),
+                    Some(column),
+                    !column.ignores_case,
+                    false,
+                    &text,
+                )
             }
             (stored, _) => Predicate::eq(expr.clone(), Expr::Value(stored.clone(), column.cast.clone())),
         }

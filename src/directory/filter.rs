@@ -188,7 +188,11 @@ impl<'a> Compiler<'a> {
 
     /// Whether there is a value; one that is never returned is none.
     fn has(&mut self, index: usize, path: &AttributePath) -> Result<Predicate, Error> {
-        let returned = self.source.attributes.get(index).map(|attribute| attribute.schema.returned);
+        let returned = self
+            .source
+            .attributes
+            .get(index)
+            .map(|attribute| attribute.schema.returned);
         if returned == Some(crate::scim::Returned::Never) {
             return Ok(Predicate::False);
         }
@@ -320,7 +324,11 @@ impl<'a> Compiler<'a> {
     /// `schemas`: an extension is listed where the resource has one of its attributes.
     fn schemas(&mut self, path: &AttributePath, asked: Asked<'_>) -> Result<Predicate, Error> {
         if asked.is_null() {
-            return Ok(if asked.negated() { Predicate::True } else { Predicate::False });
+            return Ok(if asked.negated() {
+                Predicate::True
+            } else {
+                Predicate::False
+            });
         }
         let listed = |schema: &Schema| asked.holds_of(&Json::String(schema.id.clone()), true, path);
         if listed(&self.type_.schema.core)? {

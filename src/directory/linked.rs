@@ -181,7 +181,9 @@ impl Compiler<'_> {
                 (sub.attribute.as_str(), Asked::Present)
             }
             Element::Filter(Filter::Value(..)) => {
-                return Err(Error::invalid_filter(format!("{path}[...] cannot hold another value path")));
+                return Err(Error::invalid_filter(format!(
+                    "{path}[...] cannot hold another value path"
+                )));
             }
         };
         match sub.to_ascii_lowercase().as_str() {

@@ -1,7 +1,7 @@
 //! Membership, row by row: what is added or removed is touched, and nothing else is read.
 
-use super::change::Writing;
 use super::asked::Asked;
+use super::change::Writing;
 use super::plan::{self, Display, MAIN};
 use super::rows;
 use super::transaction::Fault;

@@ -42,7 +42,10 @@ impl Compiler<'_> {
         let mut present = Predicate::IsNull(expr.clone()).negate();
         // MySQL's zero date stands for none.
         let zero = (self.dialect == Dialect::Mysql
-            && matches!(column.kind, ColumnKind::DateTime | ColumnKind::Date | ColumnKind::Instant))
+            && matches!(
+                column.kind,
+                ColumnKind::DateTime | ColumnKind::Date | ColumnKind::Instant
+            ))
         .then(|| {
             let first = NaiveDate::from_ymd_opt(1, 1, 1).unwrap_or_default();
             let first = Value::DateTime(first.and_time(NaiveTime::MIN));
@@ -67,7 +70,12 @@ impl Compiler<'_> {
             Operator::Le => Comparison::Le,
         };
         let number = matches!(conversion, Conversion::Integer | Conversion::Decimal);
-        if number && matches!(column.kind, ColumnKind::Text(_) | ColumnKind::Enum(_) | ColumnKind::Json) {
+        if number
+            && matches!(
+                column.kind,
+                ColumnKind::Text(_) | ColumnKind::Enum(_) | ColumnKind::Json
+            )
+        {
             return Err(Error::invalid_filter(format!(
                 "{path} can be asked for with pr alone: its column holds numbers as text"
             )));
@@ -76,15 +84,16 @@ impl Compiler<'_> {
         if let (true, Ok(Value::Date(day))) = (days, day_of(literal)) {
             return Ok(self.on_day(&expr, column, comparison, day));
         }
-        let point = self.point(conversion, column, literal).map_err(|refusal| {
-            Error::invalid_filter(format!("{path}: the value {refusal}"))
-        })?;
+        let point = self
+            .point(conversion, column, literal)
+            .map_err(|refusal| Error::invalid_filter(format!("{path}: the value {refusal}")))?;
         let cast = match point {
             // A double is compared as one: a cast to `real` would round, or fail.
             Point::At(Value::Float(_)) => None,
             _ => column.cast.clone(),
         };
-        let compared = |comparison, value| Predicate::Compare(expr.clone(), comparison, Expr::Value(value, cast.clone()));
+        let compared =
+            |comparison, value| Predicate::Compare(expr.clone(), comparison, Expr::Value(value, cast.clone()));
         let upwards = matches!(comparison, Comparison::Gt | Comparison::Ge);
         let compared = match (point, comparison) {
             (Point::At(value), comparison) => compared(comparison, value),

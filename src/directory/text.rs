@@ -222,7 +222,8 @@ pub(super) fn compare(expr: Expr, case_exact: bool, operator: Operator, literal:
         Some((before, _)) => (before, true),
         None => (literal, false),
     };
-    let like = |pattern: String| Predicate::Like(side(expr.clone(), case_exact), side(Expr::value(pattern), case_exact));
+    let like =
+        |pattern: String| Predicate::Like(side(expr.clone(), case_exact), side(Expr::value(pattern), case_exact));
     let present = || Predicate::IsNull(Expr::NotEmpty(Box::new(expr.clone()))).negate();
     let comparison = match operator {
         Operator::Co | Operator::Sw | Operator::Ew if cut => return Predicate::False,

@@ -89,7 +89,9 @@ impl Asker<'_> {
     }
 
     fn several(&mut self, depth: u64) -> Vec<Question> {
-        (0..2 + self.random.below(2)).map(|_| self.question(depth - 1)).collect()
+        (0..2 + self.random.below(2))
+            .map(|_| self.question(depth - 1))
+            .collect()
     }
 
     fn brackets(&mut self) -> Question {
@@ -134,14 +136,21 @@ impl Asker<'_> {
         if self.random.percent(6) {
             let op = *self.random.pick(&[Op::Eq, Op::Ne]);
             let empty = !matches!(attribute.kind, Kind::Number | Kind::Instant) && self.random.percent(50);
-            let nothing = if empty { Literal::Text(String::new()) } else { Literal::Null };
+            let nothing = if empty {
+                Literal::Text(String::new())
+            } else {
+                Literal::Null
+            };
             return Question::Compare(attribute, op, nothing);
         }
         let (ops, literal): (&[Op], Literal) = match attribute.kind {
             Kind::Boolean => (&[Op::Eq, Op::Ne], self.boolean()),
             Kind::Number => (&Op::ORDERED, Literal::Number(self.number(attribute))),
             Kind::Instant => (&Op::ORDERED, Literal::Instant(self.instant())),
-            Kind::Day => (&Op::ORDERED, Literal::Text(rows::wall(&mut self.random).date().to_string())),
+            Kind::Day => (
+                &Op::ORDERED,
+                Literal::Text(rows::wall(&mut self.random).date().to_string()),
+            ),
             _ => (&Op::ALL, Literal::Text(self.text(attribute))),
         };
         Question::Compare(attribute, *self.random.pick(ops), literal)
@@ -160,9 +169,21 @@ impl Asker<'_> {
         {
             return number;
         }
-        *self
-            .random
-            .pick(&[0.0, 0.1, 5.0, 4.5, -0.5, 3e9, -3e9, 1e30, -1e300, 2_147_483_647.5, 12.5, 1e-7, 3.5000000001])
+        *self.random.pick(&[
+            0.0,
+            0.1,
+            5.0,
+            4.5,
+            -0.5,
+            3e9,
+            -3e9,
+            1e30,
+            -1e300,
+            2_147_483_647.5,
+            12.5,
+            1e-7,
+            3.5000000001,
+        ])
     }
 
     /// Around what is stored, with any offset, and sometimes between two microseconds or in an hour that is shown twice.
@@ -180,7 +201,10 @@ impl Asker<'_> {
         if self.random.percent(30) {
             return match self.random.below(4) {
                 0 => (*self.random.pick(rows::PIECES)).to_owned(),
-                1 => (*self.random.pick(&["work", "mobile", "direct", "User", "employee", "intern", "team-1", "7"])).to_owned(),
+                1 => (*self
+                    .random
+                    .pick(&["work", "mobile", "direct", "User", "employee", "intern", "team-1", "7"]))
+                .to_owned(),
                 2 => format!("{}\0{}", self.random.pick(rows::PIECES), self.random.pick(rows::PIECES)),
                 _ => rows::text(&mut self.random),
             };

@@ -102,7 +102,10 @@ impl Question {
 
     fn spell(&self, spelling: &mut impl Spelling, inside: bool) -> String {
         let joined = |all: &[Question], word: &str, spelling: &mut _| {
-            let parts: Vec<String> = all.iter().map(|one| format!("({})", one.spell(spelling, inside))).collect();
+            let parts: Vec<String> = all
+                .iter()
+                .map(|one| format!("({})", one.spell(spelling, inside)))
+                .collect();
             let word = Spelling::word(spelling, word);
             parts.join(&format!(" {word} "))
         };
@@ -114,7 +117,11 @@ impl Question {
                     None => attribute.name.to_owned(),
                 };
                 let name = Spelling::word(spelling, &name);
-                let urn = if Spelling::qualified(spelling) { attribute.urn } else { "" };
+                let urn = if Spelling::qualified(spelling) {
+                    attribute.urn
+                } else {
+                    ""
+                };
                 format!("{urn}{name}")
             }
         };
@@ -144,7 +151,11 @@ impl Question {
             Question::Present(attribute) => attribute.values(resource).iter().any(Option::is_some),
             Question::Compare(attribute, op, literal) => {
                 let values = attribute.values(resource);
-                let meets = |op| values.iter().any(|value| attribute.kind.meets(*value, op, literal, collation));
+                let meets = |op| {
+                    values
+                        .iter()
+                        .any(|value| attribute.kind.meets(*value, op, literal, collation))
+                };
                 match op {
                     // Of the whole: that nothing is there.
                     Op::Eq if literal.is_nothing() => !values.iter().any(Option::is_some),
@@ -157,6 +168,16 @@ impl Question {
                 .elements(resource)
                 .iter()
                 .any(|element| inner.holds_of_element(element, collation)),
+        }
+    }
+
+    /// Whether a column's collation may decide any of it.
+    pub fn asks_collation(&self) -> bool {
+        match self {
+            Question::And(all) | Question::Or(all) => all.iter().any(Self::asks_collation),
+            Question::Not(one) | Question::Brackets(_, one) => one.asks_collation(),
+            Question::Present(_) => false,
+            Question::Compare(attribute, op, _) => attribute.kind == Kind::Unique && matches!(op, Op::Eq | Op::Ne),
         }
     }
 
@@ -194,9 +215,10 @@ impl Attribute {
             (Some(Json::Array(elements)), None) if !elements.iter().any(Json::is_object) => {
                 elements.iter().map(Some).collect()
             }
-            (Some(Json::Array(elements)), sub) => {
-                elements.iter().map(|element| element.get(sub.unwrap_or("value"))).collect()
-            }
+            (Some(Json::Array(elements)), sub) => elements
+                .iter()
+                .map(|element| element.get(sub.unwrap_or("value")))
+                .collect(),
             (Some(object @ Json::Object(_)), sub) => vec![object.get(sub.unwrap_or("value"))],
             (Some(value), _) => vec![Some(value)],
         }
