@@ -171,6 +171,16 @@ impl Question {
         }
     }
 
+    /// Whether a column's collation may decide any of it.
+    pub fn asks_collation(&self) -> bool {
+        match self {
+            Question::And(all) | Question::Or(all) => all.iter().any(Self::asks_collation),
+            Question::Not(one) | Question::Brackets(_, one) => one.asks_collation(),
+            Question::Present(_) => false,
+            Question::Compare(attribute, op, _) => attribute.kind == Kind::Unique && matches!(op, Op::Eq | Op::Ne),
+        }
+    }
+
     fn holds_of_element(&self, element: &Json, collation: bool) -> bool {
         let part = |attribute: &Attribute| element.get(attribute.sub.unwrap_or("value"));
         match self {
