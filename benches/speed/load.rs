@@ -19,19 +19,11 @@ pub struct Request {
 pub type Make = Box<dyn Fn(usize, usize) -> Request + Send + Sync>;
 
 pub fn get(path: String) -> Request {
-    Request {
-        method: "GET",
-        path,
-        body: None,
-    }
+    Request { method: "GET", path, body: None }
 }
 
 pub fn with_body(method: &'static str, path: String, body: &Value) -> Request {
-    Request {
-        method,
-        path,
-        body: Some(serde_json::to_vec(body).expect("JSON")),
-    }
+    Request { method, path, body: Some(serde_json::to_vec(body).expect("JSON")) }
 }
 
 /// What a run found.
@@ -69,11 +61,8 @@ impl Load {
                         let mut ask = |client: &mut Client| {
                             let request = make(number, turn);
                             turn += 1;
-                            let headers: &[(&str, &str)] = if request.body.is_some() {
-                                &[("Content-Type", "application/scim+json")]
-                            } else {
-                                &[]
-                            };
+                            let headers: &[(&str, &str)] =
+                                if request.body.is_some() { &[("Content-Type", "application/scim+json")] } else { &[] };
                             let answer = client
                                 .send(request.method, &request.path, headers, request.body.as_deref())
                                 .unwrap_or_else(|failure| panic!("{} {}: {failure:?}", request.method, request.path));
@@ -109,21 +98,15 @@ impl Load {
             start.wait();
             measured.wait();
             let (before, started) = (cpu_ticks(pid), Instant::now());
-            let results: Vec<(Vec<Duration>, usize)> = threads
-                .into_iter()
-                .map(|thread| thread.join().expect("a connection"))
-                .collect();
+            let results: Vec<(Vec<Duration>, usize)> =
+                threads.into_iter().map(|thread| thread.join().expect("a connection")).collect();
             let (elapsed, ticks) = (started.elapsed(), cpu_ticks(pid) - before);
-            let mut latencies: Vec<Duration> = results
-                .iter()
-                .flat_map(|(latencies, _)| latencies.iter().copied())
-                .collect();
+            let mut latencies: Vec<Duration> =
+                results.iter().flat_map(|(latencies, _)| latencies.iter().copied()).collect();
             latencies.sort_unstable();
             let at = |part: f64| {
                 let index = ((latencies.len() as f64 * part) as usize).min(latencies.len().saturating_sub(1));
-                latencies
-                    .get(index)
-                    .map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
+                latencies.get(index).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
             };
             Measure {
                 requests: latencies.len(),
@@ -142,20 +125,12 @@ fn cpu_ticks(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the server runs");
     // Behind the name in brackets, which may hold anything: fields 14 and 15 of proc(5) are the 12th and 13th there.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    fields[11..13]
-        .iter()
-        .map(|field| field.parse::<u64>().expect("a number"))
-        .sum()
+    fields[11..13].iter().map(|field| field.parse::<u64>().expect("a number")).sum()
 }
 
 /// A line of /proc/PID/status, in MB.
 pub fn memory(pid: u32, line: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the server runs");
-    let found = status
-        .lines()
-        .find(|text| text.starts_with(line))
-        .and_then(|text| text.split_whitespace().nth(1));
-    found
-        .and_then(|text| text.parse::<f64>().ok())
-        .map_or(f64::NAN, |kilobytes| kilobytes / 1024.0)
+    let found = status.lines().find(|text| text.starts_with(line)).and_then(|text| text.split_whitespace().nth(1));
+    found.and_then(|text| text.parse::<f64>().ok()).map_or(f64::NAN, |kilobytes| kilobytes / 1024.0)
 }

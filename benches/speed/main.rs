@@ -79,10 +79,7 @@ fn parse(words: &[String]) -> Arguments {
             "--engine" => {
                 let name = value();
                 arguments.engines.retain(|engine| engine.word() == name);
-                assert!(
-                    !arguments.engines.is_empty(),
-                    "--engine is mysql, postgres or sqlite, not {name}"
-                );
+                assert!(!arguments.engines.is_empty(), "--engine is mysql, postgres or sqlite, not {name}");
             }
             "--seconds" => arguments.load = Duration::from_secs_f64(value().parse().expect("seconds")),
             "--rounds" => arguments.rounds = value().parse().expect("a number of rounds"),
@@ -137,12 +134,7 @@ fn run(engine: Engine, arguments: &Arguments) -> (Vec<Line>, Vec<String>) {
 
     let mut lines: Vec<Line> = Vec::new();
     let mut requests: Vec<(&'static str, &'static str, Option<&'static str>, load::Make)> = vec![
-        (
-            "static body",
-            "yardstick",
-            None,
-            Box::new(|_, _| load::get("/static".to_owned())),
-        ),
+        ("static body", "yardstick", None, Box::new(|_, _| load::get("/static".to_owned()))),
         (
             "GET by id",
             "yardstick",
@@ -154,10 +146,7 @@ fn run(engine: Engine, arguments: &Arguments) -> (Vec<Line>, Vec<String>) {
             "scimshim",
             Some("1.5 x, 0.08 ms"),
             Box::new(move |thread, turn| {
-                load::get(format!(
-                    "/scim/v2/Users/{}?excludedAttributes=groups",
-                    pick(thread, turn, people)
-                ))
+                load::get(format!("/scim/v2/Users/{}?excludedAttributes=groups", pick(thread, turn, people)))
             }),
         ),
         (
@@ -193,10 +182,7 @@ fn run(engine: Engine, arguments: &Arguments) -> (Vec<Line>, Vec<String>) {
             "scimshim",
             None,
             Box::new(move |thread, turn| {
-                load::get(format!(
-                    "/scim/v2/Users?startIndex={}&count=100",
-                    pick(thread, turn, people - 100)
-                ))
+                load::get(format!("/scim/v2/Users?startIndex={}&count=100", pick(thread, turn, people - 100)))
             }),
         ),
         (
@@ -254,24 +240,11 @@ fn run(engine: Engine, arguments: &Arguments) -> (Vec<Line>, Vec<String>) {
                 "yardstick" => (yardstick.pid(), Box::new(|| yardstick.client(&service))),
                 _ => (service.pid(), Box::new(|| service.client())),
             };
-            let measure = Load {
-                connections: CONNECTIONS,
-                time: arguments.load,
-            }
-            .run(pid, client.as_ref(), make);
+            let measure = Load { connections: CONNECTIONS, time: arguments.load }.run(pid, client.as_ref(), make);
             if round == 0 {
-                lines.push(Line {
-                    what,
-                    server,
-                    measures: Vec::new(),
-                    ratio: None,
-                    goal: *goal,
-                });
+                lines.push(Line { what, server, measures: Vec::new(), ratio: None, goal: *goal });
             }
-            eprintln!(
-                "  {} {what}: {:.3} ms CPU, {:.0}/s",
-                server, measure.cpu_ms, measure.rate
-            );
+            eprintln!("  {} {what}: {:.3} ms CPU, {:.0}/s", server, measure.cpu_ms, measure.rate);
             lines[index].measures.push(measure);
         }
     }
@@ -301,11 +274,7 @@ fn cold_start(service: &mut Service) -> f64 {
             if matches!(service.client().try_scim("GET", "/Users/1", None), Ok(answer) if answer.status == 200) {
                 break start.elapsed().as_secs_f64() * 1000.0;
             }
-            assert!(
-                start.elapsed() < Duration::from_secs(20),
-                "no answer:\n{}",
-                service.stderr()
-            );
+            assert!(start.elapsed() < Duration::from_secs(20), "no answer:\n{}", service.stderr());
         }
     });
     median(times.collect())
@@ -325,9 +294,7 @@ fn fill(database: &Database, people: usize) {
     };
     multi_row(
         "departments (name, created_at)",
-        (1..=20)
-            .map(|n| format!("('Department {n}', '2024-01-02 03:04:05')"))
-            .collect(),
+        (1..=20).map(|n| format!("('Department {n}', '2024-01-02 03:04:05')")).collect(),
     );
     multi_row(
         "people (login, given, family, display, mail, enabled, work_phone, mobile_phone, street, city, postcode, title, language, staff_no, department_id, manager_id, created_at, updated_at)",
@@ -343,18 +310,13 @@ fn fill(database: &Database, people: usize) {
     );
     multi_row(
         "teams (name, created_at, updated_at)",
-        (1..=101)
-            .map(|n| format!("('Team {n}', '2024-01-02 03:04:05', '2024-01-02 03:04:05')"))
-            .collect(),
+        (1..=101).map(|n| format!("('Team {n}', '2024-01-02 03:04:05', '2024-01-02 03:04:05')")).collect(),
     );
     multi_row(
         "memberships (team_id, person_id)",
         (1..=LARGE_GROUP.min(people / 2)).map(|n| format!("(1, {n})")).collect(),
     );
-    multi_row(
-        "memberships (team_id, person_id)",
-        (1..=people).map(|n| format!("({}, {n})", 2 + n % 100)).collect(),
-    );
+    multi_row("memberships (team_id, person_id)", (1..=people).map(|n| format!("({}, {n})", 2 + n % 100)).collect());
     database.execute(match database.engine {
         Engine::MariaDb => "ANALYZE TABLE people, departments, teams, memberships;",
         Engine::Postgres | Engine::Sqlite => "ANALYZE;",

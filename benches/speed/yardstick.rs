@@ -136,10 +136,7 @@ struct Manager<'a> {
 impl Person {
     fn document(&self) -> Vec<u8> {
         let text = |option: &Option<String>| option.clone().unwrap_or_default();
-        let time = self
-            .updated_at
-            .map(|time| time.format("%Y-%m-%dT%H:%M:%SZ").to_string())
-            .unwrap_or_default();
+        let time = self.updated_at.map(|time| time.format("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default();
         let document = Document {
             schemas: [
                 "urn:ietf:params:scim:schemas:core:2.0:User",
@@ -163,19 +160,10 @@ impl Person {
             active: self.enabled != 0,
             title: &self.title,
             preferred_language: &self.language,
-            emails: [Element {
-                value: &self.mail,
-                r#type: "work",
-            }],
+            emails: [Element { value: &self.mail, r#type: "work" }],
             phone_numbers: [
-                Element {
-                    value: &self.work_phone,
-                    r#type: "work",
-                },
-                Element {
-                    value: &self.mobile_phone,
-                    r#type: "mobile",
-                },
+                Element { value: &self.work_phone, r#type: "work" },
+                Element { value: &self.mobile_phone, r#type: "mobile" },
             ],
             addresses: [Address {
                 street_address: &self.street,
@@ -232,11 +220,7 @@ macro_rules! reader {
             .expect("a pool");
         Arc::new(move |id: i32| {
             let mut connection = pool.get().expect("a connection");
-            let person = people::table
-                .find(id)
-                .first::<Person>(&mut *connection)
-                .optional()
-                .expect("a statement");
+            let person = people::table.find(id).first::<Person>(&mut *connection).optional().expect("a statement");
             person.map(|person| person.document())
         })
     }};
@@ -252,10 +236,8 @@ pub fn serve(words: &[String]) {
         "postgres" => reader!(PgConnection, url),
         _ => reader!(SqliteConnection, url),
     };
-    let certificates: Vec<CertificateDer> = CertificateDer::pem_file_iter(certificate)
-        .expect("a file")
-        .collect::<Result<_, _>>()
-        .expect("certificates");
+    let certificates: Vec<CertificateDer> =
+        CertificateDer::pem_file_iter(certificate).expect("a file").collect::<Result<_, _>>().expect("certificates");
     let key = PrivateKeyDer::from_pem_file(key).expect("a key");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
@@ -267,17 +249,9 @@ pub fn serve(words: &[String]) {
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let tokens: Arc<HashSet<String>> = Arc::new([token.clone()].into());
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().expect("a port")));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .max_blocking_threads(POOL)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(listen(
-        address,
-        tokio_rustls::TlsAcceptor::from(Arc::new(tls)),
-        tokens,
-        read,
-    ));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(POOL).build().expect("a runtime");
+    runtime.block_on(listen(address, tokio_rustls::TlsAcceptor::from(Arc::new(tls)), tokens, read));
 }
 
 async fn listen(address: SocketAddr, tls: tokio_rustls::TlsAcceptor, tokens: Arc<HashSet<String>>, read: Read) {
@@ -305,12 +279,7 @@ async fn answer(
     read: &Read,
     fixed: Bytes,
 ) -> Response<Full<Bytes>> {
-    let status = |code: u16| {
-        Response::builder()
-            .status(code)
-            .body(Full::default())
-            .expect("a response")
-    };
+    let status = |code: u16| Response::builder().status(code).body(Full::default()).expect("a response");
     let token = request
         .headers()
         .get("authorization")
@@ -330,10 +299,7 @@ async fn answer(
             }
         }
     };
-    Response::builder()
-        .header("content-type", "application/scim+json")
-        .body(Full::new(body))
-        .expect("a response")
+    Response::builder().header("content-type", "application/scim+json").body(Full::new(body)).expect("a response")
 }
 
 fn hex(bytes: &[u8]) -> String {

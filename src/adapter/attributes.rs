@@ -41,15 +41,7 @@ pub(super) fn attribute(
             .help("one attribute, one binding");
         return None;
     }
-    let found = binding(
-        &mut reader,
-        forms.first().copied(),
-        entry,
-        outline,
-        writable,
-        context,
-        findings,
-    );
+    let found = binding(&mut reader, forms.first().copied(), entry, outline, writable, context, findings);
     reader.finish(findings);
     let (binding, kind) = found?;
 
@@ -69,10 +61,7 @@ pub(super) fn attribute(
     let beside = entry.target.slot.is_some() && matches!(binding, Binding::Constant(_));
     let computed = matches!(binding, Binding::Template(_) | Binding::Constant(_)) && !beside;
     if computed && mutability.is_some_and(|said| said != Mutability::ReadOnly) {
-        findings.error(
-            &entry.key,
-            format!("`{}` is computed: clients cannot write it", entry.target.path()),
-        );
+        findings.error(&entry.key, format!("`{}` is computed: clients cannot write it", entry.target.path()));
     }
     if computed {
         schema.mutability = Mutability::ReadOnly;
@@ -96,19 +85,8 @@ pub(super) fn attribute(
         None if top && schema.uniqueness == Uniqueness::Server && !read_only => Unique::Visible,
         None => Unique::No,
     };
-    schema.uniqueness = if unique == Unique::No {
-        Uniqueness::None
-    } else {
-        Uniqueness::Server
-    };
-    Some(Attribute {
-        target: entry.target.clone(),
-        binding,
-        schema,
-        required,
-        unique,
-        rule,
-    })
+    schema.uniqueness = if unique == Unique::No { Uniqueness::None } else { Uniqueness::Server };
+    Some(Attribute { target: entry.target.clone(), binding, schema, required, unique, rule })
 }
 
 const MUTABILITY: &[(&str, Mutability)] = &[
@@ -130,22 +108,14 @@ fn long_form(node: &Node) -> Node {
     let Some(text) = node.as_str() else { return node.clone() };
     let place = node.place().clone();
     let entry = match text {
-        "sidecar" => (
-            Key::new("sidecar", place.clone()),
-            Node::new(Data::Bool(true), place.clone()),
-        ),
+        "sidecar" => (Key::new("sidecar", place.clone()), Node::new(Data::Bool(true), place.clone())),
         _ => (Key::new("column", place.clone()), node.clone()),
     };
     Node::new(Data::Mapping(vec![entry]), place)
 }
 
 fn column_name(outline: &Outline<'_>, id: usize) -> String {
-    outline
-        .columns
-        .borrow()
-        .get(id)
-        .map(|column| column.name.as_str().to_owned())
-        .unwrap_or_default()
+    outline.columns.borrow().get(id).map(|column| column.name.as_str().to_owned()).unwrap_or_default()
 }
 
 fn rule(reader: &mut Reader<'_>, findings: &mut Findings) -> Rule {
@@ -154,19 +124,12 @@ fn rule(reader: &mut Reader<'_>, findings: &mut Findings) -> Rule {
         match regex::Regex::new(text) {
             Ok(pattern) => Some(pattern),
             Err(error) => {
-                findings.error(
-                    node,
-                    format!("not a regular expression: {}", last_line(&error.to_string())),
-                );
+                findings.error(node, format!("not a regular expression: {}", last_line(&error.to_string())));
                 None
             }
         }
     });
-    Rule {
-        pattern,
-        min: count(reader.given("min"), findings),
-        max: count(reader.given("max"), findings),
-    }
+    Rule { pattern, min: count(reader.given("min"), findings), max: count(reader.given("max"), findings) }
 }
 
 fn last_line(text: &str) -> &str {
@@ -181,13 +144,7 @@ fn read_unique(node: &Node, outline: &Outline<'_>, findings: &mut Findings) -> U
         return Unique::All;
     }
     let Some(mut reader) = node.get("within").and_then(|_| Reader::mapping(node, findings)) else {
-        findings.error(
-            node,
-            format!(
-                "expected `true`, `all` or `{{ within: [columns] }}`, found {}",
-                node.found()
-            ),
-        );
+        findings.error(node, format!("expected `true`, `all` or `{{ within: [columns] }}`, found {}", node.found()));
         return Unique::No;
     };
     let within = reader.given("within").map(Node::one_or_many).unwrap_or_default();
@@ -207,10 +164,7 @@ fn binding(
 ) -> Option<(Binding, scim::Kind)> {
     let column = reader.given("column");
     let template = reader.given("template");
-    let scope = Scope {
-        id: true,
-        ..Scope::change(outline)
-    };
+    let scope = Scope { id: true, ..Scope::change(outline) };
     let string = scim::Kind::String;
     let refuse_column = |findings: &mut Findings| {
         if let Some(column) = column {
@@ -253,28 +207,14 @@ fn binding(
             if let Some(definition) = &entry.definition
                 && !definition.multi_valued
             {
-                findings.error(
-                    node,
-                    format!("`{}` has one value only, and a link has many", definition.name),
-                );
+                findings.error(node, format!("`{}` has one value only, and a link has many", definition.name));
             }
-            Some((
-                Binding::Link(Box::new(link(node, outline, context, findings)?)),
-                scim::Kind::Complex,
-            ))
+            Some((Binding::Link(Box::new(link(node, outline, context, findings)?)), scim::Kind::Complex))
         }
         Some("lookup") => {
             let node = reader.optional("lookup")?;
             let info = outline.relation.named(needed(column, reader, findings)?, findings)?;
-            let found = lookup(
-                node,
-                outline.intern(info),
-                &compiled(info),
-                entry,
-                writable,
-                context,
-                findings,
-            )?;
+            let found = lookup(node, outline.intern(info), &compiled(info), entry, writable, context, findings)?;
             let kind = kind_of(&found.conversion);
             Some((Binding::Lookup(Box::new(found)), kind))
         }
@@ -301,17 +241,7 @@ fn binding(
             let info = outline.relation.named(column, findings);
             let found = info.map(|info| {
                 let id = outline.intern(info);
-                column_binding(
-                    reader,
-                    id,
-                    &compiled(info),
-                    column,
-                    entry,
-                    outline,
-                    writable,
-                    context,
-                    findings,
-                )
+                column_binding(reader, id, &compiled(info), column, entry, outline, writable, context, findings)
             });
             for key in ["type", "json", "hash", "fallback", "also"] {
                 reader.optional(key);
@@ -359,10 +289,7 @@ fn column_binding(
         // A scalar inside a document has that document's types.
         travelling.kind = match kind {
             Some(scim::Kind::Boolean) => ColumnKind::Boolean,
-            Some(scim::Kind::Integer) => ColumnKind::Integer {
-                min: i64::MIN.into(),
-                max: i64::MAX.into(),
-            },
+            Some(scim::Kind::Integer) => ColumnKind::Integer { min: i64::MIN.into(), max: i64::MAX.into() },
             _ => ColumnKind::Text(None),
         };
     }
@@ -371,15 +298,11 @@ fn column_binding(
         match name {
             "bcrypt" => Some(Hash::Bcrypt(BCRYPT_COST)),
             "argon2id" | "sha512_crypt" | "django_pbkdf2" => {
-                findings
-                    .error(node, format!("`{name}` is not supported by this version"))
-                    .help("bcrypt is");
+                findings.error(node, format!("`{name}` is not supported by this version")).help("bcrypt is");
                 None
             }
             _ => {
-                findings
-                    .error(node, format!("there is no hash `{name}`"))
-                    .help("bcrypt is supported");
+                findings.error(node, format!("there is no hash `{name}`")).help("bcrypt is supported");
                 None
             }
         }
@@ -407,16 +330,8 @@ fn column_binding(
     if (!fallback.is_empty() || !shown.is_empty()) && !text {
         findings.error(at, "templates give text, and this attribute is none");
     }
-    let binding = ColumnBinding {
-        column: id,
-        conversion,
-        json,
-        shown_when_empty: shown,
-        fallback,
-        also,
-        hash,
-        writes: writable,
-    };
+    let binding =
+        ColumnBinding { column: id, conversion, json, shown_when_empty: shown, fallback, also, hash, writes: writable };
     (binding, known)
 }
 
@@ -438,27 +353,17 @@ fn reference(
         Some(key) => target.intern(target.relation.named(key, findings)?),
         None => 0,
     };
-    Some(Reference {
-        column: id,
-        resource_type: target.resource.clone(),
-        key,
-        none,
-    })
+    Some(Reference { column: id, resource_type: target.resource.clone(), key, none })
 }
 
 /// `none`: what a foreign key holds for nothing; NULL unless said, and then it must be allowed.
 pub(super) fn none(reader: &mut Reader<'_>, column: &Column, findings: &mut Findings) -> Value {
-    let none = reader
-        .optional("none")
-        .map_or(Value::Null, |node| literal(node, column, findings));
+    let none = reader.optional("none").map_or(Value::Null, |node| literal(node, column, findings));
     if none.is_null() && !column.nullable {
         findings
             .error(
                 reader.node(),
-                format!(
-                    "the column `{}` cannot be NULL: it needs something for nothing",
-                    column.name
-                ),
+                format!("the column `{}` cannot be NULL: it needs something for nothing", column.name),
             )
             .help("say what it holds then, like `none: 0`");
     }

@@ -28,13 +28,7 @@ pub(super) fn filled_or_reported(
         .collect();
     for column in open {
         findings
-            .error(
-                at,
-                format!(
-                    "nothing fills `{}.{column}`, which cannot be NULL and has no default",
-                    relation.table
-                ),
-            )
+            .error(at, format!("nothing fills `{}.{column}`, which cannot be NULL and has no default", relation.table))
             .help(format!("give it a value in {where_to}"));
     }
 }
@@ -50,9 +44,7 @@ pub(super) fn suggest_index(
     if relation.is_indexed(column) {
         return;
     }
-    let long = relation
-        .find(column.as_str())
-        .is_some_and(|info| info.sql_type.to_ascii_lowercase().ends_with("text"));
+    let long = relation.find(column.as_str()).is_some_and(|info| info.sql_type.to_ascii_lowercase().ends_with("text"));
     let on = match context.names.dialect {
         // MySQL indexes the beginning of a TEXT column only.
         Dialect::Mysql if long => format!("`{column}`(191)"),
@@ -65,10 +57,7 @@ pub(super) fn suggest_index(
     };
     let name = format!("scimshim_{}_{column}", relation.table.name);
     findings
-        .warning(
-            at,
-            format!("`{}.{column}` is searched by and has no index", relation.table),
-        )
+        .warning(at, format!("`{}.{column}` is searched by and has no index", relation.table))
         .help(format!("CREATE INDEX {name} ON {table} ({on});"));
 }
 
@@ -100,10 +89,7 @@ pub(super) fn source(source: &Source, outline: &Outline<'_>, context: &Context<'
                 ),
             };
             findings.error(at, message).help(match optional {
-                Some(_) => format!(
-                    "say `required: true` there, or `create: {{ set: {{ {}: ... }} }}`",
-                    column.name
-                ),
+                Some(_) => format!("say `required: true` there, or `create: {{ set: {{ {}: ... }} }}`", column.name),
                 None => format!("`create: {{ set: {{ {}: ... }} }}`", column.name),
             });
         }
@@ -193,10 +179,7 @@ fn templates_end(source: &Source, outline: &Outline<'_>, findings: &mut Findings
                 }
             }
             if seen.contains(&start) {
-                findings.error(
-                    &entry.key,
-                    format!("the templates of `{}` come back to itself", entry.target.path()),
-                );
+                findings.error(&entry.key, format!("the templates of `{}` come back to itself", entry.target.path()));
             }
         }
     }
@@ -238,10 +221,7 @@ fn filled_on_create<'s>(source: &'s Source, create: &Create) -> Vec<&'s Ident> {
         ids.extend(source.timestamps.created);
         ids.extend(source.timestamps.modified);
     }
-    ids.iter()
-        .filter_map(|id| source.columns.get(*id))
-        .map(|column| &column.name)
-        .collect()
+    ids.iter().filter_map(|id| source.columns.get(*id)).map(|column| &column.name).collect()
 }
 
 /// A created row must be one that the resource's `where` shows, and none that is protected.
@@ -263,15 +243,10 @@ fn created_inside(source: &Source, create: &Create, outline: &Outline<'_>, findi
     };
     let set = |name: &Ident| {
         let id = source.columns.iter().position(|column| column.name == *name);
-        id.and_then(|id| create.set.iter().find(|(set, _)| *set == id))
-            .map(|(_, value)| value)
+        id.and_then(|id| create.set.iter().find(|(set, _)| *set == id)).map(|(_, value)| value)
     };
     if holds(&source.filter, &known, &set) == Some(false) {
-        let at = outline
-            .node
-            .get("create")
-            .or_else(|| outline.node.get("where"))
-            .unwrap_or(&outline.node);
+        let at = outline.node.get("create").or_else(|| outline.node.get("where")).unwrap_or(&outline.node);
         findings
             .error(at, "a created row would stand outside `where`")
             .help("write in `create: { set: ... }` what `where` asks for");
@@ -334,10 +309,7 @@ fn holds<'e>(
 
 /// `active` must be mapped where something deactivates.
 pub(super) fn can_deactivate(source: &[Attribute], at: &Node, findings: &mut Findings) {
-    if !source
-        .iter()
-        .any(|attribute| attribute.target.path() == "active" && writes(attribute).is_some())
-    {
+    if !source.iter().any(|attribute| attribute.target.path() == "active" && writes(attribute).is_some()) {
         findings.error(at, "`deactivate` needs the attribute `active` to be mapped to a column");
     }
 }

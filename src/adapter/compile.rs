@@ -35,15 +35,9 @@ pub fn compile(
 fn compiled(document: &Document, catalogue: &Catalogue, dialect: Dialect, findings: &mut Findings) -> Option<Adapter> {
     let (root, version) = document.resolved(catalogue, dialect, findings)?;
     if !document.databases.is_empty() && !document.databases.contains(&dialect) {
-        findings.error(
-            &root.get("databases").cloned(),
-            format!("the adapter is not for this database ({dialect:?})"),
-        );
+        findings.error(&root.get("databases").cloned(), format!("the adapter is not for this database ({dialect:?})"));
     }
-    let prefix = root
-        .get("table_prefix")
-        .filter(|node| !node.is_null())
-        .and_then(|node| node.read_str(findings));
+    let prefix = root.get("table_prefix").filter(|node| !node.is_null()).and_then(|node| node.read_str(findings));
     let names = Names::new(catalogue, dialect, prefix.unwrap_or_default());
     recognise(root.get("recognise"), &names, findings);
     let zone = zone(root.get("time_zone"), findings);
@@ -62,23 +56,11 @@ fn compiled(document: &Document, catalogue: &Catalogue, dialect: Dialect, findin
             return None;
         }
     };
-    let all = resources
-        .iter()
-        .flat_map(|(key, node)| outlines(key, node, &names, findings))
-        .collect();
-    let context = Context {
-        names,
-        types: root.get("types").cloned(),
-        outlines: all,
-    };
-    let mut resource_types: Vec<ResourceType> = resources
-        .iter()
-        .filter_map(|(key, node)| resource(key, node, &context, findings))
-        .collect();
-    for (source, outline) in resource_types
-        .iter_mut()
-        .flat_map(|resource| &mut resource.sources)
-        .zip(&context.outlines)
+    let all = resources.iter().flat_map(|(key, node)| outlines(key, node, &names, findings)).collect();
+    let context = Context { names, types: root.get("types").cloned(), outlines: all };
+    let mut resource_types: Vec<ResourceType> =
+        resources.iter().filter_map(|(key, node)| resource(key, node, &context, findings)).collect();
+    for (source, outline) in resource_types.iter_mut().flat_map(|resource| &mut resource.sources).zip(&context.outlines)
     {
         // Others may have asked for columns after this source was compiled.
         source.columns.clone_from(&outline.columns.borrow());
@@ -92,10 +74,7 @@ fn compiled(document: &Document, catalogue: &Catalogue, dialect: Dialect, findin
             _ => None,
         })
         .collect();
-    for resource in resource_types
-        .iter_mut()
-        .filter(|resource| pointed.contains(&resource.name))
-    {
+    for resource in resource_types.iter_mut().filter(|resource| pointed.contains(&resource.name)) {
         add_groups(&mut resource.schema);
     }
     unused_types(&root, findings);
@@ -119,26 +98,16 @@ fn recognise(node: Option<&Node>, names: &Names<'_>, findings: &mut Findings) {
     let strangers = has
         .iter()
         .filter(|item| item.as_str().is_some_and(|name| !names.has(name)))
-        .chain(
-            lacks
-                .iter()
-                .filter(|item| item.as_str().is_some_and(|name| names.has(name))),
-        );
+        .chain(lacks.iter().filter(|item| item.as_str().is_some_and(|name| names.has(name))));
     for item in strangers {
         findings
-            .warning(
-                item,
-                format!("the database does not look like this application: see {}", item.found()),
-            )
+            .warning(item, format!("the database does not look like this application: see {}", item.found()))
             .help("is the adapter, the database and its `table_prefix` the right one?");
     }
 }
 
 fn zone(node: Option<&Node>, findings: &mut Findings) -> Tz {
-    let Some(text) = node
-        .filter(|node| !node.is_null())
-        .and_then(|node| node.read_str(findings))
-    else {
+    let Some(text) = node.filter(|node| !node.is_null()).and_then(|node| node.read_str(findings)) else {
         return Tz::UTC;
     };
     text.parse().unwrap_or_else(|_| {
@@ -155,10 +124,7 @@ fn zone(node: Option<&Node>, findings: &mut Findings) -> Tz {
 fn unused_types(root: &Node, findings: &mut Findings) {
     for (key, node) in root.get("types").map(Node::entries).unwrap_or_default() {
         if !matches!(node.kind(), Kind::Mapping | Kind::String) {
-            findings.error(
-                key,
-                format!("the type `{}` is {}, not a type", key.text, node.kind_name()),
-            );
+            findings.error(key, format!("the type `{}` is {}, not a type", key.text, node.kind_name()));
         }
     }
 }
@@ -204,35 +170,19 @@ fn resource(key: &Key, node: &Node, context: &Context<'_>, findings: &mut Findin
     let name = key.text.as_str();
     let known = matches!(name, "User" | "Group");
     if !known && own.is_none() {
-        findings.error(
-            key,
-            format!("`{name}` is a resource type of your own: it needs `schema`, a URN of your own"),
-        );
+        findings.error(key, format!("`{name}` is a resource type of your own: it needs `schema`, a URN of your own"));
     }
     if own.is_some_and(|own| !scim::urn::is_urn(own)) {
-        findings.error(
-            &node.get("schema").cloned(),
-            "a schema is named by a URN, like urn:example:2.0:Location",
-        );
+        findings.error(&node.get("schema").cloned(), "a schema is named by a URN, like urn:example:2.0:Location");
     }
     let endpoint = endpoint.map_or_else(|| format!("/{name}s"), str::to_owned);
     let plain = endpoint.strip_prefix('/').is_some_and(|name| {
         !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
     });
-    let taken = [
-        "/Schemas",
-        "/ResourceTypes",
-        "/ServiceProviderConfig",
-        "/ServiceProviderConfigs",
-        "/Bulk",
-        "/Me",
-    ];
+    let taken = ["/Schemas", "/ResourceTypes", "/ServiceProviderConfig", "/ServiceProviderConfigs", "/Bulk", "/Me"];
     if !plain || taken.iter().any(|taken| taken.eq_ignore_ascii_case(&endpoint)) {
         findings
-            .error(
-                &node.get("endpoint").cloned(),
-                format!("`{endpoint}` cannot be an endpoint"),
-            )
+            .error(&node.get("endpoint").cloned(), format!("`{endpoint}` cannot be an endpoint"))
             .help("like /Locations");
     }
     let description = description.map_or_else(
@@ -285,14 +235,7 @@ fn resource(key: &Key, node: &Node, context: &Context<'_>, findings: &mut Findin
     };
     prefixes(name, &found, listed, findings);
     let schema = schema(name, own, &description, base, &found);
-    Some(ResourceType {
-        name: name.to_owned(),
-        endpoint,
-        description,
-        schema,
-        sources: found,
-        create_in,
-    })
+    Some(ResourceType { name: name.to_owned(), endpoint, description, schema, sources: found, create_in })
 }
 
 /// The ids of several sources must be told apart by how they begin.
@@ -306,10 +249,7 @@ fn prefixes(name: &str, sources: &[Source], listed: Option<&Node>, findings: &mu
             findings
                 .error(
                     &at,
-                    format!(
-                        "the ids of `{}` and `{}` of `{name}` cannot be told apart",
-                        clash.name, source.name
-                    ),
+                    format!("the ids of `{}` and `{}` of `{name}` cannot be told apart", clash.name, source.name),
                 )
                 .help(format!("`id_prefix: {}-`", source.name));
         }
@@ -342,16 +282,11 @@ fn source(outline: &Outline<'_>, context: &Context<'_>, findings: &mut Findings)
         given(node, "protected").map(|node| condition(Some(node), relation, Scope::plain(), context, findings));
     let scope = Scope::change(outline);
     let word = |key: &str, words: &[(&str, bool)], findings: &mut Findings| {
-        given(node, key)
-            .and_then(|node| node.read_word(words, findings))
-            .unwrap_or(false)
+        given(node, key).and_then(|node| node.read_word(words, findings)).unwrap_or(false)
     };
     let mut source = Source {
         name: outline.name.clone(),
-        id_prefix: given(node, "id_prefix")
-            .and_then(|node| node.read_str(findings))
-            .unwrap_or_default()
-            .to_owned(),
+        id_prefix: given(node, "id_prefix").and_then(|node| node.read_str(findings)).unwrap_or_default().to_owned(),
         table: relation.table.clone(),
         columns: Vec::new(),
         timestamps: timestamps(given(node, "timestamps"), outline, findings),
@@ -388,10 +323,7 @@ fn timestamps(node: Option<&Node>, outline: &Outline<'_>, findings: &mut Finding
                 | ColumnKind::Text(_)
                 | ColumnKind::Integer { .. }
         ) {
-            findings.error(
-                node,
-                format!("the column `{}` {}", info.name, super::expressions::holds(&info.kind)),
-            );
+            findings.error(node, format!("the column `{}` {}", info.name, super::expressions::holds(&info.kind)));
         }
         Some(outline.intern(info))
     };
@@ -399,9 +331,5 @@ fn timestamps(node: Option<&Node>, outline: &Outline<'_>, findings: &mut Finding
     let modified = column("modified", findings);
     let written = reader.boolean("written", findings).unwrap_or(true);
     reader.finish(findings);
-    Timestamps {
-        created,
-        modified,
-        written,
-    }
+    Timestamps { created, modified, written }
 }

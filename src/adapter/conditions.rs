@@ -9,9 +9,8 @@ use crate::document::{Data, Findings, Key, Kind, Node, nearest};
 use crate::sql::{ColumnKind, Value};
 use std::sync::Arc;
 
-const WORDS: &[&str] = &[
-    "not", "in", "like", "lt", "le", "gt", "ge", "bits", "json", "select", "first_of", "changed", "becomes", "was",
-];
+const WORDS: &[&str] =
+    &["not", "in", "like", "lt", "le", "gt", "ge", "bits", "json", "select", "first_of", "changed", "becomes", "was"];
 
 /// A `where` over a table; absent is [`Condition::True`].
 pub(super) fn condition(
@@ -22,13 +21,7 @@ pub(super) fn condition(
     findings: &mut Findings,
 ) -> Condition {
     let Some(node) = node else { return Condition::True };
-    Compiling {
-        relation,
-        scope,
-        context,
-        when: false,
-    }
-    .all(node, findings)
+    Compiling { relation, scope, context, when: false }.all(node, findings)
 }
 
 /// A `when` over the source's row and attributes; absent is `None`.
@@ -40,15 +33,7 @@ pub(super) fn when(
 ) -> Option<Condition> {
     let node = node?;
     let relation = &scope.outline?.relation;
-    Some(
-        Compiling {
-            relation,
-            scope,
-            context,
-            when: true,
-        }
-        .all(node, findings),
-    )
+    Some(Compiling { relation, scope, context, when: true }.all(node, findings))
 }
 
 struct Compiling<'c, 's, 'a> {
@@ -101,21 +86,11 @@ impl Compiling<'_, '_, '_> {
             if let Some(index) = outline.attribute(&key.text) {
                 return Some(self.test(&Operand::Attribute(index), None, value, findings));
             }
-            let columns = self
-                .relation
-                .info
-                .columns
-                .iter()
-                .map(|column| column.name.as_str().to_owned());
-            let names: Vec<String> = columns
-                .chain(outline.entries.iter().map(|entry| entry.target.path()))
-                .collect();
+            let columns = self.relation.info.columns.iter().map(|column| column.name.as_str().to_owned());
+            let names: Vec<String> = columns.chain(outline.entries.iter().map(|entry| entry.target.path())).collect();
             let finding = findings.error(
                 key,
-                format!(
-                    "`{}` is neither a column of `{}` nor a mapped attribute",
-                    key.text, self.relation.table
-                ),
+                format!("`{}` is neither a column of `{}` nor a mapped attribute", key.text, self.relation.table),
             );
             if let Some(near) = nearest(&key.text, names.iter().map(String::as_str)) {
                 finding.help(format!("did you mean `{near}`?"));
@@ -130,9 +105,7 @@ impl Compiling<'_, '_, '_> {
     fn test(&self, operand: &Operand, column: Option<&Column>, value: &Node, findings: &mut Findings) -> Condition {
         let Data::Mapping(entries) = value.data() else {
             if value.kind() == Kind::Sequence {
-                findings
-                    .error(value, "a list says nothing here")
-                    .help("one of several values is `{ in: [a, b] }`");
+                findings.error(value, "a list says nothing here").help("one of several values is `{ in: [a, b] }`");
                 return Condition::True;
             }
             return Condition::Test(operand.clone(), Test::Is(self.value(value, column, findings)));
@@ -143,10 +116,7 @@ impl Compiling<'_, '_, '_> {
                 matches!(key.text.as_str(), "like" | "json") || (key.text == "in" && inner.kind() == Kind::Mapping);
             if self.when && looks_up {
                 findings
-                    .error(
-                        key,
-                        format!("`{}` is not supported in `when` by this version", key.text),
-                    )
+                    .error(key, format!("`{}` is not supported in `when` by this version", key.text))
                     .help("say it in the `where` of a guard or step");
                 continue;
             }
@@ -201,10 +171,7 @@ impl Compiling<'_, '_, '_> {
                 "changed" => match inner.read_bool(findings) {
                     Some(true) => Test::Changed,
                     Some(false) => {
-                        parts.push(Condition::Not(Box::new(Condition::Test(
-                            operand.clone(),
-                            Test::Changed,
-                        ))));
+                        parts.push(Condition::Not(Box::new(Condition::Test(operand.clone(), Test::Changed))));
                         continue;
                     }
                     None => continue,
@@ -243,11 +210,7 @@ impl Compiling<'_, '_, '_> {
         let mut parts = Vec::new();
         for (key, value) in node.read_entries(findings).unwrap_or_default() {
             path.push(key.text.clone());
-            let says = |node: &Node| {
-                node.entries()
-                    .first()
-                    .is_some_and(|(key, _)| WORDS.contains(&key.text.as_str()))
-            };
+            let says = |node: &Node| node.entries().first().is_some_and(|(key, _)| WORDS.contains(&key.text.as_str()));
             if value.kind() == Kind::Mapping && !says(value) {
                 parts.push(self.json(column, path, value, findings));
             } else {

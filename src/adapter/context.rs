@@ -62,10 +62,7 @@ impl<'a> Context<'a> {
         match (found.next(), found.next()) {
             (Some(outline), None) => Some(outline),
             (Some(_), Some(_)) => {
-                findings.error(
-                    node,
-                    format!("`{name}` has several tables; what points to it cannot know which"),
-                );
+                findings.error(node, format!("`{name}` has several tables; what points to it cannot know which"));
                 None
             }
             (None, _) => {
@@ -100,10 +97,10 @@ impl Target {
     pub(super) fn is_called(&self, path: &str) -> bool {
         let own = self.path();
         own.eq_ignore_ascii_case(path)
-            || self.extension.as_ref().is_some_and(|urn| {
-                own.get(urn.len() + 1..)
-                    .is_some_and(|short| short.eq_ignore_ascii_case(path))
-            })
+            || self
+                .extension
+                .as_ref()
+                .is_some_and(|urn| own.get(urn.len() + 1..).is_some_and(|short| short.eq_ignore_ascii_case(path)))
     }
 }
 
@@ -134,24 +131,12 @@ pub(super) enum Each<'s, 'a> {
 impl<'s, 'a> Scope<'s, 'a> {
     /// A step or guard beside a change of `outline`'s resource.
     pub(super) fn change(outline: &'s Outline<'a>) -> Self {
-        Self {
-            outline: Some(outline),
-            id: true,
-            count: false,
-            changes: false,
-            each: Each::Nothing,
-        }
+        Self { outline: Some(outline), id: true, count: false, changes: false, each: Each::Nothing }
     }
 
     /// Nothing of a resource: `where` of a table.
     pub(super) fn plain() -> Self {
-        Self {
-            outline: None,
-            id: false,
-            count: false,
-            changes: false,
-            each: Each::Nothing,
-        }
+        Self { outline: None, id: false, count: false, changes: false, each: Each::Nothing }
     }
 }
 

@@ -213,21 +213,10 @@ fn from_wall(wall: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
 }
 
 pub(super) fn wall_clock(text: &str) -> Option<NaiveDateTime> {
-    [
-        "%Y-%m-%d %H:%M:%S%.f",
-        "%Y-%m-%dT%H:%M:%S%.f",
-        "%Y-%m-%d %H:%M",
-        "%Y-%m-%dT%H:%M",
-    ]
-    .into_iter()
-    .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
-    .or_else(|| {
-        Some(
-            NaiveDate::parse_from_str(text, "%Y-%m-%d")
-                .ok()?
-                .and_time(NaiveTime::MIN),
-        )
-    })
+    ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]
+        .into_iter()
+        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+        .or_else(|| Some(NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_time(NaiveTime::MIN)))
 }
 
 fn text(value: &Json) -> Result<String, Refusal> {
@@ -294,11 +283,7 @@ fn read_text(rule: &TextRule, value: &Value, column: &Column) -> Option<Json> {
     }
     let mut text = value.to_text()?;
     // PostgreSQL pads char(n) with blanks.
-    if column
-        .cast
-        .as_ref()
-        .is_some_and(|cast| cast.as_str().starts_with("character("))
-    {
+    if column.cast.as_ref().is_some_and(|cast| cast.as_str().starts_with("character(")) {
         text.truncate(text.trim_end().len());
     }
     (!text.is_empty()).then_some(Json::String(text))
@@ -331,10 +316,7 @@ fn read_boolean(yes: &[Expression], no: &[Expression], value: &Value, column: &C
     };
     // What is computed when it is written (the time of day) is known by not being NULL.
     let computed = |side: &[Expression]| {
-        !value.is_null()
-            && side
-                .iter()
-                .any(|expression| !matches!(expression, Expression::Literal(_)))
+        !value.is_null() && side.iter().any(|expression| !matches!(expression, Expression::Literal(_)))
     };
     match (literal(yes), literal(no)) {
         (true, _) => Some(true),
@@ -364,12 +346,7 @@ fn integer(value: &Json) -> Result<i128, Refusal> {
             .map(i128::from)
             .or_else(|| number.as_u64().map(i128::from))
             // 5.0 is a whole number too.
-            .or_else(|| {
-                number
-                    .to_string()
-                    .strip_suffix(".0")
-                    .and_then(|whole| whole.parse().ok())
-            }),
+            .or_else(|| number.to_string().strip_suffix(".0").and_then(|whole| whole.parse().ok())),
         Json::String(text) => text.trim().parse().ok(),
         _ => None,
     };
@@ -385,9 +362,7 @@ fn fit_integer(number: i128, column: &Column) -> Result<Value, Refusal> {
     if let Ok(number) = i64::try_from(number) {
         return Ok(Value::Int(number));
     }
-    u64::try_from(number)
-        .map(Value::UInt)
-        .or_else(|_| refuse("is too large a number"))
+    u64::try_from(number).map(Value::UInt).or_else(|_| refuse("is too large a number"))
 }
 
 fn write_decimal(value: &Json, column: &Column) -> Result<Value, Refusal> {
@@ -478,33 +453,19 @@ fn locale(text: &str, separator: char, values: &[String]) -> Result<String, Refu
         let mut spelled = parts.next().unwrap_or_default().to_ascii_lowercase();
         for part in parts {
             spelled.push(separator);
-            spelled.push_str(&if part.len() == 2 {
-                part.to_ascii_uppercase()
-            } else {
-                part.to_owned()
-            });
+            spelled.push_str(&if part.len() == 2 { part.to_ascii_uppercase() } else { part.to_owned() });
         }
         return Ok(spelled);
     }
     let plain = |value: &String| value.replace('_', "-");
     let exact = values.iter().find(|value| plain(value).eq_ignore_ascii_case(&tag));
     let spoken = |language: &str| {
-        values.iter().find(|value| {
-            plain(value)
-                .split('-')
-                .next()
-                .is_some_and(|l| l.eq_ignore_ascii_case(language))
-        })
+        values.iter().find(|value| plain(value).split('-').next().is_some_and(|l| l.eq_ignore_ascii_case(language)))
     };
     // `no` is Norwegian of either kind; most who write it write bokmål.
-    let known = exact
-        .or_else(|| spoken(language))
-        .or_else(|| spoken("nb").filter(|_| language == "no"));
+    let known = exact.or_else(|| spoken(language)).or_else(|| spoken("nb").filter(|_| language == "no"));
     match known {
         Some(value) => Ok(value.clone()),
-        None => refuse(format!(
-            "is not one of the application's languages ({})",
-            values.join(", ")
-        )),
+        None => refuse(format!("is not one of the application's languages ({})", values.join(", "))),
     }
 }

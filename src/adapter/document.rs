@@ -64,16 +64,9 @@ fn candidates(name: &str, beside: Option<&Path>) -> Vec<PathBuf> {
         return vec![beside.unwrap_or(Path::new("")).join(name)];
     }
     let file = format!("{name}.yaml");
-    let folders = [
-        Path::new("/etc/scimshim/adapters"),
-        Path::new("/usr/share/scimshim/adapters"),
-        Path::new("adapters"),
-    ];
-    beside
-        .into_iter()
-        .chain(folders)
-        .map(|folder| folder.join(&file))
-        .collect()
+    let folders =
+        [Path::new("/etc/scimshim/adapters"), Path::new("/usr/share/scimshim/adapters"), Path::new("adapters")];
+    beside.into_iter().chain(folders).map(|folder| folder.join(&file)).collect()
 }
 
 fn extended(root: Node, chain: &mut Vec<PathBuf>, findings: &mut Findings) -> Option<Node> {
@@ -83,10 +76,7 @@ fn extended(root: Node, chain: &mut Vec<PathBuf>, findings: &mut Findings) -> Op
     let name = extends.read_str(findings)?;
     let beside = chain.last().and_then(|path| path.parent()).map(Path::to_owned);
     let seen = |path: &PathBuf| chain.iter().any(|known| same_file(known, path));
-    let found: Vec<PathBuf> = candidates(name, beside.as_deref())
-        .into_iter()
-        .filter(|path| path.is_file())
-        .collect();
+    let found: Vec<PathBuf> = candidates(name, beside.as_deref()).into_iter().filter(|path| path.is_file()).collect();
     let Some(path) = found.iter().find(|path| !seen(path)).cloned() else {
         if found.is_empty() {
             findings.error(extends, format!("there is no adapter `{name}`")).help(
@@ -148,28 +138,14 @@ fn from_root(root: Node, configured: &[(String, Node)], findings: &mut Findings)
             return None;
         }
     };
-    let title = root
-        .get("title")
-        .and_then(|title| title.read_str(findings))
-        .unwrap_or(&name)
-        .to_owned();
+    let title = root.get("title").and_then(|title| title.read_str(findings)).unwrap_or(&name).to_owned();
     let mut databases = Vec::new();
     for item in root.get("databases").map(Node::one_or_many).unwrap_or_default() {
-        let words = [
-            ("mysql", Dialect::Mysql),
-            ("postgres", Dialect::Postgres),
-            ("sqlite", Dialect::Sqlite),
-        ];
+        let words = [("mysql", Dialect::Mysql), ("postgres", Dialect::Postgres), ("sqlite", Dialect::Sqlite)];
         databases.extend(item.read_word(&words, findings));
     }
     let parameters = read_parameters(root.get("parameters"), configured, findings);
-    Some(Document {
-        name,
-        title,
-        databases,
-        parameters,
-        root,
-    })
+    Some(Document { name, title, databases, parameters, root })
 }
 
 fn read_parameters(node: Option<&Node>, configured: &[(String, Node)], findings: &mut Findings) -> Vec<Parameter> {
@@ -182,53 +158,26 @@ fn read_parameters(node: Option<&Node>, configured: &[(String, Node)], findings:
         let help = reader.string("help", findings).map(str::to_owned);
         let listed = reader.given("choices");
         reader.finish(findings);
-        let choices: Vec<String> = listed
-            .map(Node::one_or_many)
-            .unwrap_or_default()
-            .iter()
-            .map(text_of)
-            .collect();
-        let given = configured
-            .iter()
-            .find(|(name, _)| *name == key.text)
-            .map(|(_, value)| value.clone());
+        let choices: Vec<String> = listed.map(Node::one_or_many).unwrap_or_default().iter().map(text_of).collect();
+        let given = configured.iter().find(|(name, _)| *name == key.text).map(|(_, value)| value.clone());
         let Some(value) = given.or_else(|| default.clone()) else {
             findings
                 .error(key, format!("the parameter `{}` has no value", key.text))
-                .help(format!(
-                    "configure it: `adapter: {{ name: ..., parameters: {{ {}: ... }} }}`",
-                    key.text
-                ));
+                .help(format!("configure it: `adapter: {{ name: ..., parameters: {{ {}: ... }} }}`", key.text));
             continue;
         };
         if !choices.is_empty() && !choices.contains(&text_of(&value)) {
             let finding = findings.error(
                 &value,
-                format!(
-                    "the parameter `{}` is one of {}, found {}",
-                    key.text,
-                    choices.join(", "),
-                    value.found()
-                ),
+                format!("the parameter `{}` is one of {}, found {}", key.text, choices.join(", "), value.found()),
             );
             if let Some(near) = nearest(&text_of(&value), choices.iter().map(String::as_str)) {
                 finding.help(format!("did you mean `{near}`?"));
             }
         }
-        parameters.push(Parameter {
-            name: key.text.clone(),
-            help,
-            default,
-            choices,
-            value,
-        });
+        parameters.push(Parameter { name: key.text.clone(), help, default, choices, value });
     }
-    let known = || {
-        node.map(Node::entries)
-            .unwrap_or_default()
-            .iter()
-            .map(|(key, _)| key.text.as_str())
-    };
+    let known = || node.map(Node::entries).unwrap_or_default().iter().map(|(key, _)| key.text.as_str());
     for (name, value) in configured {
         if !known().any(|parameter| parameter == name) {
             let finding = findings.error(value, format!("the adapter has no parameter `{name}`"));
@@ -291,28 +240,15 @@ impl Document {
                         .error(unknown, format!("unknown key `{}`", unknown.text))
                         .help("known keys here: has, lacks");
                 }
-                let has = when
-                    .and_then(|when| when.get("has"))
-                    .map(Node::one_or_many)
-                    .unwrap_or_default();
-                let lacks = when
-                    .and_then(|when| when.get("lacks"))
-                    .map(Node::one_or_many)
-                    .unwrap_or_default();
+                let has = when.and_then(|when| when.get("has")).map(Node::one_or_many).unwrap_or_default();
+                let lacks = when.and_then(|when| when.get("lacks")).map(Node::one_or_many).unwrap_or_default();
                 let missing: Vec<String> = has.iter().map(text_of).filter(|name| !names.has(name)).collect();
                 let present: Vec<String> = lacks.iter().map(text_of).filter(|name| names.has(name)).collect();
                 if missing.is_empty() && present.is_empty() {
                     let over = without(node, &["when"]);
                     for (key, _) in over.entries() {
-                        if [
-                            "adapter",
-                            "extends",
-                            "versions",
-                            "parameters",
-                            "table_prefix",
-                            "databases",
-                        ]
-                        .contains(&key.text.as_str())
+                        if ["adapter", "extends", "versions", "parameters", "table_prefix", "databases"]
+                            .contains(&key.text.as_str())
                             || !TOP.contains(&key.text.as_str())
                         {
                             findings.error(key, format!("a version cannot change `{}`", key.text));
@@ -329,10 +265,7 @@ impl Document {
             }
             if version.is_none() {
                 findings
-                    .error(
-                        versions,
-                        format!("none of the versions of `{}` fits this database", self.name),
-                    )
+                    .error(versions, format!("none of the versions of `{}` fits this database", self.name))
                     .help(wants.join("; "));
                 return None;
             }
@@ -384,10 +317,7 @@ impl Document {
                 Node::new(Data::Mapping(entries), node.place().clone())
             }
             Data::Sequence(items) => {
-                let items = items
-                    .iter()
-                    .map(|item| self.filled(item, key, true, findings))
-                    .collect();
+                let items = items.iter().map(|item| self.filled(item, key, true, findings)).collect();
                 Node::new(Data::Sequence(items), node.place().clone())
             }
             _ => node.clone(),
@@ -413,10 +343,8 @@ impl Document {
                     return parameter.value.clone();
                 }
                 if matches!(parameter.value.kind(), Kind::Sequence | Kind::Mapping) {
-                    findings.error(
-                        node,
-                        format!("the parameter `{name}` is {}, not text", parameter.value.kind_name()),
-                    );
+                    findings
+                        .error(node, format!("the parameter `{name}` is {}, not text", parameter.value.kind_name()));
                 }
                 filled.push_str(&text_of(&parameter.value));
             } else {
@@ -440,10 +368,9 @@ impl Document {
 pub fn tables_needed(document: &Document) -> Vec<Table> {
     fn walk(node: &Node, tables: &mut Vec<Table>) {
         for (key, value) in node.entries() {
-            if let (true, Some(name)) = (
-                matches!(key.text.as_str(), "table" | "insert" | "update" | "delete"),
-                value.as_str(),
-            ) && !matches!(name, "row" | "deactivate" | "refuse")
+            if let (true, Some(name)) =
+                (matches!(key.text.as_str(), "table" | "insert" | "update" | "delete"), value.as_str())
+                && !matches!(name, "row" | "deactivate" | "refuse")
                 && !name.contains("${")
             {
                 let table = Names::split(name);
@@ -463,11 +390,6 @@ pub fn tables_needed(document: &Document) -> Vec<Table> {
 }
 
 fn without(node: &Node, keys: &[&str]) -> Node {
-    let entries = node
-        .entries()
-        .iter()
-        .filter(|(key, _)| !keys.contains(&key.text.as_str()))
-        .cloned()
-        .collect();
+    let entries = node.entries().iter().filter(|(key, _)| !keys.contains(&key.text.as_str())).cloned().collect();
     Node::new(Data::Mapping(entries), node.place().clone())
 }

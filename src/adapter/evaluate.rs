@@ -1,9 +1,8 @@
 //! What the adapter's conditions and expressions mean for one request: SQL with binds, or a plain
 //! value. Everything that a request brings becomes a bind here.
 
-use super::model::{
-    Column, ColumnId, Condition, Expression, Operand, Part, ScalarSelect, Source, Template, Test, Variable,
-};
+use super::model::{Column, ColumnId, Source};
+use super::terms::{Condition, Expression, Operand, Part, ScalarSelect, Template, Test, Variable};
 use crate::sql::{Alias, ColumnKind, Comparison, Expr, Ident, Predicate, Select, Value};
 use chrono::{DateTime, NaiveDateTime, Timelike, Utc};
 use chrono_tz::Tz;
@@ -93,10 +92,7 @@ impl Environment<'_> {
             Variable::Label => self.own_label().map(Value::Text).unwrap_or_default(),
             Variable::Count => self.count.map(Value::Int).unwrap_or_default(),
             Variable::Changes => self.changes.map(Value::from).unwrap_or_default(),
-            Variable::Each(name) => self
-                .each_column(name)
-                .map(|(_, value, _)| value.clone())
-                .unwrap_or_default(),
+            Variable::Each(name) => self.each_column(name).map(|(_, value, _)| value.clone()).unwrap_or_default(),
             Variable::EachLabel(name) => self
                 .each_column(name)
                 .map(|(_, value, label)| label.clone().map_or_else(|| value.clone(), Value::Text))
@@ -116,10 +112,7 @@ impl Environment<'_> {
             return Value::Null;
         };
         let position = source.columns.iter().position(|column| column.name == *name);
-        position
-            .and_then(|position| row.get(position))
-            .cloned()
-            .unwrap_or_default()
+        position.and_then(|position| row.get(position)).cloned().unwrap_or_default()
     }
 
     fn own_label(&self) -> Option<String> {
@@ -181,12 +174,9 @@ impl Environment<'_> {
         }
         match expression {
             Expression::Select(select) => Expr::Scalar(Box::new(self.select(select, aliases))),
-            Expression::FirstOf(choices) => Expr::Coalesce(
-                choices
-                    .iter()
-                    .map(|choice| self.expr(choice, column, aliases))
-                    .collect(),
-            ),
+            Expression::FirstOf(choices) => {
+                Expr::Coalesce(choices.iter().map(|choice| self.expr(choice, column, aliases)).collect())
+            }
             _ => Expr::Value(Value::Null, None),
         }
     }
@@ -194,21 +184,16 @@ impl Environment<'_> {
     fn select(&self, select: &ScalarSelect, aliases: &mut Aliases) -> Select {
         let alias = aliases.next();
         let filter = self.predicate(&select.filter, Some(alias), aliases);
-        Select::new(
-            select.table.clone(),
-            alias,
-            vec![Expr::column(alias, &select.column.name)],
-        )
-        .filter(filter)
+        Select::new(select.table.clone(), alias, vec![Expr::column(alias, &select.column.name)]).filter(filter)
     }
 
     /// The condition as SQL over a table of the statement (`None` in updates and deletes).
     pub fn predicate(&self, condition: &Condition, table: Option<Alias>, aliases: &mut Aliases) -> Predicate {
         match condition {
             Condition::True => Predicate::True,
-            Condition::And(all) => all
-                .iter()
-                .fold(Predicate::True, |sum, one| sum.and(self.predicate(one, table, aliases))),
+            Condition::And(all) => {
+                all.iter().fold(Predicate::True, |sum, one| sum.and(self.predicate(one, table, aliases)))
+            }
             Condition::Or(any) => Predicate::Or(any.iter().map(|one| self.predicate(one, table, aliases)).collect()),
             Condition::Not(inner) => self.predicate(inner, table, aliases).negate(),
             Condition::Test(operand, test) => self.test(operand, test, table, aliases),
@@ -218,10 +203,9 @@ impl Environment<'_> {
     fn test(&self, operand: &Operand, test: &Test, table: Option<Alias>, aliases: &mut Aliases) -> Predicate {
         let (left, column) = match operand {
             Operand::Column(column) => (Expr::Column(table, column.name.clone()), Some(column)),
-            Operand::Json(column, path) => (
-                Expr::Json(Box::new(Expr::Column(table, column.name.clone())), path.clone()),
-                None,
-            ),
+            Operand::Json(column, path) => {
+                (Expr::Json(Box::new(Expr::Column(table, column.name.clone())), path.clone()), None)
+            }
             // Attributes are looked at in memory, by `holds`; a condition over rows has none.
             Operand::Attribute(_) => return Predicate::False,
         };
@@ -242,12 +226,9 @@ impl Environment<'_> {
             Test::Le(expression) => compare(Comparison::Le, expression, aliases),
             Test::Gt(expression) => compare(Comparison::Gt, expression, aliases),
             Test::Ge(expression) => compare(Comparison::Ge, expression, aliases),
-            Test::In(choices) => Predicate::Or(
-                choices
-                    .iter()
-                    .map(|choice| compare(Comparison::Eq, choice, aliases))
-                    .collect(),
-            ),
+            Test::In(choices) => {
+                Predicate::Or(choices.iter().map(|choice| compare(Comparison::Eq, choice, aliases)).collect())
+            }
             Test::Like(pattern) => Predicate::Like(left, Expr::value(pattern.replace('!', "!!"))),
             Test::Bits(bits) => Predicate::Bits(left, *bits),
             Test::InTable(select) => Predicate::InSelect(left, Box::new(self.select(select, aliases))),
@@ -304,17 +285,13 @@ impl Transition<'_> {
         // A new row comes from nothing: what stays empty in it has not changed.
         let changed = before.as_ref().unwrap_or(&Value::Null) != &after;
         let is = |value: &Value, expression: &Expression| {
-            environment
-                .value(expression, None)
-                .is_some_and(|wanted| equivalent(value, &wanted))
+            environment.value(expression, None).is_some_and(|wanted| equivalent(value, &wanted))
         };
         let order = |expression: &Expression| {
-            environment
-                .value(expression, None)
-                .and_then(|wanted| match (after.as_int(), wanted.as_int()) {
-                    (Some(a), Some(b)) => Some(a.cmp(&b)),
-                    _ => Some(after.to_text()?.cmp(&wanted.to_text()?)),
-                })
+            environment.value(expression, None).and_then(|wanted| match (after.as_int(), wanted.as_int()) {
+                (Some(a), Some(b)) => Some(a.cmp(&b)),
+                _ => Some(after.to_text()?.cmp(&wanted.to_text()?)),
+            })
         };
         match test {
             Test::Changed => changed,
@@ -335,21 +312,12 @@ impl Transition<'_> {
         match operand {
             Operand::Column(column) => {
                 let position = self.source.columns.iter().position(|known| known.name == column.name);
-                let at = |row: &[Value]| {
-                    position
-                        .and_then(|position| row.get(position))
-                        .cloned()
-                        .unwrap_or_default()
-                };
+                let at = |row: &[Value]| position.and_then(|position| row.get(position)).cloned().unwrap_or_default();
                 (self.before.map(at), at(self.after))
             }
             Operand::Attribute(index) => {
                 let at = |values: &[Option<Json>]| {
-                    values
-                        .get(*index)
-                        .and_then(Option::as_ref)
-                        .map(json_value)
-                        .unwrap_or_default()
+                    values.get(*index).and_then(Option::as_ref).map(json_value).unwrap_or_default()
                 };
                 (self.attributes_before.map(at), at(self.attributes_after))
             }
@@ -360,13 +328,7 @@ impl Transition<'_> {
 
 /// Columns that differ between two rows.
 pub fn changed_columns(before: &[Value], after: &[Value]) -> Vec<ColumnId> {
-    before
-        .iter()
-        .zip(after)
-        .enumerate()
-        .filter(|(_, (a, b))| a != b)
-        .map(|(column, _)| column)
-        .collect()
+    before.iter().zip(after).enumerate().filter(|(_, (a, b))| a != b).map(|(column, _)| column).collect()
 }
 
 /// Whether two values are the same to a database: `1`, `"1"` and true are.

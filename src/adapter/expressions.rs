@@ -67,11 +67,7 @@ pub(super) fn select(
     let relation = context.names.table(table?, findings)?;
     let column = relation.named(column?, findings)?;
     let filter = condition(filter, &relation, scope, context, findings);
-    Some(Arc::new(ScalarSelect {
-        table: relation.table,
-        column: compiled(column),
-        filter,
-    }))
+    Some(Arc::new(ScalarSelect { table: relation.table, column: compiled(column), filter }))
 }
 
 /// `{ column: value, ... }` of a table, as `set` and `values` have it.
@@ -99,10 +95,7 @@ pub(super) fn assignments(
 /// One template, or the first of a list whose parts are all there.
 pub(super) fn templates(node: Option<&Node>, scope: Scope<'_, '_>, findings: &mut Findings) -> Vec<Template> {
     let items = node.map(Node::one_or_many).unwrap_or_default();
-    items
-        .iter()
-        .filter_map(|item| template(item, scope, findings))
-        .collect()
+    items.iter().filter_map(|item| template(item, scope, findings)).collect()
 }
 
 /// One template.
@@ -126,9 +119,7 @@ fn parse(text: &str, node: &Node, scope: Scope<'_, '_>, findings: &mut Findings)
         }
         literal.push_str(before);
         let Some((name, tail)) = after.split_once('}') else {
-            findings
-                .error(node, "`${` without `}`")
-                .help("a literal `${` is written `$${`");
+            findings.error(node, "`${` without `}`").help("a literal `${` is written `$${`");
             return None;
         };
         if !literal.is_empty() {
@@ -162,9 +153,7 @@ const WORDS: &[(&str, Variable)] = &[
 
 fn variable(name: &str, node: &Node, scope: Scope<'_, '_>, findings: &mut Findings) -> Option<Variable> {
     let elsewhere = |findings: &mut Findings, hint: &str| {
-        findings
-            .error(node, format!("`${{{name}}}` means nothing here"))
-            .help(hint.to_owned());
+        findings.error(node, format!("`${{{name}}}` means nothing here")).help(hint.to_owned());
         None
     };
     if let Some((_, variable)) = WORDS.iter().find(|(word, _)| *word == name) {
@@ -206,16 +195,10 @@ fn variable(name: &str, node: &Node, scope: Scope<'_, '_>, findings: &mut Findin
 
 fn unknown(name: &str, node: &Node, paths: &[String], findings: &mut Findings) -> Option<Variable> {
     let near = {
-        let words = WORDS
-            .iter()
-            .map(|(word, _)| *word)
-            .chain(paths.iter().map(String::as_str));
+        let words = WORDS.iter().map(|(word, _)| *word).chain(paths.iter().map(String::as_str));
         nearest(name, words).map(str::to_owned)
     };
-    let finding = findings.error(
-        node,
-        format!("there is no `${{{name}}}`, and no attribute of that name is mapped"),
-    );
+    let finding = findings.error(node, format!("there is no `${{{name}}}`, and no attribute of that name is mapped"));
     if let Some(near) = near {
         finding.help(format!("did you mean `${{{near}}}`?"));
     }
@@ -249,11 +232,7 @@ fn each(name: &str, node: &Node, scope: Scope<'_, '_>, findings: &mut Findings) 
             let info = relation.column(column, node, findings)?;
             collect(used, info);
             let name = info.name.clone();
-            Some(if label {
-                Variable::EachLabel(name)
-            } else {
-                Variable::Each(name)
-            })
+            Some(if label { Variable::EachLabel(name) } else { Variable::Each(name) })
         }
     }
 }
@@ -265,12 +244,7 @@ pub(super) fn literal(node: &Node, column: &Column, findings: &mut Findings) -> 
         Err(problem) => {
             findings.error(
                 node,
-                format!(
-                    "{} {problem}: the column `{}` {}",
-                    node.found(),
-                    column.name,
-                    holds(&column.kind)
-                ),
+                format!("{} {problem}: the column `{}` {}", node.found(), column.name, holds(&column.kind)),
             );
             Value::Null
         }
@@ -316,11 +290,7 @@ fn fitted(node: &Node, column: &Column) -> Result<Value, String> {
             _ => problem("is neither true nor false"),
         },
         ColumnKind::Decimal if text.trim().parse::<f64>().is_ok() => Ok(Value::Text(text.trim().to_owned())),
-        ColumnKind::Float => text
-            .trim()
-            .parse()
-            .map(Value::Float)
-            .map_err(|_| "is not a number".to_owned()),
+        ColumnKind::Float => text.trim().parse().map(Value::Float).map_err(|_| "is not a number".to_owned()),
         ColumnKind::Decimal => problem("is not a number"),
         ColumnKind::DateTime => match wall_clock(text.trim()) {
             Some(wall) => Ok(Value::DateTime(wall)),

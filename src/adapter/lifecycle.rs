@@ -124,9 +124,7 @@ pub(super) fn delete(
     if node.as_str().is_some() {
         delete.how = node.read_word(HOW, findings).unwrap_or(DeleteHow::Refuse);
         if delete.how == DeleteHow::Set {
-            findings
-                .error(node, "nothing says what is set")
-                .help("`delete: { how: set, set: { column: value } }`");
+            findings.error(node, "nothing says what is set").help("`delete: { how: set, set: { column: value } }`");
         }
     } else if let Some(mut reader) = Reader::mapping(node, findings) {
         let scope = Scope::change(outline);
@@ -134,21 +132,16 @@ pub(super) fn delete(
         delete.how = reader.word("how", HOW, findings).unwrap_or(DeleteHow::Refuse);
         delete.set = own_assignments(reader.given("set"), outline, scope, context, findings);
         delete.guards = guards(reader.given("guard"), scope, context, findings);
-        delete.blocked_deactivates = reader
-            .word("on_blocked", &[("reject", false), ("deactivate", true)], findings)
-            .unwrap_or(false);
+        delete.blocked_deactivates =
+            reader.word("on_blocked", &[("reject", false), ("deactivate", true)], findings).unwrap_or(false);
         delete.before = steps(reader.given("before"), scope, context, findings);
         delete.then = steps(reader.given("then"), scope, context, findings);
         reader.finish(findings);
         if delete.how == DeleteHow::Set && delete.set.is_empty() {
-            findings
-                .error(node, "nothing says what is set")
-                .help("`set: { column: value }`");
+            findings.error(node, "nothing says what is set").help("`set: { column: value }`");
         }
         if delete.how == DeleteHow::Row && !delete.set.is_empty() {
-            findings
-                .error(node, "the row goes: nothing can be set in it")
-                .help("`how: set` keeps it");
+            findings.error(node, "the row goes: nothing can be set in it").help("`how: set` keeps it");
         }
     }
     if delete.blocked_deactivates || delete.how == DeleteHow::Deactivate {

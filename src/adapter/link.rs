@@ -24,11 +24,7 @@ pub(super) fn link(node: &Node, outline: &Outline<'_>, context: &Context<'_>, fi
     let removed = reader.given("removed");
     let touch = reader.boolean("touch", findings).unwrap_or(false);
     let delete = reader.given("delete");
-    unsupported(
-        reader.optional_entry("exactly_one_primary").map(|(key, _)| key),
-        "exactly_one_primary",
-        findings,
-    );
+    unsupported(reader.optional_entry("exactly_one_primary").map(|(key, _)| key), "exactly_one_primary", findings);
     reader.finish(findings);
 
     let relation = context.names.table(table?, findings);
@@ -43,10 +39,7 @@ pub(super) fn link(node: &Node, outline: &Outline<'_>, context: &Context<'_>, fi
     let filter = condition(filter, &relation, Scope::plain(), context, findings);
     let leave = leave.map(|leave| condition(Some(leave), &relation, Scope::plain(), context, findings));
     let used = RefCell::new(Vec::new());
-    let scope = Scope {
-        each: Each::Row(&relation, &used),
-        ..Scope::change(outline)
-    };
+    let scope = Scope { each: Each::Row(&relation, &used), ..Scope::change(outline) };
     let mut set = assignments(set, &relation, scope, context, findings);
     for (column, value) in equalities(&filter) {
         if !holds(&set, &column.name) {

@@ -31,11 +31,7 @@ pub(super) fn lookup(
     let missing = reader
         .word(
             "missing",
-            &[
-                ("create", Missing::Create),
-                ("clear", Missing::Clear),
-                ("reject", Missing::Reject),
-            ],
+            &[("create", Missing::Create), ("clear", Missing::Clear), ("reject", Missing::Reject)],
             findings,
         )
         .unwrap_or(Missing::Reject);
@@ -55,10 +51,7 @@ pub(super) fn lookup(
         None => relation.column("id", table?, findings)?,
     };
     if !relation.is_unique(&key.name) {
-        findings.error(
-            node,
-            format!("`{}` is not unique in `{}`, so it is no key", key.name, relation.table),
-        );
+        findings.error(node, format!("`{}` is not unique in `{}`, so it is no key", key.name, relation.table));
     }
     if !relation.is_unique(&matched.name) && ambiguous.is_none() {
         findings
@@ -74,30 +67,16 @@ pub(super) fn lookup(
     suggest_index(&relation, &matched.name, matched_node, context, findings);
     let kind = entry.definition.as_ref().map(|definition| definition.kind);
     // No text means no row, whatever the column there allows.
-    let asked = Column {
-        nullable: true,
-        ..compiled(matched)
-    };
+    let asked = Column { nullable: true, ..compiled(matched) };
     let conversion = conversion(type_, kind, &asked, matched_node, context, findings);
     let filter = condition(filter, &relation, Scope::plain(), context, findings);
 
-    let scope = Scope {
-        id: true,
-        ..Scope::plain()
-    };
+    let scope = Scope { id: true, ..Scope::plain() };
     let mut set = Vec::new();
     let mut then = Vec::new();
     if let Some(mut reader) = create.and_then(|create| Reader::mapping(create, findings)) {
         set = assignments(reader.given("set"), &relation, Scope::plain(), context, findings);
-        then = steps(
-            reader.given("then"),
-            Scope {
-                each: Each::Nothing,
-                ..scope
-            },
-            context,
-            findings,
-        );
+        then = steps(reader.given("then"), Scope { each: Each::Nothing, ..scope }, context, findings);
         reader.finish(findings);
     }
     for (column, value) in equalities(&filter) {
@@ -106,18 +85,8 @@ pub(super) fn lookup(
         }
     }
     if missing == Missing::Create {
-        let filled: Vec<&Ident> = set
-            .iter()
-            .map(|(column, _)| &column.name)
-            .chain([&matched.name])
-            .collect();
-        filled_or_reported(
-            &relation,
-            &filled,
-            create.unwrap_or(node),
-            "`create: { set: ... }`",
-            findings,
-        );
+        let filled: Vec<&Ident> = set.iter().map(|(column, _)| &column.name).chain([&matched.name]).collect();
+        filled_or_reported(&relation, &filled, create.unwrap_or(node), "`create: { set: ... }`", findings);
     }
     let revive = revive.and_then(|node| read_revive(node, &relation, context, findings));
     Some(Lookup {
@@ -149,15 +118,6 @@ fn read_revive(
     reader.finish(findings);
     Some(LookupRevive {
         filter: condition(filter, relation, Scope::plain(), context, findings),
-        set: assignments(
-            set,
-            relation,
-            Scope {
-                id: true,
-                ..Scope::plain()
-            },
-            context,
-            findings,
-        ),
+        set: assignments(set, relation, Scope { id: true, ..Scope::plain() }, context, findings),
     })
 }

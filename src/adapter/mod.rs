@@ -23,6 +23,7 @@ mod outline;
 mod privileges;
 mod schema;
 mod steps;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -33,3 +34,4 @@ pub use document::{Document, Parameter, load, read, tables_needed};
 pub use evaluate::{Aliases, Each, Environment, Transition, changed_columns, equivalent};
 pub use model::*;
 pub use privileges::{Needs, privileges};
+pub use terms::*;

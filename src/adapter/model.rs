@@ -3,10 +3,10 @@
 //! Nothing here is text any more: tables and columns are those of the catalogue, parameters are filled
 //! in, disabled parts are gone, attribute paths are the schema's own names. `directory/` runs it.
 
+use super::terms::{Condition, Expression, Template};
 use crate::scim;
 use crate::sql::{Cast, ColumnKind, Ident, Table, Value};
 use chrono_tz::Tz;
-use std::sync::Arc;
 
 /// One adapter, ready to serve one application.
 #[derive(Debug)]
@@ -446,147 +446,6 @@ pub enum ForEach {
         /// Only the first by this column.
         first: Option<Column>,
     },
-}
-
-/// The one shape of every `where`, `protected`, `leave`, `guard`, `when` and scope.
-#[derive(Clone, Debug)]
-pub enum Condition {
-    /// Always.
-    True,
-    /// All of them.
-    And(Vec<Condition>),
-    /// Any of them.
-    Or(Vec<Condition>),
-    /// The exact complement.
-    Not(Box<Condition>),
-    /// One operand, one test.
-    Test(Operand, Test),
-}
-
-/// What a test looks at.
-#[derive(Clone, Debug)]
-pub enum Operand {
-    /// A column of the condition's table.
-    Column(Column),
-    /// A scalar inside a JSON column, as text.
-    Json(Column, Vec<String>),
-    /// An attribute of the resource, in `when` alone: index into [`Source::attributes`].
-    Attribute(usize),
-}
-
-/// A test.
-#[derive(Clone, Debug)]
-pub enum Test {
-    /// Equality; IS NULL where the expression is null.
-    Is(Expression),
-    /// One of.
-    In(Vec<Expression>),
-    /// `LIKE`, `%` and `_` as in SQL.
-    Like(String),
-    /// `<`
-    Lt(Expression),
-    /// `<=`
-    Le(Expression),
-    /// `>`
-    Gt(Expression),
-    /// `>=`
-    Ge(Expression),
-    /// All these bits are set.
-    Bits(i64),
-    /// The value stands in a column of another table.
-    InTable(Arc<ScalarSelect>),
-    /// `{changed: true}` (in `when`).
-    Changed,
-    /// `{becomes: x}` (in `when`).
-    Becomes(Expression),
-    /// `{was: x}` (in `when`).
-    Was(Expression),
-}
-
-/// `{ table, column, where }`.
-#[derive(Clone, Debug)]
-pub struct ScalarSelect {
-    /// From where.
-    pub table: Table,
-    /// Which column.
-    pub column: Column,
-    /// Which rows.
-    pub filter: Condition,
-}
-
-/// A value that the adapter gives.
-#[derive(Clone, Debug)]
-pub enum Expression {
-    /// A literal, converted to its column's type.
-    Literal(Value),
-    /// One variable alone keeps its type.
-    Variable(Variable),
-    /// Text with variables in it.
-    Template(Template),
-    /// A scalar subquery.
-    Select(Arc<ScalarSelect>),
-    /// The first that is not null.
-    FirstOf(Vec<Expression>),
-}
-
-/// Text with variables. It has no value where one of them has none.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Template(pub Vec<Part>);
-
-/// A piece of a template.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Part {
-    /// As it stands.
-    Text(String),
-    /// Filled in.
-    Variable(Variable),
-}
-
-/// The closed list of `${...}`; parameters are filled in before.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Variable {
-    /// The row's key.
-    Id,
-    /// This request's instant, as the column it goes to wants it.
-    Now,
-    /// A fresh UUID.
-    Uuid,
-    /// A hash of a password that nobody knows.
-    RandomPassword,
-    /// The acting user's key.
-    ActorId,
-    /// The acting user's label; empty without one.
-    ActorLabel,
-    /// The identity server's name.
-    Server,
-    /// The request id.
-    RequestId,
-    /// The client's address.
-    ClientAddress,
-    /// The client's User-Agent.
-    ClientAgent,
-    /// An attribute of the resource as the client wants it: index into [`Source::attributes`].
-    Attribute(usize),
-    /// The part before `@` of an attribute.
-    LocalPart(usize),
-    /// A column of the row (of the lookup's row in a lookup's label).
-    Column(Ident),
-    /// The row's label.
-    Label,
-    /// What a guard counted.
-    Count,
-    /// JSON of the old and new values of the columns in [`Step::of`].
-    Changes,
-    /// `${each.COLUMN}`.
-    Each(Ident),
-    /// `${each.COLUMN.label}`.
-    EachLabel(Ident),
-    /// `${each.old}` of `for_each: change`.
-    EachOld,
-    /// `${each.new}`.
-    EachNew,
-    /// `${each.code}`.
-    EachCode,
 }
 
 /// How a value travels between JSON and its column.

@@ -21,11 +21,7 @@ pub(super) struct Relation<'a> {
 
 impl<'a> Names<'a> {
     pub(super) fn new(catalogue: &'a Catalogue, dialect: Dialect, prefix: &str) -> Self {
-        Self {
-            catalogue,
-            dialect,
-            prefix: prefix.to_owned(),
-        }
+        Self { catalogue, dialect, prefix: prefix.to_owned() }
     }
 
     /// `schema.table` or `table`.
@@ -47,11 +43,7 @@ impl<'a> Names<'a> {
                     && table.name.as_str().eq_ignore_ascii_case(wanted.name.as_str())
             })
         });
-        found.map(|(table, info)| Relation {
-            table: table.clone(),
-            info,
-            dialect: self.dialect,
-        })
+        found.map(|(table, info)| Relation { table: table.clone(), info, dialect: self.dialect })
     }
 
     /// Whether `table`, `schema.table`, `table.column` or `schema.table.column` is there.
@@ -119,21 +111,13 @@ impl<'a> Relation<'a> {
     /// Whether some unique index is on exactly this column.
     pub(super) fn is_unique(&self, column: &Ident) -> bool {
         self.info.primary_key == [column.clone()]
-            || self
-                .info
-                .indexes
-                .iter()
-                .any(|index| index.unique && index.columns == [column.clone()])
+            || self.info.indexes.iter().any(|index| index.unique && index.columns == [column.clone()])
     }
 
     /// Whether some index begins with this column.
     pub(super) fn is_indexed(&self, column: &Ident) -> bool {
         self.info.primary_key.first() == Some(column)
-            || self
-                .info
-                .indexes
-                .iter()
-                .any(|index| index.columns.first() == Some(column))
+            || self.info.indexes.iter().any(|index| index.columns.first() == Some(column))
     }
 }
 

@@ -17,27 +17,16 @@ pub(super) struct Base {
 /// What the RFCs say of a resource type of this name.
 pub(super) fn base(resource: &str) -> Base {
     match resource {
-        "User" => Base {
-            core: Some(Schema::user()),
-            extensions: vec![Schema::enterprise_user()],
-        },
-        "Group" => Base {
-            core: Some(Schema::group()),
-            extensions: Vec::new(),
-        },
-        _ => Base {
-            core: None,
-            extensions: Vec::new(),
-        },
+        "User" => Base { core: Some(Schema::user()), extensions: vec![Schema::enterprise_user()] },
+        "Group" => Base { core: Some(Schema::group()), extensions: Vec::new() },
+        _ => Base { core: None, extensions: Vec::new() },
     }
 }
 
 /// The outlines of one resource: one a source.
 pub(super) fn outlines<'a>(key: &Key, node: &Node, names: &Names<'a>, findings: &mut Findings) -> Vec<Outline<'a>> {
     let Some(sources) = node.get("sources").filter(|sources| !sources.is_null()) else {
-        return outline(&key.text, &key.text, node, node, names, findings)
-            .into_iter()
-            .collect();
+        return outline(&key.text, &key.text, node, node, names, findings).into_iter().collect();
     };
     let common: Vec<_> = node
         .entries()
@@ -78,10 +67,7 @@ fn outline<'a>(
     if !relation.is_unique(&id.name) {
         findings.error(
             node.get("id")?,
-            format!(
-                "`{}` is not the primary key of `{}`, nor unique",
-                id.name, relation.table
-            ),
+            format!("`{}` is not the primary key of `{}`, nor unique", id.name, relation.table),
         );
     }
     Some(Outline {
@@ -141,11 +127,9 @@ fn entry(extension: Option<&str>, key: &Key, node: &Node, base: &Base, findings:
         return None;
     }
     let Some(mut target) = parse(&key.text) else {
-        findings
-            .error(key, format!("`{}` is not an attribute path", key.text))
-            .help(
-                "a path is like `userName`, `name.givenName`, `emails.value` or `phoneNumbers[type eq \"work\"].value`",
-            );
+        findings.error(key, format!("`{}` is not an attribute path", key.text)).help(
+            "a path is like `userName`, `name.givenName`, `emails.value` or `phoneNumbers[type eq \"work\"].value`",
+        );
         return None;
     };
     target.extension = extension.map(str::to_owned);
@@ -153,55 +137,34 @@ fn entry(extension: Option<&str>, key: &Key, node: &Node, base: &Base, findings:
         None => base.core.as_ref(),
         Some(urn) => base.extensions.iter().find(|schema| schema.id == urn),
     };
-    let common = || {
-        ResourceSchema::common()
-            .iter()
-            .find(|attribute| name::same(&attribute.name, &target.attribute))
-    };
+    let common = || ResourceSchema::common().iter().find(|attribute| name::same(&attribute.name, &target.attribute));
     let top = schema
         .and_then(|schema| schema.attribute(&target.attribute))
         .or_else(|| common().filter(|_| extension.is_none()))
         .cloned();
     let Some(top) = top else {
         if let Some(schema) = schema {
-            let finding = findings.error(
-                key,
-                format!("the schema {} has no attribute `{}`", schema.id, target.attribute),
-            );
-            match nearest(
-                &target.attribute,
-                schema.attributes.iter().map(|a| a.name.as_str()).chain(["externalId"]),
-            ) {
+            let finding =
+                findings.error(key, format!("the schema {} has no attribute `{}`", schema.id, target.attribute));
+            match nearest(&target.attribute, schema.attributes.iter().map(|a| a.name.as_str()).chain(["externalId"])) {
                 Some(near) => finding.help(format!("did you mean `{near}`?")),
                 None => finding.help("attributes of your own stand under a URN of your own"),
             };
             return None;
         }
-        return Some(Entry {
-            target,
-            key: key.clone(),
-            node: node.clone(),
-            definition: None,
-        });
+        return Some(Entry { target, key: key.clone(), node: node.clone(), definition: None });
     };
     if matches!(top.name.as_str(), "id" | "schemas" | "meta") {
-        findings
-            .error(key, format!("`{}` is not mapped as an attribute", top.name))
-            .help(match top.name.as_str() {
-                "id" => "the resource's own `id:` names the key column",
-                "meta" => "the resource's `timestamps` name the columns of meta.created and meta.lastModified",
-                _ => "scimshim fills it",
-            });
+        findings.error(key, format!("`{}` is not mapped as an attribute", top.name)).help(match top.name.as_str() {
+            "id" => "the resource's own `id:` names the key column",
+            "meta" => "the resource's `timestamps` name the columns of meta.created and meta.lastModified",
+            _ => "scimshim fills it",
+        });
         return None;
     }
     target.attribute.clone_from(&top.name);
     let definition = place(&mut target, &top, key, node, findings)?;
-    Some(Entry {
-        target,
-        key: key.clone(),
-        node: node.clone(),
-        definition: Some(definition),
-    })
+    Some(Entry { target, key: key.clone(), node: node.clone(), definition: Some(definition) })
 }
 
 /// Gives a path the schema's own spelling and says what stands at its end.
@@ -219,10 +182,7 @@ fn place(target: &mut Target, top: &Attribute, key: &Key, node: &Node, findings:
     if let Some(Slot::Where { sub, .. }) = &mut target.slot {
         *sub = spelled(sub, findings)?.name;
         if !top.multi_valued {
-            findings.error(
-                key,
-                format!("`{}` has one value only: there is nothing to choose from", top.name),
-            );
+            findings.error(key, format!("`{}` has one value only: there is nothing to choose from", top.name));
             return None;
         }
     }
@@ -240,11 +200,8 @@ fn place(target: &mut Target, top: &Attribute, key: &Key, node: &Node, findings:
             Some(sub)
         }
         (None, true) if !whole && node.kind() != Kind::Null && node.get("type").is_none() => {
-            let first = if top.multi_valued {
-                "value"
-            } else {
-                top.sub_attributes.first().map_or("value", |sub| &sub.name)
-            };
+            let first =
+                if top.multi_valued { "value" } else { top.sub_attributes.first().map_or("value", |sub| &sub.name) };
             findings
                 .error(key, format!("`{}` is a complex attribute", top.name))
                 .help(format!("map its sub-attributes, like `{}.{first}`", top.name));
@@ -268,14 +225,7 @@ fn parse(path: &str) -> Option<Target> {
             if value.contains('"') || !name::is_valid(sub.trim()) {
                 return None;
             }
-            (
-                attribute,
-                Some(Slot::Where {
-                    sub: sub.trim().to_owned(),
-                    value: value.to_owned(),
-                }),
-                rest,
-            )
+            (attribute, Some(Slot::Where { sub: sub.trim().to_owned(), value: value.to_owned() }), rest)
         }
         None => match path.split_once('.') {
             Some((attribute, _)) => (attribute, None, path.get(attribute.len()..)?),
@@ -290,12 +240,7 @@ fn parse(path: &str) -> Option<Target> {
     if !name::is_valid(attribute) || !sub.is_none_or(name::is_valid) {
         return None;
     }
-    Some(Target {
-        extension: None,
-        attribute: attribute.to_owned(),
-        slot,
-        sub: sub.map(str::to_owned),
-    })
+    Some(Target { extension: None, attribute: attribute.to_owned(), slot, sub: sub.map(str::to_owned) })
 }
 
 #[cfg(test)]
@@ -304,24 +249,12 @@ mod tests {
 
     #[test]
     fn paths() {
-        for path in [
-            "userName",
-            "name.givenName",
-            "phoneNumbers[type eq \"work\"].value",
-            "emails.value",
-            "x.$ref",
-        ] {
+        for path in ["userName", "name.givenName", "phoneNumbers[type eq \"work\"].value", "emails.value", "x.$ref"] {
             assert_eq!(parse(path).map(|target| target.path()).as_deref(), Some(path));
         }
-        for path in [
-            "",
-            "a.b.c",
-            "a[",
-            "a[type eq work].value",
-            "a[type ne \"x\"].value",
-            "a b",
-            "a[type eq \"x\"]value",
-        ] {
+        for path in
+            ["", "a.b.c", "a[", "a[type eq work].value", "a[type ne \"x\"].value", "a b", "a[type eq \"x\"]value"]
+        {
             assert_eq!(parse(path), None, "{path}");
         }
     }

@@ -110,10 +110,7 @@ impl Collected {
                 if let Some(leave) = &link.leave {
                     self.condition(leave);
                 }
-                link.set
-                    .iter()
-                    .chain(&link.remove_sets)
-                    .for_each(|(_, value)| self.expression(value));
+                link.set.iter().chain(&link.remove_sets).for_each(|(_, value)| self.expression(value));
                 self.steps(&link.added);
                 self.steps(&link.removed);
             }

@@ -30,22 +30,14 @@ pub(super) fn schema(
         // The RFC's order first, then what only the adapter has.
         let rank = |attribute: &scim::Attribute| {
             known
-                .and_then(|schema| {
-                    schema
-                        .attributes
-                        .iter()
-                        .position(|known| name::same(&known.name, &attribute.name))
-                })
+                .and_then(|schema| schema.attributes.iter().position(|known| name::same(&known.name, &attribute.name)))
                 .unwrap_or(usize::MAX)
         };
         mapped.sort_by_key(rank);
         mapped
     };
     let mut core = base.core.clone().unwrap_or_else(|| Schema {
-        id: own.map_or_else(
-            || format!("urn:scimshim:params:scim:schemas:core:2.0:{resource}"),
-            str::to_owned,
-        ),
+        id: own.map_or_else(|| format!("urn:scimshim:params:scim:schemas:core:2.0:{resource}"), str::to_owned),
         name: resource.to_owned(),
         description: description.to_owned(),
         attributes: Vec::new(),
@@ -88,9 +80,7 @@ fn title(id: &str) -> &str {
 /// Adds one mapped attribute below its top attribute.
 fn add(mapped: &mut Vec<scim::Attribute>, attribute: &Attribute, known: Option<&Schema>) {
     let target = &attribute.target;
-    let common = ResourceSchema::common()
-        .iter()
-        .any(|common| name::same(&common.name, &target.attribute));
+    let common = ResourceSchema::common().iter().any(|common| name::same(&common.name, &target.attribute));
     if common && target.extension.is_none() && known.is_none_or(|schema| schema.attribute(&target.attribute).is_none())
     {
         return;
@@ -156,11 +146,7 @@ fn complete(top: &mut scim::Attribute, mapped: &[&Attribute], known: Option<&sci
 }
 
 fn put(top: &mut scim::Attribute, sub: scim::Attribute) {
-    match top
-        .sub_attributes
-        .iter_mut()
-        .find(|known| name::same(&known.name, &sub.name))
-    {
+    match top.sub_attributes.iter_mut().find(|known| name::same(&known.name, &sub.name)) {
         Some(known) => {
             // Mapped in several slots or sources: writable as soon as one of them is.
             if known.is_read_only() {
@@ -181,11 +167,7 @@ fn slot(top: &mut scim::Attribute, sub: &str, value: &str, known: Option<&scim::
         made.canonical_values.clear();
         top.sub_attributes.push(made);
     }
-    let Some(sub) = top
-        .sub_attributes
-        .iter_mut()
-        .find(|candidate| name::same(&candidate.name, sub))
-    else {
+    let Some(sub) = top.sub_attributes.iter_mut().find(|candidate| name::same(&candidate.name, sub)) else {
         return;
     };
     if !sub.canonical_values.iter().any(|known| known == value) {
@@ -206,11 +188,7 @@ fn pointer(top: &mut scim::Attribute, resource: &str, display: &str) {
         .cloned()
         .unwrap_or_else(|| scim::Attribute::new("$ref", Kind::Reference, &format!("The URI of the {resource}")));
     let mut shown = top.sub(display).cloned().unwrap_or_else(|| {
-        scim::Attribute::new(
-            display,
-            Kind::String,
-            &format!("The name of the {resource}, for display"),
-        )
+        scim::Attribute::new(display, Kind::String, &format!("The name of the {resource}, for display"))
     });
     value.reference_types.clear();
     reference.reference_types = types;

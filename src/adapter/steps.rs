@@ -19,10 +19,7 @@ pub(super) fn steps(
     findings: &mut Findings,
 ) -> Vec<Step> {
     let items = node.and_then(|node| node.read_items(findings)).unwrap_or_default();
-    items
-        .iter()
-        .filter_map(|item| step(item, scope, context, findings))
-        .collect()
+    items.iter().filter_map(|item| step(item, scope, context, findings)).collect()
 }
 
 fn step(node: &Node, outer: Scope<'_, '_>, context: &Context<'_>, findings: &mut Findings) -> Option<Step> {
@@ -40,29 +37,17 @@ fn step(node: &Node, outer: Scope<'_, '_>, context: &Context<'_>, findings: &mut
     let of = reader.given("of");
     reader.finish(findings);
     let [(word, table)] = actions.as_slice() else {
-        findings.error(
-            node,
-            "a step does one thing: one of `insert`, `update` and `delete`, with a table",
-        );
+        findings.error(node, "a step does one thing: one of `insert`, `update` and `delete`, with a table");
         return None;
     };
     let relation = context.names.table(table, findings)?;
 
     let each = for_each.and_then(|node| read_for_each(node, outer, context, findings));
     let used = RefCell::new(Vec::new());
-    let changes = Scope {
-        changes: outer.outline.is_some(),
-        ..outer
-    };
+    let changes = Scope { changes: outer.outline.is_some(), ..outer };
     let scope = match &each {
-        Some(Over::Change) => Scope {
-            each: Each::Change,
-            ..changes
-        },
-        Some(Over::Rows(rows)) => Scope {
-            each: Each::Row(&rows.relation, &used),
-            ..changes
-        },
+        Some(Over::Change) => Scope { each: Each::Change, ..changes },
+        Some(Over::Rows(rows)) => Scope { each: Each::Row(&rows.relation, &used), ..changes },
         None => changes,
     };
     let assigned = assignments(values, &relation, scope, context, findings);
@@ -71,22 +56,14 @@ fn step(node: &Node, outer: Scope<'_, '_>, context: &Context<'_>, findings: &mut
     let action = match *word {
         "insert" => {
             if let Some(filter) = filter {
-                findings
-                    .error(filter, "an insert has no `where`")
-                    .help("`if_absent: true` looks before it inserts");
+                findings.error(filter, "an insert has no `where`").help("`if_absent: true` looks before it inserts");
             }
             let filled: Vec<_> = assigned.iter().map(|(column, _)| &column.name).collect();
             filled_or_reported(&relation, &filled, place, "`values`", findings);
             Action::Insert(assigned)
         }
         _ if filter.is_none() => {
-            findings.error(
-                node,
-                format!(
-                    "the {word} of `{}` has no `where`: it would take every row",
-                    relation.table
-                ),
-            );
+            findings.error(node, format!("the {word} of `{}` has no `where`: it would take every row", relation.table));
             return None;
         }
         "update" => {
@@ -105,15 +82,7 @@ fn step(node: &Node, outer: Scope<'_, '_>, context: &Context<'_>, findings: &mut
     if if_absent && *word != "insert" {
         findings.error(node, "`if_absent` is for `insert`");
     }
-    let when = when(
-        when_node,
-        Scope {
-            each: Each::Nothing,
-            ..outer
-        },
-        context,
-        findings,
-    );
+    let when = when(when_node, Scope { each: Each::Nothing, ..outer }, context, findings);
     if when_node.is_some() && when.is_none() {
         findings.error(node, "`when` means nothing here: no change of a resource is meant");
     }
@@ -127,17 +96,8 @@ fn step(node: &Node, outer: Scope<'_, '_>, context: &Context<'_>, findings: &mut
             None => ForEach::Once,
             Some(Over::Change) => ForEach::Change,
             Some(Over::Rows(rows)) => {
-                let OverRows {
-                    relation,
-                    filter,
-                    first,
-                } = *rows;
-                ForEach::Rows {
-                    table: relation.table,
-                    filter,
-                    columns: used.into_inner(),
-                    first,
-                }
+                let OverRows { relation, filter, first } = *rows;
+                ForEach::Rows { table: relation.table, filter, columns: used.into_inner(), first }
             }
         },
         of,
@@ -181,11 +141,7 @@ fn read_for_each<'a>(
     let relation = context.names.table(table?, findings)?;
     let filter = condition(filter, &relation, scope, context, findings);
     let first = first.and_then(|first| relation.named(first, findings)).map(compiled);
-    Some(Over::Rows(Box::new(OverRows {
-        relation,
-        filter,
-        first,
-    })))
+    Some(Over::Rows(Box::new(OverRows { relation, filter, first })))
 }
 
 /// `of`: a list of columns, or a map of columns and their codes.
@@ -217,10 +173,7 @@ pub(super) fn guards(
     findings: &mut Findings,
 ) -> Vec<Guard> {
     let items = node.map(Node::one_or_many).unwrap_or_default();
-    items
-        .iter()
-        .filter_map(|item| guard(item, scope, context, findings))
-        .collect()
+    items.iter().filter_map(|item| guard(item, scope, context, findings)).collect()
 }
 
 fn guard(node: &Node, scope: Scope<'_, '_>, context: &Context<'_>, findings: &mut Findings) -> Option<Guard> {
@@ -243,12 +196,5 @@ fn guard(node: &Node, scope: Scope<'_, '_>, context: &Context<'_>, findings: &mu
     let relation = context.names.table(table?, findings)?;
     let filter = condition(filter, &relation, scope, context, findings);
     let says = template(says?, Scope { count: true, ..scope }, findings)?;
-    enabled.then_some(Guard {
-        when,
-        table: relation.table,
-        filter,
-        at_most,
-        at_least,
-        says,
-    })
+    enabled.then_some(Guard { when, table: relation.table, filter, at_most, at_least, says })
 }

@@ -8,9 +8,8 @@ use crate::document::{Findings, Node, Reader, nearest};
 use crate::scim::Kind;
 use crate::sql::{ColumnKind, Value};
 
-const WORDS: &[&str] = &[
-    "string", "text", "boolean", "integer", "decimal", "datetime", "date", "binary", "json", "uuid",
-];
+const WORDS: &[&str] =
+    &["string", "text", "boolean", "integer", "decimal", "datetime", "date", "binary", "json", "uuid"];
 const FORMS: &[&str] = &["boolean", "enum", "datetime", "text", "locale", "uuid"];
 
 /// The conversion for an attribute of `kind` (what the schema says, if any schema does) over `column`.
@@ -32,10 +31,7 @@ pub(super) fn conversion(
             None => {
                 let finding = findings.error(node, format!("there is no type `{name}`"));
                 let own = context.types.as_ref().map(Node::entries).unwrap_or_default();
-                let names = own
-                    .iter()
-                    .map(|(key, _)| key.text.as_str())
-                    .chain(WORDS.iter().copied());
+                let names = own.iter().map(|(key, _)| key.text.as_str()).chain(WORDS.iter().copied());
                 if let Some(near) = nearest(name, names) {
                     finding.help(format!("did you mean `{near}`?"));
                 }
@@ -50,13 +46,7 @@ pub(super) fn conversion(
     if let Some(kind) = kind
         && !speaks(&conversion, kind)
     {
-        findings.error(
-            node,
-            format!(
-                "the attribute is of type {}, which this type does not give",
-                kind.as_str()
-            ),
-        );
+        findings.error(node, format!("the attribute is of type {}, which this type does not give", kind.as_str()));
     }
     conversion
 }
@@ -85,10 +75,7 @@ fn speaks(conversion: &Conversion, kind: Kind) -> bool {
 }
 
 fn flag(yes: Value, no: Value) -> Conversion {
-    Conversion::Boolean {
-        yes: vec![Expression::Literal(yes)],
-        no: vec![Expression::Literal(no)],
-    }
+    Conversion::Boolean { yes: vec![Expression::Literal(yes)], no: vec![Expression::Literal(no)] }
 }
 
 /// Without a word from the adapter.
@@ -157,35 +144,22 @@ fn word(word: &str, column: &Column, at: &Node, findings: &mut Findings) -> Opti
     let fits = match word {
         "boolean" => matches!(stored, ColumnKind::Boolean | ColumnKind::Integer { .. }),
         "integer" => {
-            matches!(
-                stored,
-                ColumnKind::Integer { .. } | ColumnKind::Decimal | ColumnKind::Text(_) | ColumnKind::Other
-            )
+            matches!(stored, ColumnKind::Integer { .. } | ColumnKind::Decimal | ColumnKind::Text(_) | ColumnKind::Other)
         }
-        "decimal" => !matches!(
-            stored,
-            ColumnKind::Binary(_) | ColumnKind::Boolean | ColumnKind::Json | ColumnKind::Enum(_)
-        ),
+        "decimal" => {
+            !matches!(stored, ColumnKind::Binary(_) | ColumnKind::Boolean | ColumnKind::Json | ColumnKind::Enum(_))
+        }
         "datetime" => {
-            matches!(
-                stored,
-                ColumnKind::DateTime | ColumnKind::Instant | ColumnKind::Date | ColumnKind::Text(_)
-            )
+            matches!(stored, ColumnKind::DateTime | ColumnKind::Instant | ColumnKind::Date | ColumnKind::Text(_))
         }
-        "date" => matches!(
-            stored,
-            ColumnKind::Date | ColumnKind::DateTime | ColumnKind::Instant | ColumnKind::Text(_)
-        ),
+        "date" => matches!(stored, ColumnKind::Date | ColumnKind::DateTime | ColumnKind::Instant | ColumnKind::Text(_)),
         "binary" => matches!(stored, ColumnKind::Binary(_) | ColumnKind::Text(_)),
         "json" => matches!(stored, ColumnKind::Json | ColumnKind::Text(_)),
         "uuid" => matches!(stored, ColumnKind::Uuid | ColumnKind::Text(_) | ColumnKind::Binary(_)),
         _ => true,
     };
     if !fits {
-        let finding = findings.error(
-            at,
-            format!("the column `{}` {}, which is no {word}", column.name, holds(stored)),
-        );
+        let finding = findings.error(at, format!("the column `{}` {}, which is no {word}", column.name, holds(stored)));
         if word == "boolean" {
             finding.help("say what stands for each side: `type: { boolean: { true: ..., false: ... } }`");
         }
@@ -211,15 +185,11 @@ fn form(node: &Node, column: &Column, context: &Context<'_>, findings: &mut Find
         if WORDS.contains(&name) {
             return word(name, column, node, findings);
         }
-        findings
-            .error(node, format!("there is no type `{name}`"))
-            .help(format!("one of {}", WORDS.join(", ")));
+        findings.error(node, format!("there is no type `{name}`")).help(format!("one of {}", WORDS.join(", ")));
         return None;
     }
     let [(key, inner)] = node.read_entries(findings)? else {
-        findings
-            .error(node, "a type has exactly one key")
-            .help(format!("one of {}", FORMS.join(", ")));
+        findings.error(node, "a type has exactly one key").help(format!("one of {}", FORMS.join(", ")));
         return None;
     };
     match key.text.as_str() {
@@ -233,15 +203,8 @@ fn form(node: &Node, column: &Column, context: &Context<'_>, findings: &mut Find
                 return None;
             };
             let mut side = |node: &Node| -> Vec<Expression> {
-                let values = if node.is_null() {
-                    std::slice::from_ref(node)
-                } else {
-                    node.one_or_many()
-                };
-                values
-                    .iter()
-                    .map(|value| expression(value, column, Scope::plain(), context, findings))
-                    .collect()
+                let values = if node.is_null() { std::slice::from_ref(node) } else { node.one_or_many() };
+                values.iter().map(|value| expression(value, column, Scope::plain(), context, findings)).collect()
             };
             let (yes, no) = (side(yes), side(no));
             if yes.is_empty() || no.is_empty() {
@@ -259,11 +222,8 @@ fn form(node: &Node, column: &Column, context: &Context<'_>, findings: &mut Find
         )),
         "datetime" => {
             let mut reader = Reader::mapping(inner, findings)?;
-            let scale = reader.word(
-                "unix",
-                &[("seconds", 1), ("milliseconds", 1000), ("microseconds", 1_000_000)],
-                findings,
-            );
+            let scale =
+                reader.word("unix", &[("seconds", 1), ("milliseconds", 1000), ("microseconds", 1_000_000)], findings);
             reader.finish(findings);
             Some(Conversion::Unix(scale?))
         }
@@ -273,15 +233,9 @@ fn form(node: &Node, column: &Column, context: &Context<'_>, findings: &mut Find
             let style = reader.string("style", findings);
             let values = reader.given("values").map(Node::one_or_many).unwrap_or_default();
             reader.finish(findings);
-            let values: Vec<String> = values
-                .iter()
-                .filter_map(|value| value.read_str(findings).map(str::to_owned))
-                .collect();
-            let separator = if style.is_some_and(|style| style.contains('_')) {
-                '_'
-            } else {
-                '-'
-            };
+            let values: Vec<String> =
+                values.iter().filter_map(|value| value.read_str(findings).map(str::to_owned)).collect();
+            let separator = if style.is_some_and(|style| style.contains('_')) { '_' } else { '-' };
             Some(Conversion::Locale { separator, values })
         }
         "uuid" => {
@@ -311,22 +265,14 @@ fn text(node: &Node, column: &Column, findings: &mut Findings) -> Option<TextRul
         lower: reader.boolean("lower", findings).unwrap_or(false),
         min: count(reader.given("min"), findings),
         max: count(reader.given("max"), findings),
-        keep_overflow: reader
-            .word("on_overflow", &[("keep", true), ("reject", false)], findings)
-            .unwrap_or(false),
+        keep_overflow: reader.word("on_overflow", &[("keep", true), ("reject", false)], findings).unwrap_or(false),
         empty: None,
     };
     // `empty: null` says NULL; only its absence keeps ''.
     rule.empty = reader.optional("empty").map(|empty| literal(empty, column, findings));
     if rule.empty == Some(Value::Null) && !column.nullable {
         findings
-            .error(
-                node,
-                format!(
-                    "an empty text becomes NULL, and the column `{}` cannot be NULL",
-                    column.name
-                ),
-            )
+            .error(node, format!("an empty text becomes NULL, and the column `{}` cannot be NULL", column.name))
             .help("say `empty: ''`, or map the column with another type");
     }
     for key in ["html_entities", "parts"] {

@@ -21,10 +21,7 @@ pub struct Arguments {
 /// Lists adapters, or describes one.
 pub fn run(given: Option<PathBuf>, arguments: &Arguments) -> Result<(), Failure> {
     let config = config_path(given);
-    let directory = config
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let directory = config.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match &arguments.name {
         Some(name) => describe(name, directory, arguments.json),
         None => list(directory, arguments.json),
@@ -33,19 +30,12 @@ pub fn run(given: Option<PathBuf>, arguments: &Arguments) -> Result<(), Failure>
 
 fn list(directory: &Path, json: bool) -> Result<(), Failure> {
     let mut found: Vec<(String, PathBuf, Option<String>)> = Vec::new();
-    for folder in [
-        directory.join("adapters"),
-        PathBuf::from(PACKAGED_ADAPTERS),
-        PathBuf::from("adapters"),
-    ] {
+    for folder in [directory.join("adapters"), PathBuf::from(PACKAGED_ADAPTERS), PathBuf::from("adapters")] {
         let mut here: Vec<PathBuf> = std::fs::read_dir(&folder)
             .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
             .unwrap_or_default();
         here.sort();
-        for path in here
-            .into_iter()
-            .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
-        {
+        for path in here.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "yaml")) {
             let Some(name) = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()) else {
                 continue;
             };
@@ -70,9 +60,7 @@ fn list(directory: &Path, json: bool) -> Result<(), Failure> {
     }
     let width = found.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
     for (name, path, title) in &found {
-        let title = title
-            .as_deref()
-            .unwrap_or("cannot be read: see `scimshim adapters NAME`");
+        let title = title.as_deref().unwrap_or("cannot be read: see `scimshim adapters NAME`");
         print(&format!("{name:width$}  {title}  ({})", path.display()))?;
     }
     Ok(())
@@ -98,10 +86,8 @@ fn describe(name: &str, directory: &Path, json: bool) -> Result<(), Failure> {
     }
     print("parameters:")?;
     for parameter in &document.parameters {
-        let default = parameter
-            .default
-            .as_ref()
-            .map_or("required".to_owned(), |node| format!("default {}", node.found()));
+        let default =
+            parameter.default.as_ref().map_or("required".to_owned(), |node| format!("default {}", node.found()));
         print(&format!("  {}  ({default})", parameter.name))?;
         if !parameter.choices.is_empty() {
             print(&format!("      one of: {}", parameter.choices.join(", ")))?;

@@ -62,11 +62,7 @@ fn look(path: &std::path::Path, arguments: &Arguments, findings: &mut Findings) 
         }
     };
     let document = assembler.document();
-    said.push(format!(
-        "adapter        {} ({})",
-        document.title,
-        config.adapter.path.display()
-    ));
+    said.push(format!("adapter        {} ({})", document.title, config.adapter.path.display()));
     if arguments.offline {
         said.push("not asked      the database (--offline)".to_owned());
         return said;
@@ -81,11 +77,7 @@ fn look(path: &std::path::Path, arguments: &Arguments, findings: &mut Findings) 
     match assembler.compile(&catalogue, findings) {
         None => return said,
         Some(adapter) => {
-            let version = adapter
-                .version
-                .as_deref()
-                .map(|version| format!(", version {version}"))
-                .unwrap_or_default();
+            let version = adapter.version.as_deref().map(|version| format!(", version {version}")).unwrap_or_default();
             let types: Vec<&str> = adapter.resource_types.iter().map(|type_| type_.name.as_str()).collect();
             said.push(format!("database       reachable{version}: {}", types.join(", ")));
         }

@@ -95,11 +95,7 @@ pub fn print_findings(findings: &Findings) {
 /// Where the configuration is.
 pub fn config_path(given: Option<PathBuf>) -> PathBuf {
     given
-        .or_else(|| {
-            std::env::var_os("SCIMSHIM_CONFIG")
-                .filter(|path| !path.is_empty())
-                .map(PathBuf::from)
-        })
+        .or_else(|| std::env::var_os("SCIMSHIM_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("/etc/scimshim/config.yaml"))
 }
 

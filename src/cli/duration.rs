@@ -30,12 +30,9 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, seconds) in [
-            ("10y", Some(315_360_000)),
-            ("24h", Some(86_400)),
-            ("0s", Some(0)),
-            ("2w", Some(1_209_600)),
-        ] {
+        for (text, seconds) in
+            [("10y", Some(315_360_000)), ("24h", Some(86_400)), ("0s", Some(0)), ("2w", Some(1_209_600))]
+        {
             assert_eq!(parse(text).ok().map(|d| d.as_secs()), seconds, "{text}");
         }
         for text in ["", "h", "10", "10x", "-1h", "1.5h", "101y", "99999999999999999999y"] {

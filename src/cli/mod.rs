@@ -18,13 +18,7 @@ use std::process::ExitCode;
 
 /// SCIM 2.0 for a legacy application, in front of the application's own SQL database.
 #[derive(Parser)]
-#[command(
-    name = "scimshim",
-    version,
-    about,
-    propagate_version = true,
-    disable_help_subcommand = true
-)]
+#[command(name = "scimshim", version, about, propagate_version = true, disable_help_subcommand = true)]
 struct CommandLine {
     /// The configuration [default: $SCIMSHIM_CONFIG, else /etc/scimshim/config.yaml]
     #[arg(long, global = true, value_name = "FILE")]

@@ -72,21 +72,10 @@ pub fn run(given: Option<PathBuf>, verb: &Verb) -> Result<(), Failure> {
     let store = store(&assembler);
     let failed = |error| Failure::from(assembler.own_trouble(error));
     match verb {
-        Verb::Issue {
-            server,
-            label,
-            expires,
-            read_only,
-        } => {
+        Verb::Issue { server, label, expires, read_only } => {
             known(&config, server)?;
-            let (token, _) = make(
-                &config,
-                &assembler,
-                server,
-                label.as_deref().unwrap_or_default(),
-                *expires,
-                *read_only,
-            )?;
+            let (token, _) =
+                make(&config, &assembler, server, label.as_deref().unwrap_or_default(), *expires, *read_only)?;
             print(&token)?;
             next_steps(&config, server);
             Ok(())
@@ -100,9 +89,7 @@ pub fn run(given: Option<PathBuf>, verb: &Verb) -> Result<(), Failure> {
             let label = newest.map_or("", |row| row.label.as_str());
             let read_only = newest.is_some_and(|row| row.read_only);
             let life = newest.and_then(|row| Some((row.expires_at? - row.created_at) / MICROS));
-            let life = life
-                .and_then(|seconds| u64::try_from(seconds).ok())
-                .map_or(TEN_YEARS, Duration::from_secs);
+            let life = life.and_then(|seconds| u64::try_from(seconds).ok()).map_or(TEN_YEARS, Duration::from_secs);
             // The new one first: should anything fail in between, there is one too many and not none.
             let (token, id) = make(&config, &assembler, server, label, life, read_only)?;
             let said = if overlap.is_zero() {
@@ -161,34 +148,19 @@ pub fn make(
     }
     let now = Utc::now().timestamp();
     let life = i64::try_from(life.as_secs()).unwrap_or(i64::MAX);
-    let what = Issue {
-        public_url: &config.public_url,
-        server,
-        label,
-        now,
-        expires: now.saturating_add(life),
-        read_only,
-    };
-    store(assembler)
-        .issue(&what)
-        .map_err(|error| assembler.own_trouble(error).into())
+    let what =
+        Issue { public_url: &config.public_url, server, label, now, expires: now.saturating_add(life), read_only };
+    store(assembler).issue(&what).map_err(|error| assembler.own_trouble(error).into())
 }
 
 fn known(config: &Config, server: &str) -> Result<(), Failure> {
     if config.identity_server(server).is_some() {
         return Ok(());
     }
-    let names: Vec<&str> = config
-        .identity_servers
-        .iter()
-        .map(|server| server.name.as_str())
-        .collect();
+    let names: Vec<&str> = config.identity_servers.iter().map(|server| server.name.as_str()).collect();
     let near = crate::document::nearest(server, names.iter().copied());
     let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-    Err(Failure::Message(format!(
-        "there is no identity server `{server}`{near} (there are: {})",
-        names.join(", ")
-    )))
+    Err(Failure::Message(format!("there is no identity server `{server}`{near} (there are: {})", names.join(", "))))
 }
 
 /// What the administrator does with the token.

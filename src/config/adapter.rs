@@ -30,16 +30,8 @@ pub fn adapter_path(name: &str, config_dir: &Path) -> Result<PathBuf, Vec<PathBu
         tried.push(config_dir.join(name));
     }
     if !name.contains('/') {
-        let file = if name.ends_with(".yaml") {
-            name.to_owned()
-        } else {
-            format!("{name}.yaml")
-        };
-        tried.extend(
-            directories(config_dir)
-                .into_iter()
-                .map(|directory| directory.join(&file)),
-        );
+        let file = if name.ends_with(".yaml") { name.to_owned() } else { format!("{name}.yaml") };
+        tried.extend(directories(config_dir).into_iter().map(|directory| directory.join(&file)));
     }
     match tried.iter().find(|path| path.is_file()) {
         Some(path) => Ok(path.clone()),
@@ -69,12 +61,7 @@ pub(super) fn read(reader: &mut Reader<'_>, context: Context<'_>, findings: &mut
 fn find(node: &Node, parameters: Option<Node>, context: Context<'_>, findings: &mut Findings) -> Option<AdapterChoice> {
     let name = node.read_str(findings)?;
     match adapter_path(name, context.directory) {
-        Ok(path) => Some(AdapterChoice {
-            name: name.to_owned(),
-            path,
-            parameters,
-            place: node.place().clone(),
-        }),
+        Ok(path) => Some(AdapterChoice { name: name.to_owned(), path, parameters, place: node.place().clone() }),
         Err(tried) => {
             let tried: Vec<_> = tried.iter().map(|path| path.display().to_string()).collect();
             let names = names(context.directory);
@@ -90,13 +77,7 @@ fn find(node: &Node, parameters: Option<Node>, context: Context<'_>, findings: &
 
 /// The names of the adapters there are.
 fn names(config_dir: &Path) -> Vec<String> {
-    let files = directories(config_dir)
-        .into_iter()
-        .filter_map(|directory| std::fs::read_dir(directory).ok());
-    let files = files
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    files
-        .filter_map(|file| Some(file.strip_suffix(".yaml")?.to_owned()))
-        .collect()
+    let files = directories(config_dir).into_iter().filter_map(|directory| std::fs::read_dir(directory).ok());
+    let files = files.flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    files.filter_map(|file| Some(file.strip_suffix(".yaml")?.to_owned())).collect()
 }

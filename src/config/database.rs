@@ -65,16 +65,12 @@ pub(super) fn read(reader: &mut Reader<'_>, context: Context<'_>, findings: &mut
     if backend == Backend::Sqlite {
         for (node, what) in [(password_node, "password"), (tls_node, "TLS")] {
             if let Some(node) = node {
-                findings
-                    .error(node, format!("SQLite is a file and has no {what}"))
-                    .help("remove it");
+                findings.error(node, format!("SQLite is a file and has no {what}")).help("remove it");
             }
         }
     }
     if let (Some(_), Some(node)) = (&inline, password_node) {
-        findings
-            .error(node, "the URL has a password already")
-            .help("remove the one in the URL");
+        findings.error(node, "the URL has a password already").help("remove the one in the URL");
     }
     let password = match password {
         Some(password) => Some(password?),
@@ -84,15 +80,7 @@ pub(super) fn read(reader: &mut Reader<'_>, context: Context<'_>, findings: &mut
         Some(ca) => Some(ca?),
         None => None,
     };
-    Some(Database {
-        backend,
-        url,
-        password,
-        ca,
-        pool,
-        statement_timeout,
-        lock_timeout,
-    })
+    Some(Database { backend, url, password, ca, pool, statement_timeout, lock_timeout })
 }
 
 /// The URL's kind, itself without password, and the password it had.
@@ -100,9 +88,7 @@ fn url(node: &Node, context: Context<'_>, findings: &mut Findings) -> Option<(Ba
     const FORMS: &str = "mysql://USER@HOST/DATABASE, postgres://USER@HOST/DATABASE or sqlite://PATH";
     findings.hide(node); // it may hold a password; unhidden places are never quoted in a message below
     let Some(text) = node.as_str() else {
-        findings
-            .error(node, format!("expected a database URL, found {}", node.kind_name()))
-            .help(FORMS);
+        findings.error(node, format!("expected a database URL, found {}", node.kind_name())).help(FORMS);
         return None;
     };
     let Some((scheme, rest)) = text.split_once("://") else {
@@ -115,11 +101,7 @@ fn url(node: &Node, context: Context<'_>, findings: &mut Findings) -> Option<(Ba
         "sqlite" => Backend::Sqlite,
         _ => {
             let known = ["mysql", "postgres", "sqlite"].into_iter();
-            let near = if scheme == "mariadb" {
-                Some("mysql")
-            } else {
-                crate::document::nearest(scheme, known)
-            };
+            let near = if scheme == "mariadb" { Some("mysql") } else { crate::document::nearest(scheme, known) };
             let finding = findings.error(node, format!("a database URL cannot start with `{scheme}://`"));
             finding.help(near.map_or(FORMS.to_owned(), |near| format!("did you mean `{near}://`?")));
             return None;
@@ -127,26 +109,17 @@ fn url(node: &Node, context: Context<'_>, findings: &mut Findings) -> Option<(Ba
     };
     if backend == Backend::Sqlite {
         if rest.is_empty() || rest == ":memory:" || rest.contains('?') {
-            findings
-                .error(node, "a SQLite URL is `sqlite://` and the path of a file")
-                .help("sqlite:///var/lib/app.db");
+            findings.error(node, "a SQLite URL is `sqlite://` and the path of a file").help("sqlite:///var/lib/app.db");
             return None;
         }
         let path = context.resolve(rest);
         let path = std::path::absolute(&path).unwrap_or(path);
         return Some((backend, format!("sqlite://{}", path.display()), None));
     }
-    let (place, query) = rest
-        .split_once('?')
-        .map_or((rest, None), |(place, query)| (place, Some(query)));
+    let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));
     let (authority, database) = place.split_once('/').unwrap_or((place, ""));
     let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let parameters = || {
-        query
-            .unwrap_or_default()
-            .split('&')
-            .filter_map(|pair| pair.split('=').next())
-    };
+    let parameters = || query.unwrap_or_default().split('&').filter_map(|pair| pair.split('=').next());
     if user.is_empty() && !parameters().any(|name| name == "user") {
         findings.error(node, "the database URL names no user").help(FORMS);
     }
@@ -159,30 +132,18 @@ fn url(node: &Node, context: Context<'_>, findings: &mut Findings) -> Option<(Ba
             let finding = findings.error(node, format!("`{name}` cannot stand in the URL"));
             finding.help("say `tls: { ca: PATH }` under `database`: encryption is then proven on each connection");
         } else if name.starts_with("password") {
-            findings
-                .error(node, "a password cannot stand in the URL's query")
-                .help("use `password:` under `database`");
+            findings.error(node, "a password cannot stand in the URL's query").help("use `password:` under `database`");
         }
     }
-    let (user, password) = user
-        .split_once(':')
-        .map_or((user, None), |(user, password)| (user, Some(password)));
+    let (user, password) = user.split_once(':').map_or((user, None), |(user, password)| (user, Some(password)));
     let password = password.map(|password| {
         let finding = findings.warning(node, "a password stands in the database URL");
         finding.help("use `password: ${file:PATH}` under `database` instead");
         Secret::new(percent_encoding::percent_decode_str(password).decode_utf8_lossy())
     });
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    let user = if user.is_empty() {
-        String::new()
-    } else {
-        format!("{user}@")
-    };
-    let scheme = if backend == Backend::Postgres {
-        "postgres"
-    } else {
-        "mysql"
-    };
+    let user = if user.is_empty() { String::new() } else { format!("{user}@") };
+    let scheme = if backend == Backend::Postgres { "postgres" } else { "mysql" };
     Some((backend, format!("{scheme}://{user}{hosts}/{database}{query}"), password))
 }
 
@@ -194,10 +155,7 @@ fn tls(node: &Node, context: Context<'_>, findings: &mut Findings) -> Option<Pat
 }
 
 fn pool(reader: &mut Reader<'_>, findings: &mut Findings) -> Pool {
-    let mut pool = Pool {
-        max: 8,
-        checkout_timeout: Duration::from_secs(2),
-    };
+    let mut pool = Pool { max: 8, checkout_timeout: Duration::from_secs(2) };
     if let Some(mut reader) = reader.given("pool").and_then(|node| Reader::mapping(node, findings)) {
         let max = values::count(&mut reader, "max", 8, 1..=1024, findings);
         pool.max = u32::try_from(max).unwrap_or(pool.max);
@@ -213,9 +171,7 @@ pub(super) fn own_schema(reader: &mut Reader<'_>, findings: &mut Findings) -> Op
         return Some("scimshim".to_owned());
     };
     let text = node.read_str(findings)?;
-    let word = text
-        .bytes()
-        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    let word = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     if !word || text.is_empty() || text.len() > 48 || text.starts_with(|first: char| first.is_ascii_digit()) {
         let finding = findings.error(node, format!("not a name for a schema: {}", node.found()));
         finding.help("lower-case letters, digits and `_`, not starting with a digit, at most 48");

@@ -61,13 +61,7 @@ pub(super) fn read(reader: &mut Reader<'_>, context: Context<'_>, findings: &mut
     };
     let public_url = public_url(reader, &listen, matches!(tls, Some(None)), findings);
     let admin = admin(reader, &listen, findings);
-    Some(Door {
-        listen,
-        tls: tls?,
-        trusted_proxies,
-        public_url: public_url?,
-        admin,
-    })
+    Some(Door { listen, tls: tls?, trusted_proxies, public_url: public_url?, admin })
 }
 
 fn listen(reader: &mut Reader<'_>, findings: &mut Findings) -> Vec<SocketAddr> {
@@ -86,9 +80,7 @@ fn listen(reader: &mut Reader<'_>, findings: &mut Findings) -> Vec<SocketAddr> {
         addresses.push(address);
     }
     if node.one_or_many().is_empty() {
-        findings
-            .error(node, "nothing to listen on")
-            .help("leave `listen` out for 0.0.0.0:8443");
+        findings.error(node, "nothing to listen on").help("leave `listen` out for 0.0.0.0:8443");
     }
     if addresses.is_empty() { default } else { addresses }
 }
@@ -109,11 +101,7 @@ fn tls(node: &Node, context: Context<'_>, findings: &mut Findings) -> Option<Tls
     let minimum = reader.word("minimum", &versions, findings).unwrap_or(TlsVersion::V1_2);
     later::refuse(&mut reader, "tls", findings);
     reader.finish(findings);
-    Some(Tls {
-        certificate: certificate?,
-        private_key: private_key?,
-        minimum,
-    })
+    Some(Tls { certificate: certificate?, private_key: private_key?, minimum })
 }
 
 /// Without TLS, tokens may only travel inside this machine or behind a proxy that has TLS.
@@ -121,10 +109,7 @@ fn plain(node: &Node, listen: &[SocketAddr], trusted_proxies: &[IpNet], findings
     let open = listen.iter().find(|address| !address.ip().is_loopback());
     if let Some(address) = open.filter(|_| trusted_proxies.is_empty()) {
         findings
-            .error(
-                node,
-                format!("without TLS, tokens would cross the network in clear on {address}"),
-            )
+            .error(node, format!("without TLS, tokens would cross the network in clear on {address}"))
             .help("listen on 127.0.0.1, or name the proxy that speaks TLS under `trusted_proxies`");
     }
 }
@@ -132,10 +117,7 @@ fn plain(node: &Node, listen: &[SocketAddr], trusted_proxies: &[IpNet], findings
 fn public_url(reader: &mut Reader<'_>, listen: &[SocketAddr], plain: bool, findings: &mut Findings) -> Option<String> {
     let local = plain && listen.iter().all(|address| address.ip().is_loopback());
     let Some(node) = reader.given("public_url") else {
-        let first = listen
-            .first()
-            .copied()
-            .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)));
+        let first = listen.first().copied().unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)));
         let host = match first.ip() {
             ip if ip.is_unspecified() => "localhost".to_owned(),
             IpAddr::V4(ip) => ip.to_string(),
@@ -184,9 +166,7 @@ fn is_authority(text: &str) -> bool {
 }
 
 fn admin(reader: &mut Reader<'_>, listen: &[SocketAddr], findings: &mut Findings) -> Admin {
-    let default = Admin {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9443)),
-    };
+    let default = Admin { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9443)) };
     let Some(mut reader) = reader.given("admin").and_then(|node| Reader::mapping(node, findings)) else {
         return default;
     };
@@ -195,10 +175,7 @@ fn admin(reader: &mut Reader<'_>, listen: &[SocketAddr], findings: &mut Findings
     if let (Some(node), Some(address)) = (node, address) {
         if !address.ip().is_loopback() {
             findings
-                .error(
-                    node,
-                    format!("the private listener must be on loopback, not on {}", address.ip()),
-                )
+                .error(node, format!("the private listener must be on loopback, not on {}", address.ip()))
                 .help(format!("write `127.0.0.1:{}`", address.port()));
         }
         let clash = |other: &SocketAddr| {

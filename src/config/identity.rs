@@ -37,10 +37,9 @@ pub struct IdentityServer {
 impl IdentityServer {
     /// Whether it may do something with a resource type.
     pub fn may(&self, resource: &str, action: Action) -> bool {
-        self.may.as_ref().is_none_or(|may| {
-            may.iter()
-                .any(|(key, actions)| key.text == resource && actions.contains(&action))
-        })
+        self.may
+            .as_ref()
+            .is_none_or(|may| may.iter().any(|(key, actions)| key.text == resource && actions.contains(&action)))
     }
 
     /// The acting user's name in the application.
@@ -80,11 +79,7 @@ impl Profile {
 
     /// Its switches. Every client known so far takes what the RFCs say first, so the presets are still alike.
     pub fn switches(self) -> Switches {
-        Switches {
-            patch_answers: PatchAnswers::Resource,
-            put: Put::Replace,
-            adopt: Adopt::Refuse,
-        }
+        Switches { patch_answers: PatchAnswers::Resource, put: Put::Replace, adopt: Adopt::Refuse }
     }
 }
 
@@ -163,15 +158,10 @@ pub(super) fn read(reader: &mut Reader<'_>, findings: &mut Findings) -> Option<V
     let node = reader.required("identity_servers", findings)?;
     let entries = node.read_entries(findings)?;
     if entries.is_empty() {
-        findings
-            .error(node, "there is no identity server")
-            .help("identity_servers: { entra: { profile: entra } }");
+        findings.error(node, "there is no identity server").help("identity_servers: { entra: { profile: entra } }");
         return None;
     }
-    let mut servers: Vec<_> = entries
-        .iter()
-        .filter_map(|(key, node)| server(key, node, findings))
-        .collect();
+    let mut servers: Vec<_> = entries.iter().filter_map(|(key, node)| server(key, node, findings)).collect();
     one_default(node, entries, &mut servers, findings);
     Some(servers)
 }
@@ -188,11 +178,7 @@ fn one_default(node: &Node, entries: &[(Key, Node)], servers: &mut [IdentityServ
     let marked: Vec<&(Key, Node)> = entries.iter().filter(|(_, node)| said(node) == Some(true)).collect();
     match marked.as_slice() {
         [] => {
-            let names = entries
-                .iter()
-                .map(|(key, _)| key.text.as_str())
-                .collect::<Vec<_>>()
-                .join(", ");
+            let names = entries.iter().map(|(key, _)| key.text.as_str()).collect::<Vec<_>>().join(", ");
             findings
                 .error(node, "no identity server is the default")
                 .help(format!("write `default: true` under one of: {names}"));
@@ -200,9 +186,7 @@ fn one_default(node: &Node, entries: &[(Key, Node)], servers: &mut [IdentityServ
         [(first, _), others @ ..] => {
             for (_, other) in others {
                 let at = other.get("default").unwrap_or(other);
-                findings
-                    .error(at, "a second default identity server")
-                    .help(format!("`{}` is it already", first.text));
+                findings.error(at, "a second default identity server").help(format!("`{}` is it already", first.text));
             }
         }
     }
@@ -220,31 +204,21 @@ fn server(key: &Key, node: &Node, findings: &mut Findings) -> Option<IdentitySer
     let mut reader = Reader::mapping(node, findings)?;
     let default = reader.boolean("default", findings).unwrap_or(false);
     let active = reader.boolean("active", findings).unwrap_or(true);
-    let profile = reader
-        .word("profile", &Profile::ALL, findings)
-        .unwrap_or(Profile::Standard);
+    let profile = reader.word("profile", &Profile::ALL, findings).unwrap_or(Profile::Standard);
     let switches = switches(&mut reader, profile, findings);
-    let acting_user = reader
-        .given("acting_user")
-        .filter(|node| node.read_str(findings).is_some())
-        .cloned();
+    let acting_user = reader.given("acting_user").filter(|node| node.read_str(findings).is_some()).cloned();
     if let Some(node) = acting_user.as_ref().filter(|node| node.as_str() == Some("")) {
         findings.error(node, "the acting user has no name");
     }
     let allow_from = values::networks(&mut reader, "allow_from", findings);
     if let Some(node) = reader.given("allow_from").filter(|node| node.one_or_many().is_empty()) {
-        findings
-            .error(node, "an empty list would allow nobody")
-            .help("leave `allow_from` out to allow every address");
+        findings.error(node, "an empty list would allow nobody").help("leave `allow_from` out to allow every address");
     }
     let authentication = authentication(&mut reader, findings);
     let may = may(&mut reader, findings);
     let mapping = |node: &&Node, findings: &mut Findings| node.read_entries(findings).is_some();
     let scope = reader.given("scope").filter(|node| mapping(node, findings)).cloned();
-    let parameters = reader
-        .given("parameters")
-        .filter(|node| mapping(node, findings))
-        .cloned();
+    let parameters = reader.given("parameters").filter(|node| mapping(node, findings)).cloned();
     later::refuse(&mut reader, "identity_servers.*", findings);
     reader.finish(findings);
     Some(IdentityServer {
@@ -265,19 +239,12 @@ fn server(key: &Key, node: &Node, findings: &mut Findings) -> Option<IdentitySer
 
 fn switches(reader: &mut Reader<'_>, profile: Profile, findings: &mut Findings) -> Switches {
     let mut switches = profile.switches();
-    let Some(mut reader) = reader
-        .given("switches")
-        .and_then(|node| Reader::mapping(node, findings))
-    else {
+    let Some(mut reader) = reader.given("switches").and_then(|node| Reader::mapping(node, findings)) else {
         return switches;
     };
     let answers = [("200", PatchAnswers::Resource), ("204", PatchAnswers::NoContent)];
-    switches.patch_answers = reader
-        .word("patch_answers", &answers, findings)
-        .unwrap_or(switches.patch_answers);
-    switches.put = reader
-        .word("put", &[("replace", Put::Replace)], findings)
-        .unwrap_or(switches.put);
+    switches.patch_answers = reader.word("patch_answers", &answers, findings).unwrap_or(switches.patch_answers);
+    switches.put = reader.word("put", &[("replace", Put::Replace)], findings).unwrap_or(switches.put);
     later::refuse(&mut reader, "identity_servers.*.switches", findings);
     reader.finish(findings);
     switches
@@ -287,15 +254,11 @@ fn switches(reader: &mut Reader<'_>, profile: Profile, findings: &mut Findings) 
 fn authentication(reader: &mut Reader<'_>, findings: &mut Findings) -> Option<Authentication> {
     const PATH: &str = "identity_servers.*.authentication";
     let Some(node) = reader.given("authentication") else {
-        return Some(Authentication {
-            bearer: Some(Bearer {}),
-        });
+        return Some(Authentication { bearer: Some(Bearer {}) });
     };
     if let Some(method) = node.as_str() {
         if method == "bearer" {
-            return Some(Authentication {
-                bearer: Some(Bearer {}),
-            });
+            return Some(Authentication { bearer: Some(Bearer {}) });
         }
         if !later::refuse_word(PATH, method, node, findings) {
             let methods = later::words(PATH).chain(["bearer"]);
@@ -307,9 +270,7 @@ fn authentication(reader: &mut Reader<'_>, findings: &mut Findings) -> Option<Au
     }
     let mut reader = Reader::mapping(node, findings)?;
     if node.entries().is_empty() {
-        findings
-            .error(node, "no way to authenticate")
-            .help("write `authentication: bearer`");
+        findings.error(node, "no way to authenticate").help("write `authentication: bearer`");
     }
     let bearer = reader.optional("bearer").map(|node| {
         if let Some(mut reader) = (!node.is_null()).then(|| Reader::mapping(node, findings)).flatten() {
@@ -327,14 +288,7 @@ fn may(reader: &mut Reader<'_>, findings: &mut Findings) -> Option<Vec<(Key, Vec
     let entries = reader.given("may")?.read_entries(findings)?;
     let actions = |node: &Node, findings: &mut Findings| {
         let words = node.one_or_many().iter();
-        words
-            .filter_map(|word| word.read_word(&Action::ALL, findings))
-            .collect()
+        words.filter_map(|word| word.read_word(&Action::ALL, findings)).collect()
     };
-    Some(
-        entries
-            .iter()
-            .map(|(key, node)| (key.clone(), actions(node, findings)))
-            .collect(),
-    )
+    Some(entries.iter().map(|(key, node)| (key.clone(), actions(node, findings))).collect())
 }

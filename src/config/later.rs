@@ -37,66 +37,21 @@ const SERVER: &str = "identity_servers.*";
 const AUTHENTICATION: &str = "identity_servers.*.authentication";
 
 const TABLE: &[Later] = &[
-    Later {
-        section: "",
-        key: "upstream",
-        harmless: None,
-        shape: Short(UPSTREAM),
-    },
-    Later {
-        section: "",
-        key: "journal",
-        harmless: None,
-        shape: Map(&[("retain", false, Duration)]),
-    },
-    Later {
-        section: "tls",
-        key: "client_ca",
-        harmless: None,
-        shape: Text,
-    },
-    Later {
-        section: "log",
-        key: "otlp",
-        harmless: Some("none"),
-        shape: Text,
-    },
-    Later {
-        section: SERVER,
-        key: "client_certificate",
-        harmless: None,
-        shape: Map(&[("san", true, Many(&Text))]),
-    },
-    Later {
-        section: SERVER,
-        key: "discovery_without_authentication",
-        harmless: Some("false"),
-        shape: Bool,
-    },
+    Later { section: "", key: "upstream", harmless: None, shape: Short(UPSTREAM) },
+    Later { section: "", key: "journal", harmless: None, shape: Map(&[("retain", false, Duration)]) },
+    Later { section: "tls", key: "client_ca", harmless: None, shape: Text },
+    Later { section: "log", key: "otlp", harmless: Some("none"), shape: Text },
+    Later { section: SERVER, key: "client_certificate", harmless: None, shape: Map(&[("san", true, Many(&Text))]) },
+    Later { section: SERVER, key: "discovery_without_authentication", harmless: Some("false"), shape: Bool },
     Later {
         section: SERVER,
         key: "bulk_transaction",
         harmless: Some("operation"),
         shape: Word(&["operation", "request"]),
     },
-    Later {
-        section: SERVER,
-        key: "save_requests",
-        harmless: Some("none"),
-        shape: Word(&["none", "redacted", "full"]),
-    },
-    Later {
-        section: SERVER,
-        key: "brake",
-        harmless: None,
-        shape: Map(&[("deactivations_per_hour", false, Text)]),
-    },
-    Later {
-        section: SERVER,
-        key: "dry_run",
-        harmless: Some("false"),
-        shape: Bool,
-    },
+    Later { section: SERVER, key: "save_requests", harmless: Some("none"), shape: Word(&["none", "redacted", "full"]) },
+    Later { section: SERVER, key: "brake", harmless: None, shape: Map(&[("deactivations_per_hour", false, Text)]) },
+    Later { section: SERVER, key: "dry_run", harmless: Some("false"), shape: Bool },
     Later {
         section: "identity_servers.*.switches",
         key: "adopt",
@@ -109,36 +64,11 @@ const TABLE: &[Later] = &[
         harmless: Some("false"),
         shape: Bool,
     },
-    Later {
-        section: AUTHENTICATION,
-        key: "none",
-        harmless: None,
-        shape: Map(&[]),
-    },
-    Later {
-        section: AUTHENTICATION,
-        key: "basic",
-        harmless: None,
-        shape: Map(BASIC),
-    },
-    Later {
-        section: AUTHENTICATION,
-        key: "digest",
-        harmless: None,
-        shape: Map(DIGEST),
-    },
-    Later {
-        section: AUTHENTICATION,
-        key: "oauth2",
-        harmless: None,
-        shape: Map(OAUTH2),
-    },
-    Later {
-        section: AUTHENTICATION,
-        key: "jwt",
-        harmless: None,
-        shape: Map(JWT),
-    },
+    Later { section: AUTHENTICATION, key: "none", harmless: None, shape: Map(&[]) },
+    Later { section: AUTHENTICATION, key: "basic", harmless: None, shape: Map(BASIC) },
+    Later { section: AUTHENTICATION, key: "digest", harmless: None, shape: Map(DIGEST) },
+    Later { section: AUTHENTICATION, key: "oauth2", harmless: None, shape: Map(OAUTH2) },
+    Later { section: AUTHENTICATION, key: "jwt", harmless: None, shape: Map(JWT) },
 ];
 
 const UPSTREAM: &[(&str, bool, Shape)] = &[
@@ -148,42 +78,23 @@ const UPSTREAM: &[(&str, bool, Shape)] = &[
     ("idle_timeout", false, Duration),
     ("ca", false, Text),
 ];
-const BASIC: &[(&str, bool, Shape)] = &[
-    ("username", true, Text),
-    ("password", false, Text),
-    ("password_hash", false, Text),
-];
-const DIGEST: &[(&str, bool, Shape)] = &[
-    ("username", true, Text),
-    ("password", false, Text),
-    ("ha1", false, Text),
-];
+const BASIC: &[(&str, bool, Shape)] =
+    &[("username", true, Text), ("password", false, Text), ("password_hash", false, Text)];
+const DIGEST: &[(&str, bool, Shape)] = &[("username", true, Text), ("password", false, Text), ("ha1", false, Text)];
 const OAUTH2: &[(&str, bool, Shape)] = &[
     ("clients", true, Many(&Map(CLIENT))),
-    (
-        "administrators",
-        false,
-        Many(&Map(&[("name", true, Text), ("password_hash", true, Text)])),
-    ),
+    ("administrators", false, Many(&Map(&[("name", true, Text), ("password_hash", true, Text)]))),
     ("access_token_lifetime", false, Duration),
 ];
 const CLIENT: &[(&str, bool, Shape)] = &[
     ("id", true, Text),
     ("secret_hash", false, Text),
-    (
-        "flows",
-        false,
-        Many(&Word(&["authorization_code", "client_credentials"])),
-    ),
+    ("flows", false, Many(&Word(&["authorization_code", "client_credentials"]))),
     ("redirect_uris", false, Many(&Text)),
     ("federated", false, Map(FEDERATED)),
 ];
-const FEDERATED: &[(&str, bool, Shape)] = &[
-    ("issuer", true, Text),
-    ("subject", true, Text),
-    ("audience", true, Text),
-    ("jwks_url", true, Text),
-];
+const FEDERATED: &[(&str, bool, Shape)] =
+    &[("issuer", true, Text), ("subject", true, Text), ("audience", true, Text), ("jwks_url", true, Text)];
 const JWT: &[(&str, bool, Shape)] = &[
     ("issuer", true, Text),
     ("audience", true, Text),
@@ -198,10 +109,7 @@ pub(super) fn refuse(reader: &mut Reader<'_>, section: &str, findings: &mut Find
         let Some((key, node)) = reader.optional_entry(later.key) else {
             continue;
         };
-        if later
-            .harmless
-            .is_some_and(|harmless| node.is_null() || node.scalar_text() == Some(harmless))
-        {
+        if later.harmless.is_some_and(|harmless| node.is_null() || node.scalar_text() == Some(harmless)) {
             continue;
         }
         // A method of authentication asks for something even without a value; a setting without one does not.
@@ -225,17 +133,11 @@ pub(super) fn refuse_word(section: &str, word: &str, at: &Node, findings: &mut F
 
 /// The keys of a section.
 pub(super) fn words(section: &str) -> impl Iterator<Item = &'static str> {
-    TABLE
-        .iter()
-        .filter(move |later| later.section == section)
-        .map(|later| later.key)
+    TABLE.iter().filter(move |later| later.section == section).map(|later| later.key)
 }
 
 fn not_yet(later: &Later, at: &impl Located, findings: &mut Findings) {
-    let finding = findings.error(
-        at,
-        format!("this version of scimshim does not support `{}` yet", later.key),
-    );
+    let finding = findings.error(at, format!("this version of scimshim does not support `{}` yet", later.key));
     match later.harmless {
         Some(harmless) => finding.help(format!("remove it, or write `{}: {harmless}`", later.key)),
         None if later.section == AUTHENTICATION => finding.help("this version knows `authentication: bearer`"),
@@ -261,11 +163,7 @@ impl Shape {
                     return;
                 };
                 for (key, required, shape) in *keys {
-                    let value = if *required {
-                        reader.required(key, findings)
-                    } else {
-                        reader.given(key)
-                    };
+                    let value = if *required { reader.required(key, findings) } else { reader.given(key) };
                     let Some(value) = value else { continue };
                     if ["password", "password_hash", "secret_hash", "ha1"].contains(key) {
                         findings.hide(value);

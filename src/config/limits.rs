@@ -87,11 +87,7 @@ pub(super) fn read(reader: &mut Reader<'_>, findings: &mut Findings) -> Limits {
     }
     let counts = [
         ("connections", &mut limits.connections, 1_000_000),
-        (
-            "connections_per_address",
-            &mut limits.connections_per_address,
-            1_000_000,
-        ),
+        ("connections_per_address", &mut limits.connections_per_address, 1_000_000),
         ("page", &mut limits.page, 10_000),
         ("filter_depth", &mut limits.filter_depth, 128),
         ("patch_operations", &mut limits.patch_operations, 1_000_000),
@@ -154,29 +150,14 @@ impl LogLevel {
 }
 
 pub(super) fn log(reader: &mut Reader<'_>, findings: &mut Findings) -> Log {
-    let mut log = Log {
-        format: LogFormat::Auto,
-        level: LogLevel::Info,
-    };
+    let mut log = Log { format: LogFormat::Auto, level: LogLevel::Info };
     let Some(mut reader) = reader.given("log").and_then(|node| Reader::mapping(node, findings)) else {
         return log;
     };
-    let formats = [
-        ("auto", LogFormat::Auto),
-        ("text", LogFormat::Text),
-        ("json", LogFormat::Json),
-    ];
+    let formats = [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
     log.format = reader.word("format", &formats, findings).unwrap_or(log.format);
-    let levels = [
-        LogLevel::Error,
-        LogLevel::Warn,
-        LogLevel::Info,
-        LogLevel::Debug,
-        LogLevel::Trace,
-    ];
-    log.level = reader
-        .word("level", &levels.map(|level| (level.name(), level)), findings)
-        .unwrap_or(log.level);
+    let levels = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
+    log.level = reader.word("level", &levels.map(|level| (level.name(), level)), findings).unwrap_or(log.level);
     later::refuse(&mut reader, "log", findings);
     reader.finish(findings);
     log

@@ -102,10 +102,7 @@ fn check(
     environment: &dyn Fn(&str) -> Option<String>,
     findings: &mut Findings,
 ) -> Option<Config> {
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let context = Context { directory, environment };
     let mut own = Findings::new();
     let config = parse(source, &mut own).and_then(|node| read(&node, path, context, &mut own));

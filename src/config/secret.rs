@@ -52,10 +52,7 @@ enum Origin<'t> {
 /// Reads the secret that a node holds or names. What cannot be had is reported; an inline one draws a warning.
 pub(super) fn read(node: &Node, context: Context<'_>, findings: &mut Findings) -> Option<Secret> {
     let origin = node.as_str().map(origin);
-    if !matches!(
-        origin,
-        Some(Ok(Origin::File(_) | Origin::Environment(_) | Origin::Credential(_)))
-    ) {
+    if !matches!(origin, Some(Ok(Origin::File(_) | Origin::Environment(_) | Origin::Credential(_)))) {
         findings.hide(node);
     }
     let text = match origin {

@@ -72,17 +72,9 @@ fn printed(lines: &str) -> String {
     assert!(!rendered.contains("hunter2"), "a secret is printed: {rendered}");
     let one = |finding: &crate::document::Finding| {
         let place = finding.place.as_ref().unwrap();
-        let help = finding
-            .help
-            .as_ref()
-            .map(|help| format!(" | {help}"))
-            .unwrap_or_default();
+        let help = finding.help.as_ref().map(|help| format!(" | {help}")).unwrap_or_default();
         let (line, column) = (place.position.line, place.position.column);
-        format!(
-            "{line}:{column}: {}: {}{help}",
-            finding.severity.name(),
-            finding.message
-        )
+        format!("{line}:{column}: {}: {}{help}", finding.severity.name(), finding.message)
     };
     let all = findings.sorted().into_iter().map(one).collect::<Vec<_>>().join("\n");
     all.replace(&directory.path().display().to_string(), "DIR")
@@ -97,27 +89,15 @@ fn a_good_configuration_and_its_defaults() {
     assert_eq!(config.database.password.as_ref().unwrap().expose(), "hunter2");
     assert_eq!(config.database.url, "mysql://scimshim@db.internal/app");
     assert_eq!(config.database.statement_timeout, Duration::from_secs(5));
-    assert_eq!(
-        (config.database.pool.max, config.database.pool.checkout_timeout),
-        (8, Duration::from_secs(2))
-    );
+    assert_eq!((config.database.pool.max, config.database.pool.checkout_timeout), (8, Duration::from_secs(2)));
     assert_eq!(config.own_schema, "scimshim");
     assert_eq!(config.adapter.path, directory.path().join("adapters/demo.yaml"));
     assert_eq!(config.limits, Limits::default());
-    assert_eq!(
-        config.log,
-        Log {
-            format: LogFormat::Auto,
-            level: LogLevel::Info
-        }
-    );
+    assert_eq!(config.log, Log { format: LogFormat::Auto, level: LogLevel::Info });
     assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9443");
     assert_eq!(config.tls.as_ref().unwrap().minimum, TlsVersion::V1_2);
     let server = config.default_server().unwrap();
-    assert_eq!(
-        (server.name.as_str(), server.active, server.profile),
-        ("entra", true, Profile::Entra)
-    );
+    assert_eq!((server.name.as_str(), server.active, server.profile), ("entra", true, Profile::Entra));
     assert!(server.may("User", Action::Delete) && server.authentication.bearer.is_some());
     assert!(!format!("{config:?}").contains("hunter2"));
 }
@@ -139,9 +119,7 @@ identity_servers:
 limits: { body: 16MB }
 ";
     let (_, findings) = read_in(&directory, text);
-    let printed = findings
-        .render(false)
-        .replace(&directory.path().display().to_string(), "DIR");
+    let printed = findings.render(false).replace(&directory.path().display().to_string(), "DIR");
     assert_eq!(
         printed,
         "\
@@ -220,46 +198,26 @@ fn a_file_that_cannot_be_read() {
 fn the_example_has_nothing_wrong() {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path().display().to_string();
-    for (name, mode) in [
-        ("tls/fullchain.pem", 0o644),
-        ("tls/privkey.pem", 0o640),
-        ("adapters/snipe-it.yaml", 0o644),
-    ] {
+    for (name, mode) in [("tls/fullchain.pem", 0o644), ("tls/privkey.pem", 0o640)] {
         write(&directory, name, "x", mode);
     }
     for name in ["db-ca.pem", "db-password"] {
         write(&directory, name, "hunter2", 0o640);
     }
     let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.yaml")).unwrap();
-    let here = |text: &str| {
-        text.replace("/etc/scimshim", &folder)
-            .replace("/etc/ssl/certs", &folder)
-    };
+    let adapter = example.lines().find_map(|line| line.strip_prefix("adapter: ")).unwrap();
+    write(&directory, &format!("adapters/{adapter}.yaml"), "x", 0o644);
+    let here = |text: &str| text.replace("/etc/scimshim", &folder).replace("/etc/ssl/certs", &folder);
     let (config, findings) = read_in(&directory, &here(&example));
     assert_eq!(findings.render(false), "");
     let config = config.unwrap();
     assert_eq!(config.limits, Limits::default(), "the example shows the defaults");
 
     // Every setting that is commented out is one that this version refuses, and says so.
-    let uncommented: String = example
-        .lines()
-        .map(|line| format!("{}\n", line.replacen("#: ", "", 1)))
-        .collect();
+    let uncommented: String = example.lines().map(|line| format!("{}\n", line.replacen("#: ", "", 1))).collect();
     let (config, findings) = read_in(&directory, &here(&uncommented));
     assert!(config.is_none());
-    let messages: Vec<_> = findings
-        .iter()
-        .filter(|finding| finding.severity == Severity::Error)
-        .collect();
-    assert!(
-        messages
-            .iter()
-            .all(|finding| finding.message.contains("does not support")),
-        "{}",
-        findings.render(false)
-    );
-    assert_eq!(
-        messages.len(),
-        example.lines().filter(|line| line.contains("# not yet")).count()
-    );
+    let messages: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    assert!(messages.iter().all(|finding| finding.message.contains("does not support")), "{}", findings.render(false));
+    assert_eq!(messages.len(), example.lines().filter(|line| line.contains("# not yet")).count());
 }

@@ -48,11 +48,7 @@ pub(super) fn parse_size(text: &str) -> Option<usize> {
         "GiB" => 1 << 30,
         _ => return None,
     };
-    number
-        .parse::<usize>()
-        .ok()?
-        .checked_mul(factor)
-        .filter(|size| *size > 0)
+    number.parse::<usize>().ok()?.checked_mul(factor).filter(|size| *size > 0)
 }
 
 /// A duration at a node; anything else is reported.
@@ -70,10 +66,7 @@ pub(super) fn read_duration(node: &Node, findings: &mut Findings) -> Option<Dura
 
 /// The duration under a key, or its default.
 pub(super) fn duration(reader: &mut Reader<'_>, key: &str, default: Duration, findings: &mut Findings) -> Duration {
-    reader
-        .given(key)
-        .and_then(|node| read_duration(node, findings))
-        .unwrap_or(default)
+    reader.given(key).and_then(|node| read_duration(node, findings)).unwrap_or(default)
 }
 
 /// The size under a key, or its default.
@@ -107,10 +100,7 @@ pub(super) fn count(
         Some(number) => number,
         None => {
             let (low, high) = range.into_inner();
-            findings.error(
-                node,
-                format!("expected a number from {low} to {high}, found {}", node.found()),
-            );
+            findings.error(node, format!("expected a number from {low} to {high}, found {}", node.found()));
             default
         }
     }
@@ -124,10 +114,7 @@ pub(super) fn read_listen(node: &Node, findings: &mut Findings) -> Option<Socket
     }
     let found = node.found();
     let finding = findings.error(node, format!("expected an address and a port, found {found}"));
-    let port = text
-        .strip_prefix("localhost:")
-        .or_else(|| text.strip_prefix("*:"))
-        .or_else(|| text.strip_prefix(':'));
+    let port = text.strip_prefix("localhost:").or_else(|| text.strip_prefix("*:")).or_else(|| text.strip_prefix(':'));
     match (text.parse::<IpAddr>(), port.unwrap_or(text).parse::<u16>()) {
         (Ok(IpAddr::V4(address)), _) => finding.help(format!("the port is missing: `{address}:8443`")),
         (Ok(IpAddr::V6(address)), _) => finding.help(format!("the port is missing: \"[{address}]:8443\"")),
@@ -146,10 +133,7 @@ pub(super) fn networks(reader: &mut Reader<'_>, key: &str, findings: &mut Findin
 
 fn read_network(node: &Node, findings: &mut Findings) -> Option<IpNet> {
     let text = node.scalar_text().unwrap_or_default();
-    let network = text
-        .parse::<IpNet>()
-        .ok()
-        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
     let Some(network) = network else {
         let found = node.found();
         let finding = findings.error(node, format!("expected a network or an address, found {found}"));
@@ -171,10 +155,7 @@ pub(super) fn file(
 ) -> Option<PathBuf> {
     let node = reader.required(key, findings)?;
     let path = context.resolve(node.read_str(findings)?);
-    if let Err(error) = std::fs::File::open(&path)
-        .and_then(|file| file.metadata())
-        .and_then(is_file)
-    {
+    if let Err(error) = std::fs::File::open(&path).and_then(|file| file.metadata()).and_then(is_file) {
         findings.error(node, format!("cannot read {}: {error}", path.display()));
         return None;
     }
@@ -182,24 +163,16 @@ pub(super) fn file(
 }
 
 fn is_file(metadata: std::fs::Metadata) -> std::io::Result<()> {
-    if metadata.is_dir() {
-        Err(std::io::ErrorKind::IsADirectory.into())
-    } else {
-        Ok(())
-    }
+    if metadata.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(()) }
 }
 
 /// Warns when everybody on the machine may read a file that holds a secret.
 pub(super) fn warn_if_world_readable(path: &std::path::Path, node: &Node, findings: &mut Findings) {
     use std::os::unix::fs::PermissionsExt;
-    let mode = std::fs::metadata(path)
-        .map(|metadata| metadata.permissions().mode())
-        .unwrap_or(0);
+    let mode = std::fs::metadata(path).map(|metadata| metadata.permissions().mode()).unwrap_or(0);
     if mode & 0o004 != 0 {
         let path = path.display();
-        findings
-            .warning(node, format!("every user of this machine can read {path}"))
-            .help(format!("chmod o= {path}"));
+        findings.warning(node, format!("every user of this machine can read {path}")).help(format!("chmod o= {path}"));
     }
 }
 

@@ -34,11 +34,7 @@ impl<'a> Asked<'a> {
 
     /// The answer for an attribute that this source never has.
     pub fn of_absent(self) -> Predicate {
-        if self.is_null() != self.negated() {
-            Predicate::True
-        } else {
-            Predicate::False
-        }
+        if self.is_null() != self.negated() { Predicate::True } else { Predicate::False }
     }
 
     /// The answer where only presence is asked for, one way or the other.
@@ -74,9 +70,7 @@ impl<'a> Asked<'a> {
             }
             Json::Number(number) => {
                 let (Some(a), Some(b)) = (number.as_f64(), number_of(literal)) else {
-                    return Err(Error::invalid_filter(format!(
-                        "{path} is a number: compare it with one"
-                    )));
+                    return Err(Error::invalid_filter(format!("{path} is a number: compare it with one")));
                 };
                 Ok(match operator {
                     Operator::Eq => a == b,
@@ -147,9 +141,7 @@ pub(super) fn boolean(literal: &Literal, path: &AttributePath) -> Result<bool, E
         Literal::Boolean(b) => Ok(*b),
         Literal::String(text) if text.trim().eq_ignore_ascii_case("true") => Ok(true),
         Literal::String(text) if text.trim().eq_ignore_ascii_case("false") => Ok(false),
-        _ => Err(Error::invalid_filter(format!(
-            "{path} is a boolean: compare it with true or false"
-        ))),
+        _ => Err(Error::invalid_filter(format!("{path} is a boolean: compare it with true or false"))),
     }
 }
 

@@ -27,13 +27,7 @@ impl<'a> Writing<'a> {
         'a: 'b,
     {
         let claims = std::mem::take(&mut self.claims);
-        let mut inner = Writing {
-            caller: self.caller,
-            place: self.place,
-            environment,
-            secrets: self.secrets,
-            claims,
-        };
+        let mut inner = Writing { caller: self.caller, place: self.place, environment, secrets: self.secrets, claims };
         let done = work(&mut inner);
         self.claims = inner.claims;
         done
@@ -62,12 +56,7 @@ pub(super) struct Assignment {
 
 impl Assignment {
     fn new(attribute: usize, column: ColumnId, value: Value) -> Self {
-        Self {
-            column,
-            value,
-            attribute,
-            beside: None,
-        }
+        Self { column, value, attribute, beside: None }
     }
 }
 
@@ -177,9 +166,7 @@ impl Directory {
                 _ if !binding.fallback.is_empty() => Value::Null,
                 _ if wish.lenient => return Ok(()),
                 _ => {
-                    return Err(
-                        Error::mutability(format!("{name} cannot be removed: its column takes no NULL")).into(),
-                    );
+                    return Err(Error::mutability(format!("{name} cannot be removed: its column takes no NULL")).into());
                 }
             },
         };
@@ -235,11 +222,7 @@ impl Directory {
                 continue;
             };
             let mut made = None;
-            for text in binding
-                .fallback
-                .iter()
-                .filter_map(|template| environment.template(template))
-            {
+            for text in binding.fallback.iter().filter_map(|template| environment.template(template)) {
                 let value = binding
                     .conversion
                     .write(&Json::String(text), column, self.adapter.time_zone)
@@ -287,12 +270,8 @@ impl Directory {
         let mut aliases = Aliases::from(1);
         let kind = plan::own_kind(type_, target);
         let visible = plan::visible(target, &kind, &self.own, plan::MAIN, &writing.environment, &mut aliases);
-        let select = Select::new(
-            target.table.clone(),
-            plan::MAIN,
-            vec![Expr::column(plan::MAIN, &wanted.name)],
-        )
-        .filter(Predicate::eq(plan::key(target, plan::MAIN), Expr::Value(key, cast)).and(visible));
+        let select = Select::new(target.table.clone(), plan::MAIN, vec![Expr::column(plan::MAIN, &wanted.name)])
+            .filter(Predicate::eq(plan::key(target, plan::MAIN), Expr::Value(key, cast)).and(visible));
         let rows = connection.query(&Statement::Select(select), &[])?;
         let found = rows.into_iter().next().and_then(|row| row.0.into_iter().next());
         found.filter(|found| !found.is_null()).ok_or_else(|| unknown().into())
@@ -308,12 +287,7 @@ impl Directory {
     ) -> Result<Vec<Secret>, Error> {
         let mut secrets = Vec::new();
         for (index, attribute) in place.source.attributes.iter().enumerate() {
-            let Binding::Column(ColumnBinding {
-                column,
-                hash: Some(hash),
-                ..
-            }) = &attribute.binding
-            else {
+            let Binding::Column(ColumnBinding { column, hash: Some(hash), .. }) = &attribute.binding else {
                 continue;
             };
             let Some(Some(Json::String(plain))) = wanted.get(index) else {
@@ -322,15 +296,10 @@ impl Directory {
             let seen = match (key, place.source.columns.get(*column)) {
                 (Some(key), Some(column)) => {
                     let cast = place.source.columns.first().and_then(|column| column.cast.clone());
-                    let select = Select::new(
-                        place.source.table.clone(),
-                        Alias(0),
-                        vec![Expr::column(Alias(0), &column.name)],
-                    );
-                    let select = select.filter(Predicate::eq(
-                        plan::key(place.source, Alias(0)),
-                        Expr::Value(key.clone(), cast),
-                    ));
+                    let select =
+                        Select::new(place.source.table.clone(), Alias(0), vec![Expr::column(Alias(0), &column.name)]);
+                    let select =
+                        select.filter(Predicate::eq(plan::key(place.source, Alias(0)), Expr::Value(key.clone(), cast)));
                     let statement = Statement::Select(select);
                     let rows = self.read(false, |connection| Ok(connection.query(&statement, &[])?))?;
                     rows.into_iter().next().and_then(|row| row.0.into_iter().next())
@@ -342,11 +311,7 @@ impl Directory {
             } else {
                 Some(new_hash(plain, *hash, &rows::path(attribute))?)
             };
-            secrets.push(Secret {
-                attribute: index,
-                seen,
-                hash,
-            });
+            secrets.push(Secret { attribute: index, seen, hash });
         }
         Ok(secrets)
     }
@@ -363,14 +328,10 @@ fn json_key(
     let known = columns.iter().position(|known| known.column == binding.column);
     let current = match known.and_then(|known| columns.get(known)) {
         Some(known) => known.value.to_text(),
-        None => writing
-            .environment
-            .row
-            .and_then(|(_, row)| row.get(binding.column)?.to_text()),
+        None => writing.environment.row.and_then(|(_, row)| row.get(binding.column)?.to_text()),
     };
-    let mut document: Json = current
-        .and_then(|text| serde_json::from_str(&text).ok())
-        .unwrap_or_else(|| Json::Object(Default::default()));
+    let mut document: Json =
+        current.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_else(|| Json::Object(Default::default()));
     set_json(&mut document, &binding.json, value.clone());
     let text = Value::Text(document.to_string());
     match known.and_then(|known| columns.get_mut(known)) {
@@ -385,10 +346,7 @@ fn also(writing: &Writing<'_>, attribute: usize, binding: &ColumnBinding, column
     for (also, expression) in &binding.also {
         let column = writing.place.source.columns.get(*also);
         let value = writing.environment.value(expression, column).unwrap_or_default();
-        columns.push(Assignment {
-            beside: Some(binding.column),
-            ..Assignment::new(attribute, *also, value)
-        });
+        columns.push(Assignment { beside: Some(binding.column), ..Assignment::new(attribute, *also, value) });
     }
 }
 

@@ -59,11 +59,7 @@ impl Directory {
                     continue;
                 };
                 if let Some(ids) = ids.get_mut(position) {
-                    ids.extend(
-                        elements
-                            .iter()
-                            .filter_map(|e| e.get("value")?.as_str().map(str::to_owned)),
-                    );
+                    ids.extend(elements.iter().filter_map(|e| e.get("value")?.as_str().map(str::to_owned)));
                 }
                 push(resource, &attribute.target.attribute, elements);
             }
@@ -82,9 +78,7 @@ impl Directory {
                 }
             }
         }
-        Ok(Members {
-            ids: whole.then_some(ids),
-        })
+        Ok(Members { ids: whole.then_some(ids) })
     }
 
     fn elements(
@@ -114,24 +108,15 @@ impl Directory {
         let environment = blank_environment(&self.adapter);
         let mut select = side.select(&self.own, &environment, (Alias(0), Alias(1)), &mut Aliases::from(2));
         select.filter = filter.and(select.filter);
-        select.order.push(Order {
-            by: plan::key(side.source, Alias(1)),
-            descending: false,
-        });
+        select.order.push(Order { by: plan::key(side.source, Alias(1)), descending: false });
         let display = Display::of(side.source);
         let mut found: HashMap<String, Vec<Json>> = HashMap::new();
         for row in connection.query(&Statement::Select(select), &[])? {
             let Some((near, rest)) = row.0.split_first() else {
                 continue;
             };
-            let element = side.element(
-                &self.adapter,
-                &environment,
-                display.as_ref(),
-                &caller.base_url,
-                type_word,
-                rest,
-            );
+            let element =
+                side.element(&self.adapter, &environment, display.as_ref(), &caller.base_url, type_word, rest);
             if let (Some(near), Some(element)) = (near.to_text(), element) {
                 found.entry(near).or_default().push(element);
             }
@@ -160,14 +145,7 @@ impl Directory {
             }
             let display = Display::of(side.source);
             let elements = rows.iter().filter_map(|row| {
-                side.element(
-                    &self.adapter,
-                    &environment,
-                    display.as_ref(),
-                    &caller.base_url,
-                    "direct",
-                    row,
-                )
+                side.element(&self.adapter, &environment, display.as_ref(), &caller.base_url, "direct", row)
             });
             push(resource, "groups", elements.collect());
         }
@@ -180,9 +158,7 @@ fn near_key(rows: &[Row], position: usize, column: usize) -> Option<String> {
 }
 
 fn push(resource: &mut Object, name: &str, elements: Vec<Json>) {
-    let entry = resource
-        .entry(name.to_owned())
-        .or_insert_with(|| Json::Array(Vec::new()));
+    let entry = resource.entry(name.to_owned()).or_insert_with(|| Json::Array(Vec::new()));
     if let Json::Array(all) = entry {
         all.extend(elements);
     }

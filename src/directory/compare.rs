@@ -74,10 +74,7 @@ impl Compiler<'_> {
                 self.computed(expr, true, asked, path)
             }
             (None, Some(index)) => self.attribute(index, path, asked),
-            (None, None) => Err(Error::invalid_filter(format!(
-                "externalId is not mapped for {}",
-                self.type_.name
-            ))),
+            (None, None) => Err(Error::invalid_filter(format!("externalId is not mapped for {}", self.type_.name))),
         }
     }
 
@@ -89,13 +86,8 @@ impl Compiler<'_> {
         asked: Asked<'_>,
         path: &AttributePath,
     ) -> Result<Predicate, Error> {
-        let text = Text {
-            expr,
-            column: None,
-            conversion: &Conversion::Text(Default::default()),
-            case_exact,
-            unique: false,
-        };
+        let text =
+            Text { expr, column: None, conversion: &Conversion::Text(Default::default()), case_exact, unique: false };
         self.string(&text, asked, path)
     }
 
@@ -124,9 +116,7 @@ impl Compiler<'_> {
             }
             Some(sub) => match self.timestamp(sub) {
                 Some((expr, column)) => self.ordered(expr, &column, &Conversion::DateTime, asked, path),
-                None => Err(Error::invalid_filter(format!(
-                    "{path} cannot be compared: no column holds it"
-                ))),
+                None => Err(Error::invalid_filter(format!("{path} cannot be compared: no column holds it"))),
             },
             None => asked
                 .of_presence(Predicate::True)
@@ -155,10 +145,7 @@ impl Compiler<'_> {
             }
             Binding::Lookup(lookup) => {
                 let joined = self.reading.joined.get(index)?.as_ref()?;
-                Some((
-                    Expr::column(joined.alias, &lookup.matched.name),
-                    Some(lookup.matched.clone()),
-                ))
+                Some((Expr::column(joined.alias, &lookup.matched.name), Some(lookup.matched.clone())))
             }
             Binding::Reference(reference) => {
                 let (_, type_) = super::plan::find_type(self.adapter, &reference.resource_type)?;
@@ -167,19 +154,13 @@ impl Compiler<'_> {
                 Some((super::plan::key(target, joined.alias), target.columns.first().cloned()))
             }
             Binding::Template(templates) => {
-                let choices = templates
-                    .iter()
-                    .map(|template| self.template(template))
-                    .collect::<Option<Vec<_>>>()?;
+                let choices = templates.iter().map(|template| self.template(template)).collect::<Option<Vec<_>>>()?;
                 Some((Expr::Coalesce(choices), None))
             }
             Binding::Sidecar => {
                 let path = vec!["kept".to_owned(), rows::path(attribute)];
                 Some((
-                    Expr::Json(
-                        Box::new(Expr::column(self.reading.sidecar_alias, &Ident::new("document"))),
-                        path,
-                    ),
+                    Expr::Json(Box::new(Expr::column(self.reading.sidecar_alias, &Ident::new("document"))), path),
                     None,
                 ))
             }
@@ -218,11 +199,7 @@ impl Compiler<'_> {
         let Conversion::Text(rule) = conversion else {
             return None;
         };
-        if rule
-            .empty
-            .as_ref()
-            .is_some_and(|empty| !empty.to_text().unwrap_or_default().is_empty())
-        {
+        if rule.empty.as_ref().is_some_and(|empty| !empty.to_text().unwrap_or_default().is_empty()) {
             return None;
         }
         match self.expr(index)? {
@@ -242,9 +219,7 @@ impl Compiler<'_> {
             return Ok(asked.of_absent());
         };
         if attribute.schema.returned == Returned::Never {
-            return Err(Error::invalid_filter(format!(
-                "{path} is never returned and cannot be compared"
-            )));
+            return Err(Error::invalid_filter(format!("{path} is never returned and cannot be compared")));
         }
         let case_exact = attribute.schema.case_exact;
         if let Binding::Constant(value) = &attribute.binding {
@@ -252,9 +227,7 @@ impl Compiler<'_> {
             return Ok(if holds { Predicate::True } else { Predicate::False });
         }
         let Some((expr, column)) = self.expr(index) else {
-            return Err(Error::invalid_filter(format!(
-                "{path} is computed in a way that SQL cannot compare"
-            )));
+            return Err(Error::invalid_filter(format!("{path} is computed in a way that SQL cannot compare")));
         };
         let unique = attribute.unique != crate::adapter::Unique::No;
         match &attribute.binding {
@@ -263,13 +236,8 @@ impl Compiler<'_> {
                 None => self.computed(expr, case_exact, asked, path),
             },
             Binding::Lookup(lookup) => {
-                let text = Text {
-                    expr,
-                    column: column.as_ref(),
-                    conversion: &lookup.conversion,
-                    case_exact,
-                    unique: false,
-                };
+                let text =
+                    Text { expr, column: column.as_ref(), conversion: &lookup.conversion, case_exact, unique: false };
                 self.string(&text, asked, path)
             }
             Binding::Reference(reference) => {
@@ -384,13 +352,7 @@ impl Compiler<'_> {
                 .of_presence(Predicate::IsNull(expr).negate())
                 .ok_or_else(|| Error::invalid_filter(format!("{path} can be asked for with pr alone"))),
             conversion => {
-                let text = Text {
-                    expr,
-                    column: Some(column),
-                    conversion,
-                    case_exact,
-                    unique,
-                };
+                let text = Text { expr, column: Some(column), conversion, case_exact, unique };
                 self.string(&text, asked, path)
             }
         }
@@ -408,10 +370,7 @@ impl Compiler<'_> {
         };
         let is_computed = |side: &[Expression]| side.iter().any(|one| !matches!(one, Expression::Literal(_)));
         let (told_yes, told_no) = (literals(yes), literals(no));
-        let other = Predicate::IsNull(expr.clone())
-            .or(told_yes.clone())
-            .or(told_no.clone())
-            .negate();
+        let other = Predicate::IsNull(expr.clone()).or(told_yes.clone()).or(told_no.clone()).negate();
         let told_no = told_no.and(told_yes.clone().negate());
         match (is_computed(yes), is_computed(no)) {
             (true, _) => (told_yes.or(other), told_no),
@@ -426,14 +385,7 @@ impl Compiler<'_> {
             (Value::Null, _) => Predicate::IsNull(expr.clone()),
             (stored, ColumnKind::Text(_)) => {
                 let text = stored.to_text().unwrap_or_default();
-                text::equal(
-                    self.dialect,
-                    expr.clone(),
-                    Some(column),
-                    !column.ignores_case,
-                    false,
-                    &text,
-                )
+                text::equal(self.dialect, expr.clone(), Some(column), !column.ignores_case, false, &text)
             }
             (stored, _) => Predicate::eq(expr.clone(), Expr::Value(stored.clone(), column.cast.clone())),
         }

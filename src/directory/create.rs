@@ -39,33 +39,19 @@ impl Directory {
     ) -> Result<Answer, Error> {
         let (resource_type, _) = self.type_(type_)?;
         caller.server.may.check(&resource_type.name, Operation::Create)?;
-        let refused = || {
-            Error::forbidden(format!(
-                "a {} cannot be created: the adapter refuses it",
-                resource_type.name
-            ))
-        };
+        let refused =
+            || Error::forbidden(format!("a {} cannot be created: the adapter refuses it", resource_type.name));
         let place = self.place(type_, resource_type.create_in.ok_or_else(refused)?)?;
         let rules = place.source.create.as_ref().ok_or_else(refused)?;
         let (resource, collections) = self.incoming(&place, body)?;
         let values = wanted(place.source, place.plan, &resource);
         check_required(&place, &values, None)?;
         let secrets = self.secrets(&place, None, &values)?;
-        let wanted = Wanted {
-            resource: &resource,
-            collections: &collections,
-            values: &values,
-        };
+        let wanted = Wanted { resource: &resource, collections: &collections, values: &values };
         let address = caller.address();
         let environment = self.environment(caller, chrono::Utc::now(), &address);
         let found = self.write(|connection| {
-            let mut writing = Writing {
-                caller,
-                place,
-                environment,
-                secrets: &secrets,
-                claims: Vec::new(),
-            };
+            let mut writing = Writing { caller, place, environment, secrets: &secrets, claims: Vec::new() };
             let found = self.create_in(connection, &mut writing, rules, &wanted, projection)?;
             self.release(connection, &writing.claims)?;
             Ok(found)
@@ -89,11 +75,7 @@ impl Directory {
         if holder.is_none()
             && let Some(key) = self.retired_with_external_id(connection, writing, wanted.values)?
         {
-            let holder = Holder {
-                key,
-                retired: true,
-                attribute: "externalId".to_owned(),
-            };
+            let holder = Holder { key, retired: true, attribute: "externalId".to_owned() };
             return self.unretire(connection, writing, &holder, wanted, projection);
         }
         // A row outside `where` may own a name that is unique among all rows: then it is that one or none.
@@ -122,15 +104,8 @@ impl Directory {
         let base = writing.environment;
         let given: Vec<bool> = wanted.values.iter().map(Option::is_some).collect();
         let shown = rows::shown(source, &[], wanted.values, &given, &base);
-        let environment = Environment {
-            attributes: Some(&shown),
-            ..base
-        };
-        let wish = Wish {
-            values: wanted.values,
-            changed: &given,
-            lenient: true,
-        };
+        let environment = Environment { attributes: Some(&shown), ..base };
+        let wish = Wish { values: wanted.values, changed: &given, lenient: true };
         let set = writing.within(environment, |writing| self.columns(connection, writing, &wish))?;
         let mut row = vec![Value::Null; source.columns.len()];
         for assignment in &set {
@@ -138,13 +113,8 @@ impl Directory {
                 *place = assignment.value.clone();
             }
         }
-        let coming = Transition {
-            source,
-            before: None,
-            after: &row,
-            attributes_before: None,
-            attributes_after: wanted.values,
-        };
+        let coming =
+            Transition { source, before: None, after: &row, attributes_before: None, attributes_after: wanted.values };
         if let Some(says) = self.refused(connection, &rules.guards, &environment, Some(&coming))? {
             return Err(Error::forbidden(says).into());
         }
@@ -154,15 +124,11 @@ impl Directory {
         let mut filled = vec![false; source.columns.len()];
         let mut aliases = Aliases::from(1);
         let timestamps = [source.timestamps.created, source.timestamps.modified];
-        let timestamps = timestamps
-            .into_iter()
-            .flatten()
-            .filter(|_| source.timestamps.written)
-            .map(|id| {
-                let column = source.columns.get(id);
-                let value = environment.now_for(column);
-                (id, Expr::Value(value, column.and_then(|column| column.cast.clone())))
-            });
+        let timestamps = timestamps.into_iter().flatten().filter(|_| source.timestamps.written).map(|id| {
+            let column = source.columns.get(id);
+            let value = environment.now_for(column);
+            (id, Expr::Value(value, column.and_then(|column| column.cast.clone())))
+        });
         // Not even computed where an attribute's own value comes first: it may be the hash of a password.
         let rules_set: Vec<(usize, Expr)> = rules
             .set
@@ -194,12 +160,7 @@ impl Directory {
         let Some(key_column) = source.columns.first() else {
             return Err(Error::internal("a source without a key").into());
         };
-        let insert = Insert {
-            table: source.table.clone(),
-            columns,
-            rows: vec![values],
-            on_conflict: OnConflict::Fail,
-        };
+        let insert = Insert { table: source.table.clone(), columns, rows: vec![values], on_conflict: OnConflict::Fail };
         let key = connection.insert(&insert, &key_column.name)?;
         if let Some(first) = row.first_mut() {
             *first = key.clone();
@@ -207,14 +168,9 @@ impl Directory {
         if self.database.dialect() == Dialect::Sqlite {
             // The keys of rows that the application deleted are given out again; what we knew of those is not
             // this one's. The others count on.
-            self.own
-                .forget(connection, &place.plan.kind, &key.to_text().unwrap_or_default())?;
+            self.own.forget(connection, &place.plan.kind, &key.to_text().unwrap_or_default())?;
         }
-        let written: Vec<usize> = filled
-            .iter()
-            .enumerate()
-            .filter_map(|(id, filled)| filled.then_some(id))
-            .collect();
+        let written: Vec<usize> = filled.iter().enumerate().filter_map(|(id, filled)| filled.then_some(id)).collect();
         self.still_unprotected(connection, &place, &key, &written, &environment)?;
         // What the database filled in itself is known only to the database.
         if !(rules.then.is_empty() && wanted.collections.is_empty())
@@ -223,19 +179,10 @@ impl Directory {
         {
             row = there.row;
         }
-        let id = Environment {
-            id: Some(&key),
-            row: Some((source, &row)),
-            ..base
-        };
+        let id = Environment { id: Some(&key), row: Some((source, &row)), ..base };
         let shown = rows::shown_after(&self.adapter, source, &row, wanted.values, &given, &id);
-        let id = Environment {
-            attributes: Some(&shown),
-            ..id
-        };
-        writing.within(id, |writing| {
-            self.after_insert(connection, writing, rules, wanted, &key, &row)
-        })?;
+        let id = Environment { attributes: Some(&shown), ..id };
+        writing.within(id, |writing| self.after_insert(connection, writing, rules, wanted, &key, &row))?;
         let mut answered = self.collections_wanted(&place, projection);
         // Nobody is in a group before existing, unless the adapter's own steps say so.
         answered.groups &= !rules.then.is_empty();
@@ -261,11 +208,7 @@ impl Directory {
         row: &[Value],
     ) -> Result<(), Fault> {
         let place = writing.place;
-        if let Some(external_id) = place
-            .plan
-            .external_id
-            .and_then(|index| wanted.values.get(index)?.as_ref())
-        {
+        if let Some(external_id) = place.plan.external_id.and_then(|index| wanted.values.get(index)?.as_ref()) {
             self.keep_external_id(connection, writing, key, Some(external_id))?;
         }
         let members = self.member_changes(connection, writing, place, row, wanted.collections)?;
@@ -339,15 +282,9 @@ impl Directory {
         // Nor has a new group the members of the one it was before.
         let mut collections = wanted.collections.clone();
         for name in &writing.place.type_plan.collections {
-            collections
-                .entry(name.clone())
-                .or_insert_with(|| vec![CollectionChange::RemoveAll]);
+            collections.entry(name.clone()).or_insert_with(|| vec![CollectionChange::RemoveAll]);
         }
-        let change = Change::Replace {
-            resource: &resource,
-            collections: &collections,
-            created: true,
-        };
+        let change = Change::Replace { resource: &resource, collections: &collections, created: true };
         match self.update(connection, writing, key, &change, &Precondition::default(), projection)? {
             Some(updated) => Ok(updated.found),
             None => Err(Error::not_found(&writing.place.type_.name, &id_of(&writing.place, key)).into()),
@@ -372,11 +309,7 @@ impl Directory {
         };
         // From the tombstones, of which there are few, to the rows.
         let (stone, link) = (Alias(1), Alias(2));
-        let mut select = Select::new(
-            self.own.table(OwnTable::Tombstones),
-            stone,
-            vec![plan::key(place.source, MAIN)],
-        );
+        let mut select = Select::new(self.own.table(OwnTable::Tombstones), stone, vec![plan::key(place.source, MAIN)]);
         let key = Expr::Text(Box::new(plan::key(place.source, MAIN)));
         let resource_id = Expr::column(stone, &Ident::new("resource_id"));
         select.joins.push(Join {
@@ -385,16 +318,10 @@ impl Directory {
             alias: MAIN,
             on: Predicate::eq(key.clone(), resource_id),
         });
-        let mut filter = Predicate::eq(
-            Expr::column(stone, &Ident::new("resource_type")),
-            Expr::value(place.plan.kind.as_str()),
-        );
+        let mut filter =
+            Predicate::eq(Expr::column(stone, &Ident::new("resource_type")), Expr::value(place.plan.kind.as_str()));
         let mut aliases = Aliases::from(3);
-        filter = filter.and(
-            writing
-                .environment
-                .predicate(&place.source.filter, Some(MAIN), &mut aliases),
-        );
+        filter = filter.and(writing.environment.predicate(&place.source.filter, Some(MAIN), &mut aliases));
         if place.plan.reading(writing.caller.server.default).external_id.is_some() {
             select.joins.push(Join {
                 kind: JoinKind::Inner,
@@ -417,10 +344,7 @@ impl Directory {
             return Ok(None);
         }
         select.filter = filter;
-        select.order.push(Order {
-            by: plan::key(place.source, MAIN),
-            descending: true,
-        });
+        select.order.push(Order { by: plan::key(place.source, MAIN), descending: true });
         select.limit = Some(1);
         let rows = connection.query(&Statement::Select(select), &[])?;
         Ok(rows.into_iter().next().and_then(|row| row.0.into_iter().next()))
@@ -475,10 +399,7 @@ impl Directory {
             _ => return Ok(None),
         }
         select.filter = filter;
-        select.order.push(Order {
-            by: plan::key(place.source, MAIN),
-            descending: true,
-        });
+        select.order.push(Order { by: plan::key(place.source, MAIN), descending: true });
         select.limit = Some(1);
         let rows = connection.query(&Statement::Select(select), &[])?;
         Ok(rows.into_iter().next().and_then(|row| row.0.into_iter().next()))
@@ -495,11 +416,7 @@ impl Directory {
     ) -> Result<Found, Fault> {
         let place = writing.place;
         let base = writing.environment;
-        let environment = Environment {
-            id: Some(key),
-            attributes: Some(wanted.values),
-            ..base
-        };
+        let environment = Environment { id: Some(key), attributes: Some(wanted.values), ..base };
         // Bringing back is a change of a row that may be protected.
         let mut aliases = Aliases::from(1);
         if let Some(protected) = &place.source.protected {
@@ -523,10 +440,7 @@ impl Directory {
         if !self.is_same_client_account(connection, writing, key, wanted)? {
             return Err(outside().into());
         }
-        let environment = Environment {
-            row: Some((place.source, &there.row)),
-            ..environment
-        };
+        let environment = Environment { row: Some((place.source, &there.row)), ..environment };
         self.run_steps(connection, &revive.then, &environment, None)?;
         self.as_replace(connection, writing, key, wanted, projection)
     }

@@ -37,13 +37,7 @@ impl Directory {
         let address = caller.address();
         let environment = self.environment(caller, chrono::Utc::now(), &address);
         self.write(|connection| {
-            let mut writing = Writing {
-                caller,
-                place,
-                environment,
-                secrets: &[],
-                claims: Vec::new(),
-            };
+            let mut writing = Writing { caller, place, environment, secrets: &[], claims: Vec::new() };
             self.delete_in(connection, &mut writing, &key, id, how, condition)?;
             self.release(connection, &writing.claims)?;
             Ok(())
@@ -61,21 +55,14 @@ impl Directory {
     ) -> Result<(), Fault> {
         let place = writing.place;
         let not_found = || Error::not_found(&place.type_.name, id);
-        let locked = self
-            .lock(connection, &place, key, &writing.environment)?
-            .ok_or_else(not_found)?;
+        let locked = self.lock(connection, &place, key, &writing.environment)?.ok_or_else(not_found)?;
         let exact = if condition.is_empty() {
             CollectionsWanted::none()
         } else {
-            CollectionsWanted {
-                links: place.plan.links.clone(),
-                groups: false,
-            }
+            CollectionsWanted { links: place.plan.links.clone(), groups: false }
         };
         // Read after the lock was got: whoever held it may have retired the row.
-        let current = self
-            .read_one(connection, writing.caller, &place, key, &exact)?
-            .ok_or_else(not_found)?;
+        let current = self.read_one(connection, writing.caller, &place, key, &exact)?.ok_or_else(not_found)?;
         if let (false, Some(version)) = (condition.is_empty(), &current.version) {
             condition.check(version)?;
         }
@@ -87,17 +74,10 @@ impl Directory {
         }
         let rules = &place.source.delete;
         let was = wanted(place.source, place.plan, &current.resource);
-        let environment = Environment {
-            id: Some(key),
-            row: Some((place.source, &locked.row)),
-            ..writing.environment
-        };
+        let environment = Environment { id: Some(key), row: Some((place.source, &locked.row)), ..writing.environment };
         let unchanged = vec![false; was.len()];
         let shown = rows::shown(place.source, &locked.row, &was, &unchanged, &environment);
-        let environment = Environment {
-            attributes: Some(&shown),
-            ..environment
-        };
+        let environment = Environment { attributes: Some(&shown), ..environment };
         if let Some(says) = self.refused(connection, &rules.guards, &environment, None)? {
             if rules.blocked_deactivates && place.plan.active.is_some() {
                 return self.retire(connection, writing, key, id, &says);
@@ -116,10 +96,7 @@ impl Directory {
         };
         self.run_steps(connection, &rules.before, &environment, Some(&transition(&locked.row)))?;
         let after = self.remove(connection, &place, key, how, &locked.row, &environment)?;
-        let environment = Environment {
-            row: Some((place.source, &after)),
-            ..environment
-        };
+        let environment = Environment { row: Some((place.source, &after)), ..environment };
         self.run_steps(connection, &rules.then, &environment, Some(&transition(&after)))?;
         let text = key.to_text().unwrap_or_default();
         if how == DeleteHow::Row {
@@ -142,10 +119,7 @@ impl Directory {
     ) -> Result<Vec<Value>, Fault> {
         let mut after = row.to_vec();
         if how == DeleteHow::Row {
-            let delete = Delete {
-                table: place.source.table.clone(),
-                filter: by_key(place, key),
-            };
+            let delete = Delete { table: place.source.table.clone(), filter: by_key(place, key) };
             connection.execute(&Statement::Delete(delete), &[])?;
         } else {
             let set = &place.source.delete.set;
@@ -171,10 +145,7 @@ impl Directory {
     ) -> Result<(), Fault> {
         let place = writing.place;
         let change = Change::Deactivate;
-        let nothing = Projection {
-            attributes: Some(Vec::new()),
-            excluded: Vec::new(),
-        };
+        let nothing = Projection { attributes: Some(Vec::new()), excluded: Vec::new() };
         self.update(connection, writing, key, &change, &Precondition::default(), &nothing)?
             .ok_or_else(|| Error::not_found(&place.type_.name, id))?;
         tracing::info!(resource_type = %place.type_.name, id, reason, "DELETE deactivated instead");

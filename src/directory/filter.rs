@@ -35,12 +35,8 @@ impl<'a> Compiler<'a> {
     /// The filter as a predicate on [`MAIN`] and its joins.
     pub fn filter(&mut self, filter: &Filter) -> Result<Predicate, Error> {
         match filter {
-            Filter::And(all) => all
-                .iter()
-                .try_fold(Predicate::True, |sum, one| Ok(sum.and(self.filter(one)?))),
-            Filter::Or(any) => Ok(Predicate::Or(
-                any.iter().map(|one| self.filter(one)).collect::<Result<_, Error>>()?,
-            )),
+            Filter::And(all) => all.iter().try_fold(Predicate::True, |sum, one| Ok(sum.and(self.filter(one)?))),
+            Filter::Or(any) => Ok(Predicate::Or(any.iter().map(|one| self.filter(one)).collect::<Result<_, Error>>()?)),
             Filter::Not(inner) => Ok(self.filter(inner)?.negate()),
             Filter::Compare(path, operator, literal) => self.leaf(path, Asked::Compare(*operator, literal)),
             Filter::Present(path) => self.leaf(path, Asked::Present),
@@ -72,46 +68,27 @@ impl<'a> Compiler<'a> {
             Shape::Simple(index) => Some(*index),
             Shape::Reference { attribute, .. } => Some(*attribute),
             Shape::Complex(subs) => sub.and_then(|sub| find(subs, &sub)),
-            Shape::Slots(slots) => slots
-                .first()
-                .and_then(|slot| find(&slot.subs, sub.as_deref().unwrap_or("value"))),
+            Shape::Slots(slots) => slots.first().and_then(|slot| find(&slot.subs, sub.as_deref().unwrap_or("value"))),
         };
         let index = index.ok_or_else(cannot)?;
-        let case_exact = self
-            .source
-            .attributes
-            .get(index)
-            .is_none_or(|attribute| attribute.schema.case_exact);
-        let text = self
-            .source
-            .attributes
-            .get(index)
-            .is_some_and(|a| a.schema.kind == crate::scim::Kind::String);
+        let case_exact = self.source.attributes.get(index).is_none_or(|attribute| attribute.schema.case_exact);
+        let text = self.source.attributes.get(index).is_some_and(|a| a.schema.kind == crate::scim::Kind::String);
         let (expr, column) = self.expr(index).ok_or_else(cannot)?;
         let ignores_case = column.as_ref().is_some_and(|column| column.ignores_case);
         // '' is absent, and stands where NULL does.
         let is_text = |column: &crate::adapter::Column| matches!(column.kind, crate::sql::ColumnKind::Text(_));
-        let expr = if text && column.as_ref().is_some_and(is_text) {
-            Expr::NotEmpty(Box::new(expr))
+        let expr = if text && column.as_ref().is_some_and(is_text) { Expr::NotEmpty(Box::new(expr)) } else { expr };
+        Ok(if text && !case_exact && !ignores_case && self.dialect != Dialect::Mysql {
+            Expr::Lower(Box::new(expr))
         } else {
             expr
-        };
-        Ok(
-            if text && !case_exact && !ignores_case && self.dialect != Dialect::Mysql {
-                Expr::Lower(Box::new(expr))
-            } else {
-                expr
-            },
-        )
+        })
     }
 
     fn resolve(&self, path: &AttributePath, error: fn(String) -> Error) -> Result<Resolved<'a>, Error> {
         let type_: &'a ResourceType = self.type_;
         type_.schema.resolve(path).ok_or_else(|| {
-            error(format!(
-                "{path} is not an attribute of {}; what it has is listed under /Schemas",
-                self.type_.name
-            ))
+            error(format!("{path} is not an attribute of {}; what it has is listed under /Schemas", self.type_.name))
         })
     }
 
@@ -139,9 +116,7 @@ impl<'a> Compiler<'a> {
             Shape::Simple(index) => self.attribute(*index, path, asked),
             Shape::Reference { attribute, .. } => match sub.as_deref() {
                 None | Some("value") => self.attribute(*attribute, path, asked),
-                Some(_) => Err(Error::invalid_filter(format!(
-                    "{path} cannot be compared; compare {name}.value"
-                ))),
+                Some(_) => Err(Error::invalid_filter(format!("{path} cannot be compared; compare {name}.value"))),
             },
             Shape::Complex(subs) => match &sub {
                 None => {
@@ -158,9 +133,8 @@ impl<'a> Compiler<'a> {
             Shape::Slots(slots) => {
                 let sub = sub.unwrap_or_else(|| "value".to_owned());
                 if asked.is_null() {
-                    let present = self.slots(slots, |compiler, slot| {
-                        compiler.in_slot(slot, &sub, path, Asked::Present)
-                    })?;
+                    let present =
+                        self.slots(slots, |compiler, slot| compiler.in_slot(slot, &sub, path, Asked::Present))?;
                     return Ok(if asked.negated() { present } else { present.negate() });
                 }
                 let any = self.slots(slots, |compiler, slot| compiler.in_slot(slot, &sub, path, asked))?;
@@ -188,11 +162,7 @@ impl<'a> Compiler<'a> {
 
     /// Whether there is a value; one that is never returned is none.
     fn has(&mut self, index: usize, path: &AttributePath) -> Result<Predicate, Error> {
-        let returned = self
-            .source
-            .attributes
-            .get(index)
-            .map(|attribute| attribute.schema.returned);
+        let returned = self.source.attributes.get(index).map(|attribute| attribute.schema.returned);
         if returned == Some(crate::scim::Returned::Never) {
             return Ok(Predicate::False);
         }
@@ -204,12 +174,7 @@ impl<'a> Compiler<'a> {
         slots: &[SlotPlan],
         mut each: impl FnMut(&mut Self, &SlotPlan) -> Result<Predicate, Error>,
     ) -> Result<Predicate, Error> {
-        Ok(Predicate::Or(
-            slots
-                .iter()
-                .map(|slot| each(self, slot))
-                .collect::<Result<_, Error>>()?,
-        ))
+        Ok(Predicate::Or(slots.iter().map(|slot| each(self, slot)).collect::<Result<_, Error>>()?))
     }
 
     /// One sub-attribute of one element.
@@ -276,17 +241,13 @@ impl<'a> Compiler<'a> {
 
     fn slot_filter(&mut self, slot: &SlotPlan, outer: &AttributePath, filter: &Filter) -> Result<Predicate, Error> {
         match filter {
-            Filter::And(all) => all.iter().try_fold(Predicate::True, |sum, one| {
-                Ok(sum.and(self.slot_filter(slot, outer, one)?))
-            }),
+            Filter::And(all) => {
+                all.iter().try_fold(Predicate::True, |sum, one| Ok(sum.and(self.slot_filter(slot, outer, one)?)))
+            }
             Filter::Or(any) => Ok(Predicate::Or(
-                any.iter()
-                    .map(|one| self.slot_filter(slot, outer, one))
-                    .collect::<Result<_, Error>>()?,
+                any.iter().map(|one| self.slot_filter(slot, outer, one)).collect::<Result<_, Error>>()?,
             )),
-            Filter::Not(inner) => Ok(self
-                .slot_present(slot)?
-                .and(self.slot_filter(slot, outer, inner)?.negate())),
+            Filter::Not(inner) => Ok(self.slot_present(slot)?.and(self.slot_filter(slot, outer, inner)?.negate())),
             Filter::Compare(path, operator, literal) => {
                 self.known_sub(outer, &path.attribute)?;
                 self.in_slot(slot, &path.attribute, outer, Asked::Compare(*operator, literal))
@@ -295,25 +256,17 @@ impl<'a> Compiler<'a> {
                 self.known_sub(outer, &path.attribute)?;
                 self.in_slot(slot, &path.attribute, outer, Asked::Present)
             }
-            Filter::Value(..) => Err(Error::invalid_filter(format!(
-                "{outer}[...] cannot hold another value path"
-            ))),
+            Filter::Value(..) => Err(Error::invalid_filter(format!("{outer}[...] cannot hold another value path"))),
         }
     }
 
     pub(super) fn known_sub(&self, outer: &AttributePath, sub: &str) -> Result<(), Error> {
-        let path = AttributePath {
-            sub: Some(sub.to_owned()),
-            ..outer.clone()
-        };
+        let path = AttributePath { sub: Some(sub.to_owned()), ..outer.clone() };
         self.resolve(&path, Error::invalid_filter).map(|_| ())
     }
 
     fn field(&self, extension: Option<&str>, name: &str) -> Option<&'a Field> {
-        self.plan
-            .fields
-            .iter()
-            .find(|field| field.extension.as_deref() == extension && field.name == name)
+        self.plan.fields.iter().find(|field| field.extension.as_deref() == extension && field.name == name)
     }
 
     fn is_collection(&self, name: &str) -> bool {
@@ -324,11 +277,7 @@ impl<'a> Compiler<'a> {
     /// `schemas`: an extension is listed where the resource has one of its attributes.
     fn schemas(&mut self, path: &AttributePath, asked: Asked<'_>) -> Result<Predicate, Error> {
         if asked.is_null() {
-            return Ok(if asked.negated() {
-                Predicate::True
-            } else {
-                Predicate::False
-            });
+            return Ok(if asked.negated() { Predicate::True } else { Predicate::False });
         }
         let listed = |schema: &Schema| asked.holds_of(&Json::String(schema.id.clone()), true, path);
         if listed(&self.type_.schema.core)? {
@@ -350,17 +299,12 @@ impl<'a> Compiler<'a> {
 }
 
 fn find(subs: &[(String, usize)], sub: &str) -> Option<usize> {
-    subs.iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(sub))
-        .map(|(_, index)| *index)
+    subs.iter().find(|(name, _)| name.eq_ignore_ascii_case(sub)).map(|(_, index)| *index)
 }
 
 /// `name[familyName eq "x"]` of a singular attribute is `name.familyName eq "x"`.
 fn qualify(filter: &Filter, outer: &AttributePath) -> Filter {
-    let inner = |path: &AttributePath| AttributePath {
-        sub: Some(path.attribute.clone()),
-        ..outer.clone()
-    };
+    let inner = |path: &AttributePath| AttributePath { sub: Some(path.attribute.clone()), ..outer.clone() };
     match filter {
         Filter::And(all) => Filter::And(all.iter().map(|one| qualify(one, outer)).collect()),
         Filter::Or(any) => Filter::Or(any.iter().map(|one| qualify(one, outer)).collect()),

@@ -77,12 +77,7 @@ impl Compiler<'_> {
                 continue;
             };
             if let Some(target) = type_.sources.first() {
-                let far = Far {
-                    type_,
-                    source: target,
-                    column: (&link.child.0, link.child.1),
-                    word: &type_.name,
-                };
+                let far = Far { type_, source: target, column: (&link.child.0, link.child.1), word: &type_.name };
                 any.extend(self.link(link, (&link.parent.0, link.parent.1), far, element, path)?);
             }
         }
@@ -98,12 +93,7 @@ impl Compiler<'_> {
                 let Some(Binding::Link(link)) = source.attributes.get(reverse.attribute).map(|a| &a.binding) else {
                     continue;
                 };
-                let far = Far {
-                    type_,
-                    source,
-                    column: (&link.parent.0, link.parent.1),
-                    word: "direct",
-                };
+                let far = Far { type_, source, column: (&link.parent.0, link.parent.1), word: "direct" };
                 any.extend(self.link(link, (&link.child.0, link.child.1), far, element, path)?);
             }
         }
@@ -127,23 +117,13 @@ impl Compiler<'_> {
         let filter = Predicate::eq(Expr::column(alias, &near.0.name), Expr::column(MAIN, &here.name))
             .and(meets)
             .and(self.environment.predicate(&link.filter, Some(alias), &mut self.aliases))
-            .and(plan::visible(
-                far.source,
-                &kind,
-                self.own,
-                other,
-                &self.environment,
-                &mut self.aliases,
-            ));
+            .and(plan::visible(far.source, &kind, self.own, other, &self.environment, &mut self.aliases));
         let mut select = Select::new(link.table.clone(), alias, vec![Expr::Number(1)]);
         select.joins.push(Join {
             kind: JoinKind::Inner,
             table: far.source.table.clone(),
             alias: other,
-            on: Predicate::eq(
-                Expr::column(other, &there.name),
-                Expr::column(alias, &far.column.0.name),
-            ),
+            on: Predicate::eq(Expr::column(other, &there.name), Expr::column(alias, &far.column.0.name)),
         });
         Ok(Some(Predicate::Exists(Box::new(select.filter(filter)))))
     }
@@ -164,9 +144,7 @@ impl Compiler<'_> {
                 });
             }
             Element::Filter(Filter::Or(any)) => {
-                let any = any
-                    .iter()
-                    .map(|one| self.element(Element::Filter(one), far, alias, path));
+                let any = any.iter().map(|one| self.element(Element::Filter(one), far, alias, path));
                 return Ok(Predicate::Or(any.collect::<Result<_, Error>>()?));
             }
             Element::Filter(Filter::Not(one)) => {
@@ -181,9 +159,7 @@ impl Compiler<'_> {
                 (sub.attribute.as_str(), Asked::Present)
             }
             Element::Filter(Filter::Value(..)) => {
-                return Err(Error::invalid_filter(format!(
-                    "{path}[...] cannot hold another value path"
-                )));
+                return Err(Error::invalid_filter(format!("{path}[...] cannot hold another value path")));
             }
         };
         match sub.to_ascii_lowercase().as_str() {

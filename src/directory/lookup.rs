@@ -33,10 +33,8 @@ impl Directory {
             Missing::Clear => Ok(lookup.none.clone()),
             Missing::Reject => {
                 let shown = stored.to_text().unwrap_or_default();
-                Err(Error::invalid_value(format!(
-                    "{name}: the application has no {shown:?}, and none may be made"
-                ))
-                .into())
+                Err(Error::invalid_value(format!("{name}: the application has no {shown:?}, and none may be made"))
+                    .into())
             }
             Missing::Create => {
                 let value = format!("{}.{}={}", lookup.table, lookup.matched.name, unique::fold(&stored));
@@ -68,11 +66,7 @@ impl Directory {
             let shown = stored.to_text().unwrap_or_default();
             return Err(Error::invalid_value(format!("{name}: the application has {shown:?} more than once")).into());
         }
-        Ok(if keys.is_empty() {
-            None
-        } else {
-            Some(keys.swap_remove(0))
-        })
+        Ok(if keys.is_empty() { None } else { Some(keys.swap_remove(0)) })
     }
 
     fn keys(
@@ -89,10 +83,7 @@ impl Directory {
             Expr::Value(stored.clone(), lookup.matched.cast.clone()),
         );
         let mut select = Select::new(lookup.table.clone(), plan::MAIN, vec![key.clone()]).filter(matched.and(filter));
-        select.order.push(Order {
-            by: key,
-            descending: newest,
-        });
+        select.order.push(Order { by: key, descending: newest });
         select.limit = Some(2);
         let rows = connection.query(&Statement::Select(select), &[])?;
         Ok(rows.into_iter().filter_map(|row| row.0.into_iter().next()).collect())
@@ -111,24 +102,14 @@ impl Directory {
         let Some(key) = self.keys(connection, lookup, stored, filter, true)?.into_iter().next() else {
             return Ok(None);
         };
-        let environment = Environment {
-            id: Some(&key),
-            row: None,
-            ..*environment
-        };
+        let environment = Environment { id: Some(&key), row: None, ..*environment };
         let set = revive.set.iter().map(|(column, expression)| {
-            (
-                column.name.clone(),
-                environment.expr(expression, Some(column), &mut aliases),
-            )
+            (column.name.clone(), environment.expr(expression, Some(column), &mut aliases))
         });
         let update = Update {
             table: lookup.table.clone(),
             set: set.collect(),
-            filter: Predicate::eq(
-                Expr::bare(&lookup.key.name),
-                Expr::Value(key.clone(), lookup.key.cast.clone()),
-            ),
+            filter: Predicate::eq(Expr::bare(&lookup.key.name), Expr::Value(key.clone(), lookup.key.cast.clone())),
         };
         connection.execute(&Statement::Update(update), &[])?;
         Ok(Some(key))
@@ -148,18 +129,9 @@ impl Directory {
             columns.push(column.name.clone());
             row.push(environment.expr(expression, Some(column), &mut aliases));
         }
-        let insert = Insert {
-            table: lookup.table.clone(),
-            columns,
-            rows: vec![row],
-            on_conflict: OnConflict::Fail,
-        };
+        let insert = Insert { table: lookup.table.clone(), columns, rows: vec![row], on_conflict: OnConflict::Fail };
         let key = connection.insert(&insert, &lookup.key.name)?;
-        let environment = Environment {
-            id: Some(&key),
-            row: None,
-            ..*environment
-        };
+        let environment = Environment { id: Some(&key), row: None, ..*environment };
         self.run_steps(connection, &lookup.then, &environment, None)?;
         Ok(key)
     }

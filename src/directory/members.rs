@@ -78,11 +78,7 @@ impl Directory {
                     let touched: Vec<&Value> = add.iter().chain(&remove).collect();
                     let child = membership.link.child.1;
                     self.members_unprotected(connection, (membership.type_, target), child, &touched, writing)?;
-                    planned.push(MemberChange {
-                        membership,
-                        add,
-                        remove,
-                    });
+                    planned.push(MemberChange { membership, add, remove });
                 }
             }
         }
@@ -101,12 +97,7 @@ impl Directory {
         let wanted = self.resolve(connection, membership, &difference.add, &writing.environment)?;
         let (add, remove) = if difference.replace {
             let existing = self.existing(connection, membership, None, &writing.environment)?;
-            let remove = existing
-                .values
-                .iter()
-                .filter(|child| !wanted.contains(child))
-                .cloned()
-                .collect();
+            let remove = existing.values.iter().filter(|child| !wanted.contains(child)).cloned().collect();
             (wanted.without(&existing), remove)
         } else {
             let there = self.existing(connection, membership, Some(&wanted), &writing.environment)?;
@@ -138,11 +129,7 @@ impl Directory {
         writing: &Writing<'_>,
         change: &MemberChange<'_>,
     ) -> Result<(), Fault> {
-        let MemberChange {
-            membership,
-            add,
-            remove,
-        } = change;
+        let MemberChange { membership, add, remove } = change;
         self.remove_rows(connection, membership, remove, &writing.environment)?;
         self.add_rows(connection, membership, add, &writing.environment)?;
         for (children, steps) in [(remove, &membership.link.removed), (add, &membership.link.added)] {
@@ -153,18 +140,9 @@ impl Directory {
                 let label = self.child_label(connection, membership, child, &writing.environment)?;
                 let column = membership.link.child.0.name.clone();
                 let parent = membership.link.parent.0.name.clone();
-                let columns = vec![
-                    (column, child.clone(), label),
-                    (parent, membership.parent.clone(), None),
-                ];
-                let each = Each {
-                    columns,
-                    ..Each::default()
-                };
-                let environment = Environment {
-                    each: Some(&each),
-                    ..writing.environment
-                };
+                let columns = vec![(column, child.clone(), label), (parent, membership.parent.clone(), None)];
+                let each = Each { columns, ..Each::default() };
+                let environment = Environment { each: Some(&each), ..writing.environment };
                 self.run_steps(connection, steps, &environment, None)?;
             }
         }
@@ -194,10 +172,7 @@ impl Directory {
                     Some(Json::String(id)) => id.clone(),
                     Some(other) if !other.is_null() => other.to_string(),
                     _ => {
-                        return Err(Error::invalid_value(format!(
-                            "{}: an element has no value",
-                            membership.name
-                        )));
+                        return Err(Error::invalid_value(format!("{}: an element has no value", membership.name)));
                     }
                 };
                 difference.remove.shift_remove(&id);
@@ -222,16 +197,10 @@ impl Directory {
                     }
                 }
                 CollectionChange::RemoveAll => {
-                    difference = Difference {
-                        replace: true,
-                        ..Difference::default()
-                    };
+                    difference = Difference { replace: true, ..Difference::default() };
                 }
                 CollectionChange::Replace(elements) => {
-                    difference = Difference {
-                        replace: true,
-                        ..Difference::default()
-                    };
+                    difference = Difference { replace: true, ..Difference::default() };
                     add(&mut difference, elements)?;
                 }
             }
@@ -254,21 +223,12 @@ impl Directory {
             let display = Display::of(membership.target);
             let mut columns = vec![plan::key(membership.target, MAIN)];
             for column in display.iter().flat_map(|display| &display.columns) {
-                columns.extend(
-                    membership
-                        .target
-                        .columns
-                        .get(*column)
-                        .map(|column| Expr::column(MAIN, &column.name)),
-                );
+                columns.extend(membership.target.columns.get(*column).map(|column| Expr::column(MAIN, &column.name)));
             }
             let Some(child) = membership.target.columns.get(membership.link.child.1) else {
                 continue;
             };
-            let list = chunk
-                .iter()
-                .map(|key| Expr::Value(key.clone(), child.cast.clone()))
-                .collect();
+            let list = chunk.iter().map(|key| Expr::Value(key.clone(), child.cast.clone())).collect();
             let select = Select::new(membership.target.table.clone(), MAIN, columns)
                 .filter(Predicate::In(Expr::column(MAIN, &child.name), list));
             for row in connection.query(&Statement::Select(select), &[])? {
@@ -338,10 +298,7 @@ impl Directory {
         let link = membership.link;
         for chunk in children.chunks(CHUNK) {
             let mut aliases = Aliases::from(1);
-            let list = chunk
-                .iter()
-                .map(|key| Expr::Value(key.clone(), link.child.0.cast.clone()))
-                .collect();
+            let list = chunk.iter().map(|key| Expr::Value(key.clone(), link.child.0.cast.clone())).collect();
             let filter = Predicate::eq(
                 Expr::bare(&link.parent.0.name),
                 Expr::Value(membership.parent.clone(), link.parent.0.cast.clone()),
@@ -349,22 +306,12 @@ impl Directory {
             .and(Predicate::In(Expr::bare(&link.child.0.name), list))
             .and(environment.predicate(&link.filter, None, &mut aliases));
             let statement = if link.remove_sets.is_empty() {
-                Statement::Delete(Delete {
-                    table: link.table.clone(),
-                    filter,
-                })
+                Statement::Delete(Delete { table: link.table.clone(), filter })
             } else {
                 let set = link.remove_sets.iter().map(|(column, expression)| {
-                    (
-                        column.name.clone(),
-                        environment.expr(expression, Some(column), &mut aliases),
-                    )
+                    (column.name.clone(), environment.expr(expression, Some(column), &mut aliases))
                 });
-                Statement::Update(Update {
-                    table: link.table.clone(),
-                    set: set.collect(),
-                    filter,
-                })
+                Statement::Update(Update { table: link.table.clone(), set: set.collect(), filter })
             };
             connection.execute(&statement, &[])?;
         }
@@ -387,12 +334,7 @@ impl Directory {
             }
         });
         let others = place.type_plan.reverse.iter().filter_map(|reverse| {
-            let source = self
-                .adapter
-                .resource_types
-                .get(reverse.type_)?
-                .sources
-                .get(reverse.source)?;
+            let source = self.adapter.resource_types.get(reverse.type_)?.sources.get(reverse.source)?;
             match &source.attributes.get(reverse.attribute)?.binding {
                 Binding::Link(link) => Some((link, &link.child)),
                 _ => None,
@@ -402,17 +344,8 @@ impl Directory {
             let Some(value) = row.get(*holds).filter(|value| !value.is_null()) else {
                 continue;
             };
-            let filter = Predicate::eq(
-                Expr::bare(&column.name),
-                Expr::Value(value.clone(), column.cast.clone()),
-            );
-            connection.execute(
-                &Statement::Delete(Delete {
-                    table: link.table.clone(),
-                    filter,
-                }),
-                &[],
-            )?;
+            let filter = Predicate::eq(Expr::bare(&column.name), Expr::Value(value.clone(), column.cast.clone()));
+            connection.execute(&Statement::Delete(Delete { table: link.table.clone(), filter }), &[])?;
         }
         Ok(())
     }
@@ -420,12 +353,7 @@ impl Directory {
 
 /// Whether an element meets a filter on its sub-attributes.
 fn meets(element: &Object, filter: &Filter) -> bool {
-    let sub = |name: &str| {
-        element
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
-    };
+    let sub = |name: &str| element.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value);
     match filter {
         Filter::And(all) => all.iter().all(|one| meets(element, one)),
         Filter::Or(any) => any.iter().any(|one| meets(element, one)),
@@ -434,9 +362,9 @@ fn meets(element: &Object, filter: &Filter) -> bool {
         Filter::Compare(path, operator, literal) => {
             let asked = Asked::Compare(*operator, literal);
             match sub(&path.attribute) {
-                Some(value) => asked
-                    .holds_of(value, path.attribute.eq_ignore_ascii_case("value"), path)
-                    .unwrap_or(asked.negated()),
+                Some(value) => {
+                    asked.holds_of(value, path.attribute.eq_ignore_ascii_case("value"), path).unwrap_or(asked.negated())
+                }
                 None => asked.is_null() != asked.negated(),
             }
         }

@@ -38,19 +38,10 @@ impl Directory {
         environment: &Environment<'_>,
     ) -> Result<Children, Fault> {
         let found = self.targets(connection, membership, ids, environment)?;
-        let unknown: Vec<&str> = ids
-            .iter()
-            .filter(|id| !found.contains_key(id.as_str()))
-            .map(String::as_str)
-            .collect();
+        let unknown: Vec<&str> = ids.iter().filter(|id| !found.contains_key(id.as_str())).map(String::as_str).collect();
         if !unknown.is_empty() {
             if !membership.skip_unknown {
-                let mut shown = unknown
-                    .iter()
-                    .take(10)
-                    .map(|id| format!("{id:?}"))
-                    .collect::<Vec<_>>()
-                    .join(", ");
+                let mut shown = unknown.iter().take(10).map(|id| format!("{id:?}")).collect::<Vec<_>>().join(", ");
                 if unknown.len() > 10 {
                     shown.push_str(&format!(" and {} more", unknown.len() - 10));
                 }
@@ -131,10 +122,7 @@ impl Directory {
             );
             let mut select = Select::new(link.table.clone(), near, vec![child.clone()]);
             if let Some(chunk) = chunk {
-                let list = chunk
-                    .iter()
-                    .map(|key| Expr::Value(key.clone(), link.child.0.cast.clone()))
-                    .collect();
+                let list = chunk.iter().map(|key| Expr::Value(key.clone(), link.child.0.cast.clone())).collect();
                 filter = filter.and(Predicate::In(child, list));
             } else if let Some(there) = membership.target.columns.get(link.child.1) {
                 // Members that nobody can see are nobody's to remove.
@@ -145,14 +133,8 @@ impl Directory {
                     on: Predicate::eq(Expr::column(other, &there.name), child),
                 });
                 let kind = plan::own_kind(membership.type_, membership.target);
-                filter = filter.and(plan::visible(
-                    membership.target,
-                    &kind,
-                    &self.own,
-                    other,
-                    environment,
-                    &mut aliases,
-                ));
+                filter =
+                    filter.and(plan::visible(membership.target, &kind, &self.own, other, environment, &mut aliases));
             }
             select.filter = filter.and(environment.predicate(&link.filter, Some(near), &mut aliases));
             let rows = connection.query(&Statement::Select(select), &[])?;
@@ -176,10 +158,7 @@ impl Directory {
         let mut left: Vec<Value> = Vec::new();
         for chunk in remove.chunks(CHUNK) {
             let mut aliases = Aliases::from(1);
-            let list = chunk
-                .iter()
-                .map(|key| Expr::Value(key.clone(), link.child.0.cast.clone()))
-                .collect();
+            let list = chunk.iter().map(|key| Expr::Value(key.clone(), link.child.0.cast.clone())).collect();
             let filter = Predicate::eq(
                 Expr::column(MAIN, &link.parent.0.name),
                 Expr::Value(membership.parent.clone(), link.parent.0.cast.clone()),
@@ -216,10 +195,7 @@ impl Directory {
         };
         for chunk in values.chunks(CHUNK) {
             let mut aliases = Aliases::from(1);
-            let list = chunk
-                .iter()
-                .map(|value| Expr::Value((*value).clone(), known.cast.clone()))
-                .collect();
+            let list = chunk.iter().map(|value| Expr::Value((*value).clone(), known.cast.clone())).collect();
             let mut any = Vec::new();
             if let Some(condition) = &source.protected {
                 any.push(environment.predicate(condition, Some(MAIN), &mut aliases));
@@ -256,21 +232,13 @@ impl Directory {
             else {
                 continue;
             };
-            let (Some((_, type_)), Some(parent)) = (
-                plan::find_type(&self.adapter, &link.resource_type),
-                row.get(link.parent.1),
-            ) else {
+            let (Some((_, type_)), Some(parent)) =
+                (plan::find_type(&self.adapter, &link.resource_type), row.get(link.parent.1))
+            else {
                 continue;
             };
             let Some(target) = type_.sources.first() else { continue };
-            let membership = Membership {
-                link,
-                parent: parent.clone(),
-                type_,
-                target,
-                skip_unknown: false,
-                name: "",
-            };
+            let membership = Membership { link, parent: parent.clone(), type_, target, skip_unknown: false, name: "" };
             let acting = writing.environment.actor.filter(|_| type_.name == "User");
             if target.protected.is_none() && acting.is_none() {
                 continue;
@@ -293,24 +261,13 @@ impl Directory {
         let Some(there) = target.columns.get(membership.link.child.1) else {
             return Ok(None);
         };
-        let columns = target
-            .columns
-            .iter()
-            .map(|column| Expr::column(MAIN, &column.name))
-            .collect();
-        let select = Select::new(target.table.clone(), MAIN, columns).filter(Predicate::eq(
-            Expr::column(MAIN, &there.name),
-            Expr::Value(child.clone(), there.cast.clone()),
-        ));
+        let columns = target.columns.iter().map(|column| Expr::column(MAIN, &column.name)).collect();
+        let select = Select::new(target.table.clone(), MAIN, columns)
+            .filter(Predicate::eq(Expr::column(MAIN, &there.name), Expr::Value(child.clone(), there.cast.clone())));
         let Some(row) = connection.query(&Statement::Select(select), &[])?.into_iter().next() else {
             return Ok(None);
         };
-        let environment = Environment {
-            row: Some((target, &row.0)),
-            id: row.0.first(),
-            label: None,
-            ..*environment
-        };
+        let environment = Environment { row: Some((target, &row.0)), id: row.0.first(), label: None, ..*environment };
         Ok(target.label.iter().find_map(|template| environment.template(template)))
     }
 }

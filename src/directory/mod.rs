@@ -134,14 +134,10 @@ impl Precondition {
     fn check(&self, version: &str) -> Result<(), Error> {
         let names = |tags: &[String]| tags.iter().any(|tag| tag == "*" || weak(tag) == weak(version));
         if self.if_match.as_deref().is_some_and(|tags| !names(tags)) {
-            return Err(Error::precondition_failed(
-                "the resource was changed: its version is not the one in If-Match",
-            ));
+            return Err(Error::precondition_failed("the resource was changed: its version is not the one in If-Match"));
         }
         if self.if_none_match.as_deref().is_some_and(names) {
-            return Err(Error::precondition_failed(
-                "the resource has the version in If-None-Match",
-            ));
+            return Err(Error::precondition_failed("the resource has the version in If-None-Match"));
         }
         Ok(())
     }
@@ -166,19 +162,9 @@ impl Directory {
     pub fn new(database: Arc<dyn Database>, adapter: Arc<Adapter>, own: Own, page: u64) -> Self {
         let types = {
             let environment = blank_environment(&adapter);
-            adapter
-                .resource_types
-                .iter()
-                .map(|type_| TypePlan::new(&adapter, type_, &own, &environment))
-                .collect()
+            adapter.resource_types.iter().map(|type_| TypePlan::new(&adapter, type_, &own, &environment)).collect()
         };
-        Self {
-            database,
-            adapter,
-            own,
-            types,
-            page: page.max(1),
-        }
+        Self { database, adapter, own, types, page: page.max(1) }
     }
 
     /// The adapter.
@@ -206,11 +192,7 @@ impl Directory {
             _ => None,
         });
         let Some(column) = column else { return Ok(None) };
-        let columns = source
-            .columns
-            .iter()
-            .map(|column| sql::Expr::column(plan::MAIN, &column.name))
-            .collect();
+        let columns = source.columns.iter().map(|column| sql::Expr::column(plan::MAIN, &column.name)).collect();
         let mut select = sql::Select::new(source.table.clone(), plan::MAIN, columns);
         let blank = blank_environment(&self.adapter);
         let exists = blank.predicate(&source.filter, Some(plan::MAIN), &mut Aliases::from(1));
@@ -220,10 +202,7 @@ impl Directory {
             sql::Expr::Value(Value::from(user_name), column.cast.clone()),
         )
         .and(exists);
-        select.order.push(sql::Order {
-            by: plan::key(source, plan::MAIN),
-            descending: false,
-        });
+        select.order.push(sql::Order { by: plan::key(source, plan::MAIN), descending: false });
         select.limit = Some(1);
         let statement = Statement::Select(select);
         let mut found = None;
@@ -232,16 +211,10 @@ impl Directory {
             Ok(())
         })?;
         Ok(found.map(|row| {
-            let environment = Environment {
-                row: Some((source, &row.0)),
-                ..blank_environment(&self.adapter)
-            };
+            let environment = Environment { row: Some((source, &row.0)), ..blank_environment(&self.adapter) };
             let label = source.label.iter().find_map(|template| environment.template(template));
             let id = row.0.first().cloned().unwrap_or_default();
-            Actor {
-                label: label.unwrap_or_else(|| user_name.to_owned()),
-                id,
-            }
+            Actor { label: label.unwrap_or_else(|| user_name.to_owned()), id }
         }))
     }
 
@@ -255,12 +228,7 @@ impl Directory {
     fn place(&self, index: usize, source: usize) -> Result<Place<'_>, Error> {
         let (type_, type_plan) = self.type_(index)?;
         match (type_.sources.get(source), type_plan.sources.get(source)) {
-            (Some(source), Some(plan)) => Ok(Place {
-                type_,
-                type_plan,
-                source,
-                plan,
-            }),
+            (Some(source), Some(plan)) => Ok(Place { type_, type_plan, source, plan }),
             _ => Err(Error::internal(format!("{} has no source {source}", type_.name))),
         }
     }
@@ -285,11 +253,7 @@ impl Directory {
         Environment {
             instant,
             server: &caller.server.name,
-            actor: caller
-                .server
-                .actor
-                .as_ref()
-                .map(|actor| (&actor.id, actor.label.as_str())),
+            actor: caller.server.actor.as_ref().map(|actor| (&actor.id, actor.label.as_str())),
             request_id: &caller.request_id,
             client_address: address.as_deref(),
             client_agent: caller.client_agent.as_deref(),

@@ -42,10 +42,7 @@ impl Compiler<'_> {
         let mut present = Predicate::IsNull(expr.clone()).negate();
         // MySQL's zero date stands for none.
         let zero = (self.dialect == Dialect::Mysql
-            && matches!(
-                column.kind,
-                ColumnKind::DateTime | ColumnKind::Date | ColumnKind::Instant
-            ))
+            && matches!(column.kind, ColumnKind::DateTime | ColumnKind::Date | ColumnKind::Instant))
         .then(|| {
             let first = NaiveDate::from_ymd_opt(1, 1, 1).unwrap_or_default();
             let first = Value::DateTime(first.and_time(NaiveTime::MIN));
@@ -70,12 +67,7 @@ impl Compiler<'_> {
             Operator::Le => Comparison::Le,
         };
         let number = matches!(conversion, Conversion::Integer | Conversion::Decimal);
-        if number
-            && matches!(
-                column.kind,
-                ColumnKind::Text(_) | ColumnKind::Enum(_) | ColumnKind::Json
-            )
-        {
+        if number && matches!(column.kind, ColumnKind::Text(_) | ColumnKind::Enum(_) | ColumnKind::Json) {
             return Err(Error::invalid_filter(format!(
                 "{path} can be asked for with pr alone: its column holds numbers as text"
             )));
@@ -220,19 +212,11 @@ fn instant(literal: &Literal) -> Result<DateTime<Utc>, String> {
 }
 
 fn day_of(literal: &Literal) -> Result<Value, String> {
-    let column = Column {
-        name: "day".into(),
-        kind: ColumnKind::Date,
-        cast: None,
-        nullable: true,
-        ignores_case: false,
-    };
+    let column = Column { name: "day".into(), kind: ColumnKind::Date, cast: None, nullable: true, ignores_case: false };
     let Literal::String(text) = literal else {
         return Err("is not a date like 2026-11-21".to_owned());
     };
-    Conversion::Date
-        .write(&Json::from(text.as_str()), &column, Tz::UTC)
-        .map_err(|refusal| refusal.to_string())
+    Conversion::Date.write(&Json::from(text.as_str()), &column, Tz::UTC).map_err(|refusal| refusal.to_string())
 }
 
 /// An instant among those that a column can hold, in microseconds at best.

@@ -48,9 +48,7 @@ impl Permissions {
     /// Whether an operation is allowed.
     pub fn allow(&self, resource_type: &str, operation: Operation) -> bool {
         self.0.as_ref().is_none_or(|types| {
-            types
-                .iter()
-                .any(|(name, operations)| name == resource_type && operations.contains(&operation))
+            types.iter().any(|(name, operations)| name == resource_type && operations.contains(&operation))
         })
     }
 

@@ -143,11 +143,7 @@ impl TypePlan {
             for (s, source) in other.sources.iter().enumerate() {
                 for (a, attribute) in source.attributes.iter().enumerate() {
                     if matches!(&attribute.binding, Binding::Link(link) if link.resource_type == type_.name) {
-                        reverse.push(Reverse {
-                            type_: t,
-                            source: s,
-                            attribute: a,
-                        });
+                        reverse.push(Reverse { type_: t, source: s, attribute: a });
                     }
                 }
             }
@@ -174,12 +170,7 @@ impl TypePlan {
                 }
             }
         }
-        Self {
-            sources,
-            collections,
-            single_valued,
-            reverse,
-        }
+        Self { sources, collections, single_valued, reverse }
     }
 }
 
@@ -210,15 +201,7 @@ impl SourcePlan {
         let in_column = external_id
             .and_then(|index| source.attributes.get(index))
             .is_some_and(|attribute| matches!(attribute.binding, Binding::Column(_)));
-        let reader = Reader {
-            adapter,
-            source,
-            own,
-            environment,
-            type_name: &type_.name,
-            reverse,
-            kind: &kind,
-        };
+        let reader = Reader { adapter, source, own, environment, type_name: &type_.name, reverse, kind: &kind };
         Self {
             fields: fields(source),
             display: Display::of(source),
@@ -233,21 +216,13 @@ impl SourcePlan {
 
     /// How this caller reads.
     pub fn reading(&self, default_server: bool) -> &ReadPlan {
-        if default_server {
-            &self.for_default
-        } else {
-            &self.for_others
-        }
+        if default_server { &self.for_default } else { &self.for_others }
     }
 }
 
 /// What our own tables call the resources of a source.
 pub(super) fn own_kind(type_: &ResourceType, source: &Source) -> String {
-    if type_.sources.len() > 1 {
-        format!("{}.{}", type_.name, source.name)
-    } else {
-        type_.name.clone()
-    }
+    if type_.sources.len() > 1 { format!("{}.{}", type_.name, source.name) } else { type_.name.clone() }
 }
 
 /// The rows of `source` that exist for SCIM: those of `where` without a tombstone. The server's name
@@ -278,18 +253,13 @@ pub(super) fn tombstoned(source: &Source, kind: &str, own: &Own, alias: Alias, a
 
 /// `resource_type = kind AND resource_id = key` of one of our own tables.
 pub(super) fn own_row(alias: Alias, kind: &str, key: Expr) -> Predicate {
-    Predicate::eq(Expr::column(alias, &Ident::new("resource_type")), Expr::value(kind)).and(Predicate::eq(
-        Expr::column(alias, &Ident::new("resource_id")),
-        Expr::Text(Box::new(key)),
-    ))
+    Predicate::eq(Expr::column(alias, &Ident::new("resource_type")), Expr::value(kind))
+        .and(Predicate::eq(Expr::column(alias, &Ident::new("resource_id")), Expr::Text(Box::new(key))))
 }
 
 /// The key column of a source.
 pub(super) fn key(source: &Source, alias: Alias) -> Expr {
-    source
-        .columns
-        .first()
-        .map_or(Expr::Number(0), |column| Expr::column(alias, &column.name))
+    source.columns.first().map_or(Expr::Number(0), |column| Expr::column(alias, &column.name))
 }
 
 struct Reader<'a> {
@@ -308,27 +278,16 @@ impl Reader<'_> {
         let mut needed = columns_read(source);
         // What the links of other types hold of this one, for `groups`.
         for other in self.adapter.resource_types.iter().flat_map(|type_| &type_.sources) {
-            needed.extend(
-                other
-                    .attributes
-                    .iter()
-                    .filter_map(|attribute| match &attribute.binding {
-                        Binding::Link(link) if link.resource_type == self.type_name => Some(link.child.1),
-                        _ => None,
-                    }),
-            );
+            needed.extend(other.attributes.iter().filter_map(|attribute| match &attribute.binding {
+                Binding::Link(link) if link.resource_type == self.type_name => Some(link.child.1),
+                _ => None,
+            }));
         }
         let mut columns: Vec<Expr> = source
             .columns
             .iter()
             .enumerate()
-            .map(|(id, column)| {
-                if needed.contains(&id) {
-                    Expr::column(MAIN, &column.name)
-                } else {
-                    Expr::Number(0)
-                }
-            })
+            .map(|(id, column)| if needed.contains(&id) { Expr::column(MAIN, &column.name) } else { Expr::Number(0) })
             .collect();
         let mut aliases = Aliases::from(1);
         let mut joins = Vec::new();
@@ -364,9 +323,8 @@ impl Reader<'_> {
         select.joins = joins;
         select.filter = visible(source, self.kind, self.own, MAIN, self.environment, &mut aliases);
         let cast = source.columns.first().and_then(|column| column.cast.clone());
-        let by_key = select
-            .clone()
-            .filter(Predicate::eq(key(source, MAIN), Expr::Param(KEY, cast)).and(select.filter.clone()));
+        let by_key =
+            select.clone().filter(Predicate::eq(key(source, MAIN), Expr::Param(KEY, cast)).and(select.filter.clone()));
         let by_key_with_groups = self.with_groups(&by_key, &mut aliases);
         ReadPlan {
             select,
@@ -405,12 +363,7 @@ impl Reader<'_> {
         joins: &mut Vec<Join>,
         aliases: &mut Aliases,
     ) -> Option<Joined> {
-        let local = |column: usize| {
-            self.source
-                .columns
-                .get(column)
-                .map(|column| Expr::column(MAIN, &column.name))
-        };
+        let local = |column: usize| self.source.columns.get(column).map(|column| Expr::column(MAIN, &column.name));
         match &attribute.binding {
             Binding::Lookup(lookup) => {
                 let alias = aliases.next();
@@ -450,21 +403,12 @@ pub(super) const KEY: usize = 0;
 pub(super) const SERVER: usize = 1;
 
 fn left(table: Table, alias: Alias, on: Predicate) -> Join {
-    Join {
-        kind: JoinKind::Left,
-        table,
-        alias,
-        on,
-    }
+    Join { kind: JoinKind::Left, table, alias, on }
 }
 
 /// A resource type by its name.
 pub(super) fn find_type<'a>(adapter: &'a Adapter, name: &str) -> Option<(usize, &'a ResourceType)> {
-    adapter
-        .resource_types
-        .iter()
-        .enumerate()
-        .find(|(_, type_)| type_.name == name)
+    adapter.resource_types.iter().enumerate().find(|(_, type_)| type_.name == name)
 }
 
 impl Display {
@@ -477,10 +421,7 @@ impl Display {
             })
         };
         let attribute = by_name("displayName").or_else(|| by_name("userName"))?;
-        let mut display = Self {
-            attributes: Vec::new(),
-            columns: vec![0],
-        };
+        let mut display = Self { attributes: Vec::new(), columns: vec![0] };
         display.add(source, attribute);
         display.columns.sort_unstable();
         display.columns.dedup();
@@ -503,8 +444,7 @@ impl Display {
             match part {
                 Part::Variable(Variable::Attribute(other) | Variable::LocalPart(other)) => self.add(source, *other),
                 Part::Variable(Variable::Column(name)) => {
-                    self.columns
-                        .extend(source.columns.iter().position(|column| column.name == *name));
+                    self.columns.extend(source.columns.iter().position(|column| column.name == *name));
                 }
                 _ => {}
             }
@@ -533,16 +473,11 @@ fn columns_read(source: &Source) -> Vec<usize> {
 }
 
 fn template_columns(source: &Source, templates: &[Template]) -> Vec<usize> {
-    let names = templates
-        .iter()
-        .flat_map(|template| &template.0)
-        .filter_map(|part| match part {
-            Part::Variable(Variable::Column(name)) => Some(name),
-            _ => None,
-        });
-    names
-        .filter_map(|name| source.columns.iter().position(|column| column.name == *name))
-        .collect()
+    let names = templates.iter().flat_map(|template| &template.0).filter_map(|part| match part {
+        Part::Variable(Variable::Column(name)) => Some(name),
+        _ => None,
+    });
+    names.filter_map(|name| source.columns.iter().position(|column| column.name == *name)).collect()
 }
 
 fn fields(source: &Source) -> Vec<Field> {
@@ -553,19 +488,17 @@ fn fields(source: &Source) -> Vec<Field> {
             continue;
         }
         let read_only = attribute.schema.is_read_only() || attribute.schema.returned == crate::scim::Returned::Never;
-        let known = fields
-            .iter()
-            .position(|field| field.extension == target.extension && field.name == target.attribute);
+        let known =
+            fields.iter().position(|field| field.extension == target.extension && field.name == target.attribute);
         let field = match known.and_then(|known| fields.get_mut(known)) {
             Some(field) => field,
             None => {
                 let shape = match (&attribute.binding, &target.slot, &target.sub) {
                     (_, Some(_), _) => Shape::Slots(Vec::new()),
                     (_, None, Some(_)) => Shape::Complex(Vec::new()),
-                    (Binding::Reference(_), None, None) => Shape::Reference {
-                        attribute: index,
-                        complex: attribute.schema.kind == Kind::Complex,
-                    },
+                    (Binding::Reference(_), None, None) => {
+                        Shape::Reference { attribute: index, complex: attribute.schema.kind == Kind::Complex }
+                    }
                     (_, None, None) => Shape::Simple(index),
                 };
                 fields.push(Field {
@@ -586,10 +519,7 @@ fn fields(source: &Source) -> Vec<Field> {
                 let slot = target.slot.clone().unwrap_or(Slot::Only);
                 match slots.iter_mut().find(|known| known.slot == slot) {
                     Some(known) => known.subs.push((sub.clone(), index)),
-                    None => slots.push(SlotPlan {
-                        slot,
-                        subs: vec![(sub.clone(), index)],
-                    }),
+                    None => slots.push(SlotPlan { slot, subs: vec![(sub.clone(), index)] }),
                 }
             }
             Shape::Simple(_) | Shape::Reference { .. } => {}

@@ -38,10 +38,7 @@ impl Directory {
     ) -> Result<Option<Found>, Fault> {
         let reading = place.plan.reading(caller.server.default);
         let params = [key.clone(), Value::from(caller.server.name.as_str())];
-        let along = reading
-            .by_key_with_groups
-            .as_ref()
-            .filter(|_| collections.come_along(reading));
+        let along = reading.by_key_with_groups.as_ref().filter(|_| collections.come_along(reading));
         let statement = along.unwrap_or(&reading.by_key);
         let Some(mut row) = connection.query(statement, &params)?.into_iter().next() else {
             return Ok(None);
@@ -52,21 +49,11 @@ impl Directory {
             let mut resource = reader.resource(&row.0);
             self.groups_along(caller, place, &groups, &mut resource)?;
             let version = rows::version(&row.0, std::iter::empty());
-            return Ok(Some(Found {
-                resource,
-                version: Some(version),
-                row,
-            }));
+            return Ok(Some(Found { resource, version: Some(version), row }));
         }
         let mut resources = vec![reader.resource(&row.0)];
-        let members = self.read_collections(
-            connection,
-            caller,
-            place,
-            std::slice::from_ref(&row),
-            &mut resources,
-            collections,
-        )?;
+        let members =
+            self.read_collections(connection, caller, place, std::slice::from_ref(&row), &mut resources, collections)?;
         let Some(resource) = resources.pop() else {
             return Ok(None);
         };
@@ -88,9 +75,7 @@ impl Directory {
     }
 
     pub(super) fn answer(&self, place: &Place<'_>, found: Found, projection: &Projection) -> Answer {
-        let Found {
-            mut resource, version, ..
-        } = found;
+        let Found { mut resource, version, .. } = found;
         if let (Some(version), Some(Json::Object(meta))) = (&version, resource.get_mut("meta")) {
             meta.insert("version".into(), Json::String(version.clone()));
         }
@@ -100,11 +85,7 @@ impl Directory {
             .and_then(Json::as_str)
             .unwrap_or_default()
             .to_owned();
-        Answer {
-            resource: projection.apply(resource, &place.type_.schema),
-            version,
-            location,
-        }
+        Answer { resource: projection.apply(resource, &place.type_.schema), version, location }
     }
 
     /// Reads a page of resources; a page of N costs as many statements as a page of one.
@@ -129,11 +110,7 @@ impl Directory {
             [part] => self.list_one(caller, part, query, offset, count)?,
             parts => self.list_several(caller, parts, query, offset, count)?,
         };
-        Ok(Page {
-            total,
-            start_index: query.start_index,
-            resources,
-        })
+        Ok(Page { total, start_index: query.start_index, resources })
     }
 
     fn compiler<'a>(&'a self, place: &Place<'a>, caller: &'a Caller) -> Compiler<'a> {
@@ -167,20 +144,13 @@ impl Directory {
         if let Some(sort) = &part.sort {
             // Without a value: last ascending, first descending (RFC 7644 section 3.4.2.3).
             if may_be_null(place, sort) {
-                select.order.push(Order {
-                    by: missing(sort),
-                    descending: query.descending,
-                });
+                select.order.push(Order { by: missing(sort), descending: query.descending });
             }
-            select.order.push(Order {
-                by: sort.clone(),
-                descending: query.descending,
-            });
+            select.order.push(Order { by: sort.clone(), descending: query.descending });
         }
-        select.order.push(Order {
-            by: plan::key(place.source, MAIN),
-            descending: query.descending && query.sort_by.is_none(),
-        });
+        select
+            .order
+            .push(Order { by: plan::key(place.source, MAIN), descending: query.descending && query.sort_by.is_none() });
         select.limit = Some(count);
         select.offset = (offset > 0).then_some(offset);
         // Clients that match ask with one comparison: those few texts are worth keeping.
@@ -201,17 +171,9 @@ impl Directory {
             }
         }
         self.read(true, |connection| {
-            let rows = if count > 0 {
-                connection.query(&page, &params)?
-            } else {
-                Vec::new()
-            };
+            let rows = if count > 0 { connection.query(&page, &params)? } else { Vec::new() };
             let length = u64::try_from(rows.len()).unwrap_or(u64::MAX);
-            let total = if one_may_do && length < count {
-                length
-            } else {
-                total(connection, &counting, &params)?
-            };
+            let total = if one_may_do && length < count { length } else { total(connection, &counting, &params)? };
             let resources = self.page_of(connection, caller, place, &rows, query, &collections)?;
             Ok((total, resources))
         })
@@ -222,10 +184,7 @@ impl Directory {
         if place.plan.links.is_empty()
             && let Some(Json::Object(meta)) = resource.get_mut("meta")
         {
-            meta.insert(
-                "version".into(),
-                Json::String(rows::version(&row.0, std::iter::empty())),
-            );
+            meta.insert("version".into(), Json::String(rows::version(&row.0, std::iter::empty())));
         }
         query.projection.apply(resource, &place.type_.schema)
     }
@@ -242,17 +201,13 @@ impl Directory {
         let reader = self.reader(place, caller);
         let mut resources: Vec<Object> = rows.iter().map(|row| reader.resource(&row.0)).collect();
         let members = self.read_collections(connection, caller, place, rows, &mut resources, collections)?;
-        let answered = resources
-            .into_iter()
-            .zip(rows)
-            .enumerate()
-            .map(|(position, (mut resource, row))| {
-                let version = members.version_of(row, position, place);
-                if let (Some(version), Some(Json::Object(meta))) = (version, resource.get_mut("meta")) {
-                    meta.insert("version".into(), Json::String(version));
-                }
-                query.projection.apply(resource, &place.type_.schema)
-            });
+        let answered = resources.into_iter().zip(rows).enumerate().map(|(position, (mut resource, row))| {
+            let version = members.version_of(row, position, place);
+            if let (Some(version), Some(Json::Object(meta))) = (version, resource.get_mut("meta")) {
+                meta.insert("version".into(), Json::String(version));
+            }
+            query.projection.apply(resource, &place.type_.schema)
+        });
         Ok(answered.collect())
     }
 
@@ -305,26 +260,15 @@ impl Directory {
                 }
             }
         }
-        let page = Statement::Union(Union {
-            selects,
-            order,
-            limit: Some(count),
-            offset: Some(offset),
-        });
-        let wanted: Vec<CollectionsWanted> = parts
-            .iter()
-            .map(|part| self.collections_wanted(&part.place, &query.projection))
-            .collect();
+        let page = Statement::Union(Union { selects, order, limit: Some(count), offset: Some(offset) });
+        let wanted: Vec<CollectionsWanted> =
+            parts.iter().map(|part| self.collections_wanted(&part.place, &query.projection)).collect();
         self.read(true, |connection| {
             let mut total_found = 0;
             for counting in &counts {
                 total_found += total(connection, counting, &params)?;
             }
-            let keys = if count > 0 && offset < total_found {
-                connection.query(&page, &params)?
-            } else {
-                Vec::new()
-            };
+            let keys = if count > 0 && offset < total_found { connection.query(&page, &params)? } else { Vec::new() };
             let mut pages: Vec<std::collections::HashMap<String, Object>> = Vec::new();
             for ((number, part), wanted) in parts.iter().enumerate().zip(&wanted) {
                 let mine: Vec<String> = keys
@@ -336,11 +280,7 @@ impl Directory {
             }
             let mut resources = Vec::with_capacity(keys.len());
             for row in &keys {
-                let number = row
-                    .0
-                    .first()
-                    .and_then(Value::as_int)
-                    .and_then(|number| usize::try_from(number).ok());
+                let number = row.0.first().and_then(Value::as_int).and_then(|number| usize::try_from(number).ok());
                 let key = row.0.get(1).and_then(Value::to_text);
                 let page = number.and_then(|number| pages.get_mut(number));
                 if let (Some(page), Some(key)) = (page, key) {
@@ -365,18 +305,15 @@ impl Directory {
         }
         let reading = place.plan.reading(caller.server.default);
         let cast = place.source.columns.first().and_then(|column| column.cast.clone());
-        let list = keys
-            .iter()
-            .filter_map(|key| super::key_of(place.source, &format!("{}{key}", place.source.id_prefix)));
+        let list =
+            keys.iter().filter_map(|key| super::key_of(place.source, &format!("{}{key}", place.source.id_prefix)));
         let list = list.map(|key| Expr::Value(key, cast.clone())).collect();
         let mut select = reading.select.clone();
         select.filter = Predicate::In(plan::key(place.source, MAIN), list).and(select.filter);
         let params = [Value::Null, Value::from(caller.server.name.as_str())];
         let rows = connection.query(&Statement::Select(select), &params)?;
-        let keys: Vec<String> = rows
-            .iter()
-            .map(|row| row.0.first().and_then(Value::to_text).unwrap_or_default())
-            .collect();
+        let keys: Vec<String> =
+            rows.iter().map(|row| row.0.first().and_then(Value::to_text).unwrap_or_default()).collect();
         let resources = self.page_of(connection, caller, place, &rows, query, collections)?;
         Ok(keys.into_iter().zip(resources).collect())
     }
@@ -384,20 +321,13 @@ impl Directory {
     /// Which collections an answer shows; the others are not read at all.
     pub(super) fn collections_wanted(&self, place: &Place<'_>, projection: &Projection) -> CollectionsWanted {
         let schema = &place.type_.schema;
-        let wants = |name: &str| {
-            schema
-                .top(name)
-                .is_some_and(|attribute| projection.wants(schema, None, attribute))
-        };
+        let wants = |name: &str| schema.top(name).is_some_and(|attribute| projection.wants(schema, None, attribute));
         let links = place.plan.links.iter().copied().filter(|index| {
             place.source.attributes.get(*index).is_some_and(|attribute| {
                 matches!(attribute.binding, Binding::Link(_)) && wants(&attribute.target.attribute)
             })
         });
-        CollectionsWanted {
-            links: links.collect(),
-            groups: !place.type_plan.reverse.is_empty() && wants("groups"),
-        }
+        CollectionsWanted { links: links.collect(), groups: !place.type_plan.reverse.is_empty() && wants("groups") }
     }
 }
 
@@ -416,10 +346,7 @@ pub(super) struct CollectionsWanted {
 
 impl CollectionsWanted {
     pub fn none() -> Self {
-        Self {
-            links: Vec::new(),
-            groups: false,
-        }
+        Self { links: Vec::new(), groups: false }
     }
 
     pub fn any(&self) -> bool {
@@ -482,17 +409,11 @@ fn prune(select: &mut Select) {
         crate::sql::aliases_in(&order.by, &mut used);
     }
     crate::sql::aliases_in_predicate(&select.filter, &mut used);
-    select
-        .joins
-        .retain(|join| join.kind == crate::sql::JoinKind::Inner || used.contains(&join.alias));
+    select.joins.retain(|join| join.kind == crate::sql::JoinKind::Inner || used.contains(&join.alias));
 }
 
 fn total(connection: &mut dyn Connection, counting: &Statement, params: &[Value]) -> Result<u64, Fault> {
     let rows = connection.query(counting, params)?;
-    let count = rows
-        .first()
-        .and_then(|row| row.0.first())
-        .and_then(Value::as_int)
-        .unwrap_or(0);
+    let count = rows.first().and_then(|row| row.0.first()).and_then(Value::as_int).unwrap_or(0);
     Ok(u64::try_from(count).unwrap_or(0))
 }

@@ -35,32 +35,20 @@ impl Directory {
                 continue;
             };
             if !written.contains(id) {
-                set.push((
-                    column.name.clone(),
-                    environment.expr(expression, Some(column), &mut aliases),
-                ));
+                set.push((column.name.clone(), environment.expr(expression, Some(column), &mut aliases)));
                 written.push(*id);
             }
         }
-        if let Some(modified) = source
-            .timestamps
-            .modified
-            .filter(|id| source.timestamps.written && !written.contains(id))
+        if let Some(modified) =
+            source.timestamps.modified.filter(|id| source.timestamps.written && !written.contains(id))
             && let Some(column) = source.columns.get(modified)
         {
-            set.push((
-                column.name.clone(),
-                Expr::Value(environment.now_for(Some(column)), column.cast.clone()),
-            ));
+            set.push((column.name.clone(), Expr::Value(environment.now_for(Some(column)), column.cast.clone())));
         }
         if set.is_empty() {
             return Ok(0);
         }
-        let update = Update {
-            table: source.table.clone(),
-            set,
-            filter: by_key(place, key),
-        };
+        let update = Update { table: source.table.clone(), set, filter: by_key(place, key) };
         Ok(connection.execute(&Statement::Update(update), &[])?)
     }
 
@@ -74,11 +62,7 @@ impl Directory {
     ) -> Result<Option<Locked>, Fault> {
         let source = place.source;
         let mut aliases = Aliases::from(1);
-        let mut columns: Vec<Expr> = source
-            .columns
-            .iter()
-            .map(|column| Expr::column(MAIN, &column.name))
-            .collect();
+        let mut columns: Vec<Expr> = source.columns.iter().map(|column| Expr::column(MAIN, &column.name)).collect();
         columns.push(match &source.protected {
             Some(condition) => Expr::Flag(Box::new(environment.predicate(condition, Some(MAIN), &mut aliases))),
             None => Expr::Number(0),
@@ -93,14 +77,9 @@ impl Directory {
         };
         let mut row = row.0;
         let flag = row.pop().and_then(|flag| flag.as_int()) == Some(1);
-        let acting = place.type_.name == "User"
-            && environment
-                .actor
-                .is_some_and(|(id, _)| crate::adapter::equivalent(id, key));
-        Ok(Some(Locked {
-            row,
-            protected: flag || acting,
-        }))
+        let acting =
+            place.type_.name == "User" && environment.actor.is_some_and(|(id, _)| crate::adapter::equivalent(id, key));
+        Ok(Some(Locked { row, protected: flag || acting }))
     }
 
     /// 403 where a change of these columns made the row one of the protected.
@@ -126,10 +105,7 @@ impl Directory {
         let mut aliases = Aliases::from(1);
         let filter = Predicate::eq(
             plan::key(place.source, MAIN),
-            Expr::Value(
-                key.clone(),
-                place.source.columns.first().and_then(|column| column.cast.clone()),
-            ),
+            Expr::Value(key.clone(), place.source.columns.first().and_then(|column| column.cast.clone())),
         )
         .and(environment.predicate(condition, Some(MAIN), &mut aliases));
         let select = Select::new(place.source.table.clone(), MAIN, vec![Expr::Number(1)]).filter(filter);

@@ -154,13 +154,7 @@ impl RowReader<'_> {
                 };
                 let current = get(resource, field.extension.as_deref(), &field.name, sub).cloned();
                 if current.unwrap_or(Json::Null) == altered.column {
-                    set(
-                        resource,
-                        field.extension.as_deref(),
-                        &field.name,
-                        sub,
-                        altered.client.clone(),
-                    );
+                    set(resource, field.extension.as_deref(), &field.name, sub, altered.client.clone());
                 }
             }
         }
@@ -209,11 +203,8 @@ impl RowReader<'_> {
                 (!object.is_empty()).then_some(Json::Object(object))
             }
             Shape::Slots(slots) => {
-                let elements: Vec<Json> = slots
-                    .iter()
-                    .filter_map(|slot| self.element(slot, values))
-                    .map(Json::Object)
-                    .collect();
+                let elements: Vec<Json> =
+                    slots.iter().filter_map(|slot| self.element(slot, values)).map(Json::Object).collect();
                 (!elements.is_empty()).then_some(Json::Array(elements))
             }
         }
@@ -226,11 +217,8 @@ impl RowReader<'_> {
             let Some(value) = values.get(*index).and_then(Option::as_ref) else {
                 continue;
             };
-            let constant = self
-                .source
-                .attributes
-                .get(*index)
-                .is_some_and(|a| matches!(a.binding, Binding::Constant(_)));
+            let constant =
+                self.source.attributes.get(*index).is_some_and(|a| matches!(a.binding, Binding::Constant(_)));
             holds_something |= !constant;
             element.insert(sub.clone(), value.clone());
         }
@@ -263,10 +251,9 @@ impl RowReader<'_> {
     fn meta(&self, row: &[Value]) -> Json {
         let mut meta = Object::new();
         meta.insert("resourceType".into(), Json::String(self.type_.name.clone()));
-        for (name, column) in [
-            ("created", self.source.timestamps.created),
-            ("lastModified", self.source.timestamps.modified),
-        ] {
+        for (name, column) in
+            [("created", self.source.timestamps.created), ("lastModified", self.source.timestamps.modified)]
+        {
             let Some(column) = column else { continue };
             let (Some(known), Some(value)) = (self.source.columns.get(column), row.get(column)) else {
                 continue;
@@ -276,10 +263,7 @@ impl RowReader<'_> {
                 meta.insert(name.into(), instant);
             }
         }
-        meta.insert(
-            "location".into(),
-            Json::String(location(self.base_url, self.type_, &self.id(row))),
-        );
+        meta.insert("location".into(), Json::String(location(self.base_url, self.type_, &self.id(row))));
         Json::Object(meta)
     }
 }
@@ -293,10 +277,9 @@ impl Field {
             None => self.name.clone(),
         };
         match &self.shape {
-            Shape::Complex(subs) => subs
-                .iter()
-                .map(|(sub, _)| (format!("{prefix}.{sub}"), Some(sub.as_str())))
-                .collect(),
+            Shape::Complex(subs) => {
+                subs.iter().map(|(sub, _)| (format!("{prefix}.{sub}"), Some(sub.as_str()))).collect()
+            }
             Shape::Reference { .. } => Vec::new(),
             Shape::Simple(_) | Shape::Slots(_) => vec![(prefix, None)],
         }
@@ -355,15 +338,8 @@ fn template_value(
         Binding::Column(binding) => &binding.shown_when_empty,
         _ => return None,
     };
-    let environment = Environment {
-        attributes: Some(values),
-        row: Some((source, row)),
-        ..*environment
-    };
-    templates
-        .iter()
-        .find_map(|template| environment.template(template))
-        .map(Json::String)
+    let environment = Environment { attributes: Some(values), row: Some((source, row)), ..*environment };
+    templates.iter().find_map(|template| environment.template(template)).map(Json::String)
 }
 
 /// What `${attribute}` means beside a change: what the client wants, and behind it what templates make of
@@ -408,10 +384,7 @@ fn made(
         let stale = match &attribute.binding {
             Binding::Template(_) => true,
             Binding::Column(binding) if !binding.shown_when_empty.is_empty() => {
-                let empty = row
-                    .get(binding.column)
-                    .and_then(Value::to_text)
-                    .is_none_or(|text| text.is_empty());
+                let empty = row.get(binding.column).and_then(Value::to_text).is_none_or(|text| text.is_empty());
                 let asked = changed.get(index) == Some(&true) && values.get(index).is_some_and(Option::is_some);
                 empty && !asked
             }
@@ -487,21 +460,13 @@ pub(super) fn display_name(
 /// The SCIM id of a key.
 pub(super) fn scim_id(source: &Source, key: &Value) -> String {
     let key = key.to_text().unwrap_or_default();
-    if source.id_prefix.is_empty() {
-        key
-    } else {
-        format!("{}{key}", source.id_prefix)
-    }
+    if source.id_prefix.is_empty() { key } else { format!("{}{key}", source.id_prefix) }
 }
 
 /// `meta.location`.
 pub(super) fn location(base_url: &str, type_: &ResourceType, id: &str) -> String {
     let id = percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC).to_string();
-    let id = id
-        .replace("%2D", "-")
-        .replace("%5F", "_")
-        .replace("%2E", ".")
-        .replace("%7E", "~");
+    let id = id.replace("%2D", "-").replace("%5F", "_").replace("%2E", ".").replace("%7E", "~");
     format!("{base_url}{}/{id}", type_.endpoint)
 }
 
@@ -527,10 +492,7 @@ pub(super) fn version<'a>(row: &[Value], members: impl Iterator<Item = &'a str>)
     use base64::Engine;
     let digest = digest.finalize();
     let short = digest.get(..12).unwrap_or_default();
-    format!(
-        "W/\"{}\"",
-        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(short)
-    )
+    format!("W/\"{}\"", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(short))
 }
 
 /// An attribute, or a sub-attribute of it.
@@ -558,9 +520,7 @@ pub(super) fn put(resource: &mut Object, extension: Option<&str>, name: &str, va
             resource.insert(name.to_owned(), value);
         }
         Some(urn) => {
-            let home = resource
-                .entry(urn.to_owned())
-                .or_insert_with(|| Json::Object(Object::new()));
+            let home = resource.entry(urn.to_owned()).or_insert_with(|| Json::Object(Object::new()));
             if let Json::Object(home) = home {
                 home.insert(name.to_owned(), value);
             }
@@ -593,10 +553,6 @@ fn set(resource: &mut Object, extension: Option<&str>, name: &str, sub: Option<&
     } else {
         object.insert(sub.to_owned(), value);
     }
-    let value = if object.is_empty() {
-        Json::Null
-    } else {
-        Json::Object(object)
-    };
+    let value = if object.is_empty() { Json::Null } else { Json::Object(object) };
     set(resource, extension, name, None, value);
 }

@@ -27,13 +27,7 @@ impl<'a> Side<'a> {
     pub fn of_link(adapter: &'a Adapter, link: &'a Link) -> Option<Self> {
         let (_, type_) = plan::find_type(adapter, &link.resource_type)?;
         let near = (&link.parent.0, link.parent.1);
-        Some(Self {
-            link,
-            near,
-            far: (&link.child.0, link.child.1),
-            type_,
-            source: type_.sources.first()?,
-        })
+        Some(Self { link, near, far: (&link.child.0, link.child.1), type_, source: type_.sources.first()? })
     }
 
     /// The groups that another type's link gives its members.
@@ -43,13 +37,7 @@ impl<'a> Side<'a> {
         let Binding::Link(link) = &source.attributes.get(reverse.attribute)?.binding else {
             return None;
         };
-        Some(Self {
-            link,
-            near: (&link.child.0, link.child.1),
-            far: (&link.parent.0, link.parent.1),
-            type_,
-            source,
-        })
+        Some(Self { link, near: (&link.child.0, link.child.1), far: (&link.parent.0, link.parent.1), type_, source })
     }
 
     /// All elements: the near column, the element's key, what its name needs. Which resources they are of is left to
@@ -75,9 +63,14 @@ impl<'a> Side<'a> {
             });
         }
         let kind = plan::own_kind(self.type_, self.source);
-        select.filter = environment
-            .predicate(&self.link.filter, Some(link), aliases)
-            .and(plan::visible(self.source, &kind, own, target, environment, aliases));
+        select.filter = environment.predicate(&self.link.filter, Some(link), aliases).and(plan::visible(
+            self.source,
+            &kind,
+            own,
+            target,
+            environment,
+            aliases,
+        ));
         select
     }
 
@@ -134,15 +127,10 @@ pub(super) fn rows_of(value: &Value) -> Option<Vec<Vec<Value>>> {
         .into_iter()
         .map(|row| row.into_iter().map(plain).collect())
         .collect();
-    rows.sort_by(
-        |a, b| match (a.first().and_then(Value::as_int), b.first().and_then(Value::as_int)) {
-            (Some(a), Some(b)) => a.cmp(&b),
-            _ => a
-                .first()
-                .and_then(Value::to_text)
-                .cmp(&b.first().and_then(Value::to_text)),
-        },
-    );
+    rows.sort_by(|a, b| match (a.first().and_then(Value::as_int), b.first().and_then(Value::as_int)) {
+        (Some(a), Some(b)) => a.cmp(&b),
+        _ => a.first().and_then(Value::to_text).cmp(&b.first().and_then(Value::to_text)),
+    });
     Some(rows)
 }
 

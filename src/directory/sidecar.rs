@@ -29,12 +29,7 @@ impl Directory {
         for attribute in &writing.place.source.attributes {
             if matches!(attribute.binding, Binding::Sidecar) && !plan::is_external_id(attribute) {
                 let target = &attribute.target;
-                let value = rows::get(
-                    after,
-                    target.extension.as_deref(),
-                    &target.attribute,
-                    target.sub.as_deref(),
-                );
+                let value = rows::get(after, target.extension.as_deref(), &target.attribute, target.sub.as_deref());
                 if let Some(value) = value {
                     new.kept.insert(rows::path(attribute), value.clone());
                 }
@@ -59,9 +54,7 @@ impl Directory {
                 }
                 let client = client.and_then(|value| fitting(writing.place.source, field, value));
                 let Some(client) = client else { continue };
-                let column = rows::get(&resource, extension, &field.name, sub)
-                    .cloned()
-                    .unwrap_or(Json::Null);
+                let column = rows::get(&resource, extension, &field.name, sub).cloned().unwrap_or(Json::Null);
                 if client != column {
                     new.altered.insert(path, Altered { column, client });
                 }
@@ -72,11 +65,7 @@ impl Directory {
             let key = row.0.first().cloned().unwrap_or_default();
             let id = key.to_text().unwrap_or_default();
             let kind = &writing.place.plan.kind;
-            let text = if new.is_empty() {
-                None
-            } else {
-                Some(serde_json::to_string(&new).unwrap_or_default())
-            };
+            let text = if new.is_empty() { None } else { Some(serde_json::to_string(&new).unwrap_or_default()) };
             self.own.set_document(connection, kind, &id, text.as_deref())?;
         }
         Ok(changed)
@@ -91,8 +80,7 @@ impl Directory {
         reason: &str,
     ) -> Result<(), Fault> {
         let server = &writing.caller.server.name;
-        self.own
-            .add_tombstone(connection, &writing.place.plan.kind, id, server, reason)?;
+        self.own.add_tombstone(connection, &writing.place.plan.kind, id, server, reason)?;
         Ok(())
     }
 
@@ -110,13 +98,7 @@ impl Directory {
         }
         let id = key.to_text().unwrap_or_default();
         let external_id = external_id.and_then(Json::as_str);
-        self.own.set_external_id(
-            connection,
-            &writing.caller.server.name,
-            &place.plan.kind,
-            &id,
-            external_id,
-        )?;
+        self.own.set_external_id(connection, &writing.caller.server.name, &place.plan.kind, &id, external_id)?;
         Ok(())
     }
 }
@@ -128,10 +110,7 @@ fn fitting(source: &Source, field: &Field, value: &Json) -> Option<Json> {
         return Some(value.clone());
     };
     let elements = value.as_array()?;
-    let taken: Vec<_> = slots
-        .iter()
-        .filter_map(|slot| Some((wanted::element(slot, slots, elements)?, slot)))
-        .collect();
+    let taken: Vec<_> = slots.iter().filter_map(|slot| Some((wanted::element(slot, slots, elements)?, slot))).collect();
     let mut kept = Vec::new();
     for element in elements {
         let Some((_, slot)) = taken.iter().find(|(taken, _)| std::ptr::eq(*taken, element)) else {

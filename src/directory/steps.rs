@@ -29,22 +29,13 @@ impl Directory {
             let filter = environment.predicate(&guard.filter, Some(plan::MAIN), &mut aliases);
             let select = Select::new(guard.table.clone(), plan::MAIN, vec![Expr::CountAll]).filter(filter);
             let rows = connection.query(&Statement::Select(select), &[])?;
-            let count = rows
-                .first()
-                .and_then(|row| row.0.first())
-                .and_then(Value::as_int)
-                .unwrap_or(0);
+            let count = rows.first().and_then(|row| row.0.first()).and_then(Value::as_int).unwrap_or(0);
             let holds =
                 guard.at_most.is_none_or(|most| count <= most) && guard.at_least.is_none_or(|least| count >= least);
             if !holds {
-                let environment = Environment {
-                    count: Some(count),
-                    ..*environment
-                };
+                let environment = Environment { count: Some(count), ..*environment };
                 let says = environment.template(&guard.says);
-                return Ok(Some(
-                    says.unwrap_or_else(|| "a guard of the adapter refuses it".to_owned()),
-                ));
+                return Ok(Some(says.unwrap_or_else(|| "a guard of the adapter refuses it".to_owned())));
             }
         }
         Ok(None)
@@ -62,9 +53,7 @@ impl Directory {
             if !applies(step.when.as_ref(), environment, transition) {
                 continue;
             }
-            let changes = transition
-                .map(|transition| changes(transition, &step.of))
-                .unwrap_or_default();
+            let changes = transition.map(|transition| changes(transition, &step.of)).unwrap_or_default();
             match &step.for_each {
                 ForEach::Once => {
                     let text;
@@ -86,27 +75,12 @@ impl Directory {
                             new: change.new.clone(),
                             code: change.code.clone(),
                         };
-                        self.run_step(
-                            connection,
-                            step,
-                            &Environment {
-                                each: Some(&each),
-                                ..*environment
-                            },
-                        )?;
+                        self.run_step(connection, step, &Environment { each: Some(&each), ..*environment })?;
                     }
                 }
-                ForEach::Rows {
-                    table,
-                    filter,
-                    columns,
-                    first,
-                } => {
+                ForEach::Rows { table, filter, columns, first } => {
                     let mut aliases = Aliases::from(1);
-                    let select_list = columns
-                        .iter()
-                        .map(|column| Expr::column(plan::MAIN, &column.name))
-                        .collect();
+                    let select_list = columns.iter().map(|column| Expr::column(plan::MAIN, &column.name)).collect();
                     let mut select = Select::new(table.clone(), plan::MAIN, select_list);
                     select.filter = environment.predicate(filter, Some(plan::MAIN), &mut aliases);
                     if let Some(first) = first {
@@ -116,21 +90,9 @@ impl Directory {
                     }
                     for row in connection.query(&Statement::Select(select), &[])? {
                         let named = columns.iter().zip(row.0);
-                        let columns = named
-                            .map(|(column, value)| (column.name.clone(), value, None))
-                            .collect();
-                        let each = Each {
-                            columns,
-                            ..Each::default()
-                        };
-                        self.run_step(
-                            connection,
-                            step,
-                            &Environment {
-                                each: Some(&each),
-                                ..*environment
-                            },
-                        )?;
+                        let columns = named.map(|(column, value)| (column.name.clone(), value, None)).collect();
+                        let each = Each { columns, ..Each::default() };
+                        self.run_step(connection, step, &Environment { each: Some(&each), ..*environment })?;
                     }
                 }
             }
@@ -150,10 +112,7 @@ impl Directory {
                 if step.if_absent && self.is_there(connection, step, values, environment)? {
                     return Ok(());
                 }
-                let row = values
-                    .iter()
-                    .map(|value| cut(value, environment, &mut aliases))
-                    .collect();
+                let row = values.iter().map(|value| cut(value, environment, &mut aliases)).collect();
                 Statement::Insert(Insert {
                     table: step.table.clone(),
                     columns: values.iter().map(|(column, _)| column.name.clone()).collect(),
@@ -162,9 +121,7 @@ impl Directory {
                 })
             }
             Action::Update(values, filter) => {
-                let set = values
-                    .iter()
-                    .map(|value| (value.0.name.clone(), cut(value, environment, &mut aliases)));
+                let set = values.iter().map(|value| (value.0.name.clone(), cut(value, environment, &mut aliases)));
                 Statement::Update(Update {
                     table: step.table.clone(),
                     set: set.collect(),
@@ -256,12 +213,7 @@ fn changes<'a>(transition: &'a Transition<'_>, of: &[(ColumnId, Option<Value>)])
             .any(|a| matches!(&a.binding, Binding::Column(binding) if binding.column == id && binding.hash.is_some()));
         let hide = |value: &Value| if secret { Value::from("*****") } else { value.clone() };
         let code = listed.and_then(|(_, code)| code.clone()).unwrap_or_default();
-        changes.push(Change {
-            column,
-            old: hide(old),
-            new: hide(new),
-            code,
-        });
+        changes.push(Change { column, old: hide(old), new: hide(new), code });
     }
     changes
 }
@@ -295,10 +247,9 @@ fn uses_changes(action: &Action) -> bool {
     };
     values.iter().any(|(_, expression)| match expression {
         Expression::Variable(variable) => *variable == Variable::Changes,
-        Expression::Template(template) => template
-            .0
-            .iter()
-            .any(|part| matches!(part, Part::Variable(Variable::Changes))),
+        Expression::Template(template) => {
+            template.0.iter().any(|part| matches!(part, Part::Variable(Variable::Changes)))
+        }
         _ => false,
     })
 }
@@ -312,11 +263,7 @@ fn cut(value: &(Column, Expression), environment: &Environment<'_>, aliases: &mu
                 ColumnKind::Text(Some(most)) => usize::try_from(most).unwrap_or(usize::MAX),
                 _ => usize::MAX,
             };
-            let text = if text.len() > most {
-                text.chars().take(most).collect()
-            } else {
-                text
-            };
+            let text = if text.len() > most { text.chars().take(most).collect() } else { text };
             Expr::Value(Value::Text(text), cast)
         }
         other => other,

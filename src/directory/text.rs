@@ -72,11 +72,7 @@ fn exact(expr: Expr) -> Expr {
 }
 
 fn side(expr: Expr, case_exact: bool) -> Expr {
-    if case_exact {
-        exact(expr)
-    } else {
-        Expr::Folded(Box::new(expr))
-    }
+    if case_exact { exact(expr) } else { Expr::Folded(Box::new(expr)) }
 }
 
 /// A column as text.
@@ -96,10 +92,7 @@ pub(super) fn equal(
     unique: bool,
     text: &str,
 ) -> Predicate {
-    let whole = Predicate::eq(
-        side(text_expr(expr.clone(), column), case_exact),
-        side(Expr::value(text), case_exact),
-    );
+    let whole = Predicate::eq(side(text_expr(expr.clone(), column), case_exact), side(Expr::value(text), case_exact));
     // Only a bare column's comparison is its own.
     let Some(column) = column.filter(|column| {
         matches!(expr, Expr::Column(..)) && matches!(column.kind, ColumnKind::Text(_)) && dialect != Dialect::Sqlite
@@ -117,11 +110,7 @@ pub(super) fn equal(
         return own;
     }
     // Coarser than what is asked, and able to use an index.
-    if (case_exact || column.ignores_case) && comparable {
-        own.and(whole)
-    } else {
-        whole
-    }
+    if (case_exact || column.ignores_case) && comparable { own.and(whole) } else { whole }
 }
 
 impl Compiler<'_> {
@@ -150,9 +139,7 @@ impl Compiler<'_> {
             // Shown with hyphens, whatever is stored.
             Conversion::Locale { separator, .. } if !ordered => literal.replace('-', &separator.to_string()),
             _ => {
-                return Err(Error::invalid_filter(format!(
-                    "{path} can be compared with eq, ne and pr alone"
-                )));
+                return Err(Error::invalid_filter(format!("{path} can be compared with eq, ne and pr alone")));
             }
         };
         let kind = text.column.map(|column| &column.kind);
@@ -177,14 +164,7 @@ impl Compiler<'_> {
             return Predicate::False;
         }
         let equal = |value: &str| {
-            let equal = equal(
-                self.dialect,
-                text.expr.clone(),
-                text.column,
-                text.case_exact,
-                text.unique,
-                value,
-            );
+            let equal = equal(self.dialect, text.expr.clone(), text.column, text.case_exact, text.unique, value);
             match text.nothing() {
                 Some(nothing) => equal.and(nothing.negate()),
                 None => equal,
@@ -194,10 +174,7 @@ impl Compiler<'_> {
             return equal(literal);
         };
         let is_text = matches!(text.conversion, Conversion::Text(_) | Conversion::Locale { .. });
-        match text
-            .conversion
-            .write(&Json::from(literal), column, self.adapter.time_zone)
-        {
+        match text.conversion.write(&Json::from(literal), column, self.adapter.time_zone) {
             Ok(Value::Text(stored)) if stored == literal => equal(literal),
             Ok(Value::Text(stored)) if is_text && !stored.is_empty() => equal(literal).or(equal(&stored)),
             Ok(Value::Text(stored)) if !is_text => {

@@ -91,10 +91,7 @@ impl Directory {
             }
         })?;
         result.unwrap_or_else(|| {
-            Err(Fault::Sql(sql::Error::new(
-                Failure::Other,
-                "the pool did not run what it was given",
-            )))
+            Err(Fault::Sql(sql::Error::new(Failure::Other, "the pool did not run what it was given")))
         })
     }
 }

@@ -83,10 +83,7 @@ impl Directory {
                 continue;
             }
             // All sources of a type share the claim: uniqueness spans them.
-            claims.push((
-                place.type_.name.clone(),
-                format!("{}={}", rows::path(attribute), fold(&stored)),
-            ));
+            claims.push((place.type_.name.clone(), format!("{}={}", rows::path(attribute), fold(&stored))));
             looked_at.push((index, attribute, stored));
         }
         self.claim(connection, &mut writing.claims, claims)?;
@@ -152,21 +149,14 @@ impl Directory {
         let columns = vec![plan::key(place.source, MAIN), Expr::Flag(Box::new(retired))];
         let mut select = Select::new(place.source.table.clone(), MAIN, columns).filter(filter);
         // A live one first.
-        select.order.push(Order {
-            by: plan::key(place.source, MAIN),
-            descending: true,
-        });
+        select.order.push(Order { by: plan::key(place.source, MAIN), descending: true });
         select.limit = Some(16);
         let rows = connection.query(&Statement::Select(select), &[])?;
         let holders = rows.into_iter().filter_map(|row| {
             let mut values = row.0.into_iter();
             let key = values.next()?;
             let retired = values.next().and_then(|flag| flag.as_int()) == Some(1);
-            Some(Holder {
-                key,
-                retired,
-                attribute: rows::path(attribute),
-            })
+            Some(Holder { key, retired, attribute: rows::path(attribute) })
         });
         let holders: Vec<Holder> = holders.collect();
         let live = holders.iter().position(|holder| !holder.retired).unwrap_or(0);
@@ -203,10 +193,7 @@ impl Directory {
             return Predicate::True;
         };
         let left = Expr::column(MAIN, &known.name);
-        let environment = crate::adapter::Environment {
-            attributes: Some(wanted),
-            ..*environment
-        };
+        let environment = crate::adapter::Environment { attributes: Some(wanted), ..*environment };
         let value = match environment.row.and_then(|(_, row)| row.get(column)) {
             Some(value) => Some(value.clone()),
             None => place.source.create.as_ref().and_then(|create| {

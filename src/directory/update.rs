@@ -56,11 +56,7 @@ impl Directory {
         let values = wanted(place.source, place.plan, &resource);
         check_required(&place, &values, None)?;
         let secrets = self.secrets(&place, Some(&key), &values)?;
-        let change = Change::Replace {
-            resource: &resource,
-            collections: &collections,
-            created: false,
-        };
+        let change = Change::Replace { resource: &resource, collections: &collections, created: false };
         let updated = self.change(caller, &place, &key, id, &change, condition, projection, &secrets)?;
         Ok(self.answer(&place, updated.found, projection))
     }
@@ -116,13 +112,7 @@ impl Directory {
         let address = caller.address();
         let environment = self.environment(caller, chrono::Utc::now(), &address);
         self.write(|connection| {
-            let mut writing = Writing {
-                caller,
-                place: *place,
-                environment,
-                secrets,
-                claims: Vec::new(),
-            };
+            let mut writing = Writing { caller, place: *place, environment, secrets, claims: Vec::new() };
             let updated = self
                 .update(connection, &mut writing, key, change, condition, projection)?
                 .ok_or_else(|| Error::not_found(&place.type_.name, id))?;
@@ -143,9 +133,7 @@ impl Directory {
         for name in &place.type_plan.collections {
             let given = body.iter().any(|(key, _)| {
                 key.eq_ignore_ascii_case(name)
-                    || key
-                        .rsplit_once(':')
-                        .is_some_and(|(_, last)| last.eq_ignore_ascii_case(name))
+                    || key.rsplit_once(':').is_some_and(|(_, last)| last.eq_ignore_ascii_case(name))
             });
             if given {
                 collections.insert(name.clone(), vec![CollectionChange::RemoveAll]);
@@ -194,10 +182,7 @@ impl Directory {
         let exact = if condition.is_empty() {
             CollectionsWanted::none()
         } else {
-            CollectionsWanted {
-                links: place.plan.links.clone(),
-                groups: false,
-            }
+            CollectionsWanted { links: place.plan.links.clone(), groups: false }
         };
         let Some(current) = self.read_one(connection, caller, &place, key, &exact)? else {
             return Ok(None);
@@ -220,40 +205,20 @@ impl Directory {
         if matches!(change, Change::Patch(_) | Change::Replace { created: false, .. }) {
             self.may_change(&place, caller, &was, &will, &changed, &collections)?;
         }
-        let environment = Environment {
-            id: Some(key),
-            row: Some((place.source, &locked.row)),
-            ..writing.environment
-        };
+        let environment = Environment { id: Some(key), row: Some((place.source, &locked.row)), ..writing.environment };
         let shown = rows::shown(place.source, &locked.row, &will, &changed, &environment);
-        let environment = Environment {
-            attributes: Some(&shown),
-            ..environment
-        };
-        let stage = Stage {
-            place,
-            locked: &locked,
-            was: &was,
-            will: &will,
-            changed: &changed,
-            lenient,
-        };
-        writing.within(environment, |writing| {
-            self.write_difference(connection, &stage, writing, key, &collections)
-        })?;
+        let environment = Environment { attributes: Some(&shown), ..environment };
+        let stage = Stage { place, locked: &locked, was: &was, will: &will, changed: &changed, lenient };
+        writing.within(environment, |writing| self.write_difference(connection, &stage, writing, key, &collections))?;
         let wanted_now = self.collections_wanted(&place, projection);
         // An answer of 204 needs none of the members.
         let named = !collections.is_empty();
         let unanswered =
             matches!(change, Change::Patch(_)) && (caller.server.patch_answers_204 || (named && is_whole(projection)));
-        let answered = if unanswered {
-            CollectionsWanted::none()
-        } else {
-            wanted_now
-        };
+        let answered = if unanswered { CollectionsWanted::none() } else { wanted_now };
         let Some(mut found) = self.read_one(connection, caller, &place, key, &answered)? else {
             return Err(
-                Error::forbidden("the change would take the resource out of the rows that exist for SCIM").into(),
+                Error::forbidden("the change would take the resource out of the rows that exist for SCIM").into()
             );
         };
         let reader = self.reader(&place, caller);
@@ -265,10 +230,7 @@ impl Directory {
                 found = again;
             }
         }
-        Ok(Some(Updated {
-            found,
-            collections: named,
-        }))
+        Ok(Some(Updated { found, collections: named }))
     }
 
     /// The resource as the client wants it.
@@ -279,9 +241,7 @@ impl Directory {
         change: &Change<'_>,
     ) -> Result<(Object, IndexMap<String, Vec<CollectionChange>>, bool), Error> {
         match change {
-            Change::Replace {
-                resource, collections, ..
-            } => Ok(((*resource).clone(), (*collections).clone(), true)),
+            Change::Replace { resource, collections, .. } => Ok(((*resource).clone(), (*collections).clone(), true)),
             Change::Patch(patch) => {
                 let outcome = patch.apply(before, &place.type_.schema, &self.patch_options(place))?;
                 if !outcome.ignored.is_empty() {
@@ -315,21 +275,10 @@ impl Directory {
         if switched_off && !may.allow(&place.type_.name, Operation::Deactivate) {
             return may.check(&place.type_.name, Operation::Deactivate);
         }
-        let more = changed
-            .iter()
-            .enumerate()
-            .any(|(index, changed)| *changed && Some(index) != place.plan.active)
-            || (!switched_off
-                && place
-                    .plan
-                    .active
-                    .is_some_and(|active| changed.get(active) == Some(&true)))
+        let more = changed.iter().enumerate().any(|(index, changed)| *changed && Some(index) != place.plan.active)
+            || (!switched_off && place.plan.active.is_some_and(|active| changed.get(active) == Some(&true)))
             || !collections.is_empty();
-        if more {
-            may.check(&place.type_.name, Operation::Update)
-        } else {
-            Ok(())
-        }
+        if more { may.check(&place.type_.name, Operation::Update) } else { Ok(()) }
     }
 
     fn write_difference(
@@ -340,28 +289,14 @@ impl Directory {
         key: &Value,
         collections: &IndexMap<String, Vec<CollectionChange>>,
     ) -> Result<(), Fault> {
-        let Stage {
-            place,
-            locked,
-            was,
-            will,
-            changed,
-            lenient,
-        } = *stage;
-        let wish = Wish {
-            values: will,
-            changed,
-            lenient,
-        };
+        let Stage { place, locked, was, will, changed, lenient } = *stage;
+        let wish = Wish { values: will, changed, lenient };
         if let Some(holder) = self.holder(connection, writing, will, changed, Some(key))? {
             return Err(Error::uniqueness(&holder.attribute).into());
         }
         let mut after = locked.row.clone();
         let mut set = Vec::new();
-        for Assignment {
-            column, value, beside, ..
-        } in self.columns(connection, writing, &wish)?
-        {
+        for Assignment { column, value, beside, .. } in self.columns(connection, writing, &wish)? {
             let is_set = |column: usize| set.iter().any(|(known, _)| *known == column);
             if is_set(column) || beside.is_some_and(|beside| !is_set(beside)) {
                 continue;
@@ -373,10 +308,7 @@ impl Directory {
                 set.push((column, value));
             }
         }
-        let external = place
-            .plan
-            .external_id
-            .filter(|index| changed.get(*index) == Some(&true));
+        let external = place.plan.external_id.filter(|index| changed.get(*index) == Some(&true));
         let members = self.member_changes(connection, writing, place, &locked.row, collections)?;
         if locked.protected && (!set.is_empty() || !members.is_empty() || external.is_some()) {
             return Err(protected(&place).into());
@@ -399,15 +331,9 @@ impl Directory {
             self.run_steps(connection, &update.before, &writing.environment, Some(&transition))?;
             let columns: Vec<usize> = set.iter().map(|(column, _)| *column).collect();
             self.update_row(connection, &place, key, &set, &update.set, &writing.environment)?;
-            let environment = Environment {
-                row: Some((place.source, &after)),
-                ..writing.environment
-            };
+            let environment = Environment { row: Some((place.source, &after)), ..writing.environment };
             let shown = rows::shown_after(&self.adapter, place.source, &after, will, changed, &environment);
-            let environment = Environment {
-                attributes: Some(&shown),
-                ..environment
-            };
+            let environment = Environment { attributes: Some(&shown), ..environment };
             self.run_steps(connection, &update.then, &environment, Some(&transition))?;
             self.still_unprotected(connection, &place, key, &columns, &writing.environment)?;
         }

@@ -12,20 +12,14 @@ pub(super) fn wanted(source: &Source, plan: &SourcePlan, resource: &Object) -> V
     let mut values: Vec<Option<Json>> = vec![None; source.attributes.len()];
     let mut put = |index: usize, value: Option<Json>| {
         let writable = source.attributes.get(index).is_some_and(|attribute| {
-            !matches!(
-                attribute.binding,
-                Binding::Template(_) | Binding::Constant(_) | Binding::Link(_)
-            )
+            !matches!(attribute.binding, Binding::Template(_) | Binding::Constant(_) | Binding::Link(_))
         });
         if let (true, Some(place)) = (writable, values.get_mut(index)) {
             *place = value;
         }
     };
     if let Some(index) = plan.external_id {
-        put(
-            index,
-            resource.get("externalId").filter(|value| !is_empty(value)).cloned(),
-        );
+        put(index, resource.get("externalId").filter(|value| !is_empty(value)).cloned());
     }
     for field in &plan.fields {
         let value = rows::get(resource, field.extension.as_deref(), &field.name, None);
@@ -66,22 +60,16 @@ pub(super) fn element<'a>(slot: &SlotPlan, all: &[SlotPlan], elements: &'a [Json
         Slot::Where { sub, value } => elements.iter().find(|element| is(element, sub, value)),
         Slot::Only => {
             let mut free = elements.iter().filter(|element| {
-                !all.iter()
-                    .any(|other| matches!(&other.slot, Slot::Where { sub, value } if is(element, sub, value)))
+                !all.iter().any(|other| matches!(&other.slot, Slot::Where { sub, value } if is(element, sub, value)))
             });
-            let primary = free
-                .clone()
-                .find(|element| element.get("primary") == Some(&Json::Bool(true)));
+            let primary = free.clone().find(|element| element.get("primary") == Some(&Json::Bool(true)));
             primary.or_else(|| free.next())
         }
     }
 }
 
 fn is(element: &Json, sub: &str, value: &str) -> bool {
-    element
-        .get(sub)
-        .and_then(Json::as_str)
-        .is_some_and(|found| found.eq_ignore_ascii_case(value))
+    element.get(sub).and_then(Json::as_str).is_some_and(|found| found.eq_ignore_ascii_case(value))
 }
 
 fn is_empty(value: &Json) -> bool {

@@ -96,11 +96,7 @@ impl Findings {
     pub fn hide_rest(&mut self, at: &(impl Located + ?Sized)) {
         let rest = at.located().map(|place| {
             let line = place.source.line(place.position.line).unwrap_or_default();
-            let len = line
-                .chars()
-                .count()
-                .saturating_sub(place.position.column - 1)
-                .max(place.len);
+            let len = line.chars().count().saturating_sub(place.position.column - 1).max(place.len);
             Place { len, ..place }
         });
         self.hidden.extend(rest);
@@ -108,26 +104,14 @@ impl Findings {
 
     /// Hides what follows a key that sounds like a secret on this line: for text that did not parse.
     pub(super) fn hide_suspect(&mut self, place: &Place) {
-        let line: Vec<char> = place
-            .source
-            .line(place.position.line)
-            .unwrap_or_default()
-            .chars()
-            .collect();
+        let line: Vec<char> = place.source.line(place.position.line).unwrap_or_default().chars().collect();
         for (index, _) in line.iter().enumerate().filter(|(_, c)| **c == ':') {
             let key: String = line.iter().take(index).collect();
             let word = key.rsplit([' ', '{', ',', '\t']).next().unwrap_or_default();
             let rest = line.len().saturating_sub(index + 2);
             if (sensitive(word) || word.contains("//")) && rest > 0 {
-                let position = super::Position {
-                    line: place.position.line,
-                    column: index + 3,
-                };
-                self.hidden.push(Place {
-                    source: place.source.clone(),
-                    position,
-                    len: rest,
-                });
+                let position = super::Position { line: place.position.line, column: index + 3 };
+                self.hidden.push(Place { source: place.source.clone(), position, len: rest });
                 return;
             }
         }
@@ -150,10 +134,7 @@ impl Findings {
     /// How many errors and warnings there are.
     pub fn count(&self) -> (usize, usize) {
         let sorted = self.sorted();
-        let errors = sorted
-            .iter()
-            .filter(|finding| finding.severity == Severity::Error)
-            .count();
+        let errors = sorted.iter().filter(|finding| finding.severity == Severity::Error).count();
         (errors, sorted.len() - errors)
     }
 
@@ -194,12 +175,7 @@ impl Findings {
 
     fn add(&mut self, severity: Severity, place: Option<Place>, message: String) -> &mut Finding {
         let index = self.list.len();
-        self.list.push(Finding {
-            severity,
-            place,
-            message,
-            help: None,
-        });
+        self.list.push(Finding { severity, place, message, help: None });
         #[expect(clippy::indexing_slicing, reason = "pushed in the line before")]
         &mut self.list[index]
     }
@@ -217,9 +193,7 @@ impl IntoIterator for Findings {
 /// Whether a key of this name would hold a secret.
 pub(super) fn sensitive(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    ["passw", "secret", "token", "ha1", "credential", "pwd"]
-        .iter()
-        .any(|word| key.contains(word))
+    ["passw", "secret", "token", "ha1", "credential", "pwd"].iter().any(|word| key.contains(word))
         || key.ends_with("key")
         || super::nearest(&key, ["password", "password_hash", "secret_hash", "secret"].into_iter()).is_some()
 }
@@ -236,12 +210,7 @@ pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
         .map(|candidate| {
             let folded = fold(candidate);
             let distance = strsim::osa_distance(&word, &folded);
-            (
-                distance,
-                1.0 - strsim::jaro_winkler(&word, &folded),
-                length.max(folded.chars().count()),
-                candidate,
-            )
+            (distance, 1.0 - strsim::jaro_winkler(&word, &folded), length.max(folded.chars().count()), candidate)
         })
         .filter(|(distance, _, longer, _)| *distance <= (longer / 3).max(1) && distance < longer)
         .min_by(|one, two| one.0.cmp(&two.0).then(one.1.total_cmp(&two.1)))

@@ -47,11 +47,7 @@ mod tests {
         for (base, over, expected) in cases {
             let mut read = |name: &str, text: &str| parse(Source::new(name, text), &mut findings).unwrap();
             let merged = merge(&read("base", base), &read("over", over));
-            assert_eq!(
-                merged.to_yaml(),
-                read("expected", expected).to_yaml(),
-                "{base} + {over}"
-            );
+            assert_eq!(merged.to_yaml(), read("expected", expected).to_yaml(), "{base} + {over}");
             for (_, value) in merged.entries() {
                 assert!(["base", "over"].contains(&value.place().source.name.as_str()));
             }

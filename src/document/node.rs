@@ -100,19 +100,11 @@ impl Data {
 impl Node {
     /// A node made by a program rather than read: the long form of something written short, at its place.
     pub fn new(data: Data, place: Place) -> Node {
-        Node {
-            data: Arc::new(data),
-            place,
-            written: None,
-        }
+        Node { data: Arc::new(data), place, written: None }
     }
 
     pub(super) fn scalar(data: Data, place: Place, text: &str, quoted: bool) -> Node {
-        Node {
-            data: Arc::new(data),
-            place,
-            written: Some((text.into(), quoted)),
-        }
+        Node { data: Arc::new(data), place, written: Some((text.into(), quoted)) }
     }
 
     /// The value.
@@ -265,11 +257,7 @@ impl Node {
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return Some(value.clone());
         }
-        let list = words
-            .iter()
-            .map(|(word, _)| format!("`{word}`"))
-            .collect::<Vec<_>>()
-            .join(", ");
+        let list = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
         let finding = findings.error(self, format!("expected one of {list}, found {}", self.found()));
         if let Some(near) = super::nearest(text, words.iter().map(|(word, _)| *word)) {
             finding.help(format!("did you mean `{near}`?"));
@@ -299,12 +287,9 @@ impl Node {
             Data::Float(value) => Value::Number((*value).into()),
             Data::String(text) => Value::String(text.clone()),
             Data::Sequence(items) => Value::Sequence(items.iter().map(Node::to_yaml).collect()),
-            Data::Mapping(entries) => Value::Mapping(
-                entries
-                    .iter()
-                    .map(|(key, value)| (key.to_yaml(), value.to_yaml()))
-                    .collect(),
-            ),
+            Data::Mapping(entries) => {
+                Value::Mapping(entries.iter().map(|(key, value)| (key.to_yaml(), value.to_yaml())).collect())
+            }
         }
     }
 
@@ -323,12 +308,7 @@ impl Node {
 impl Key {
     /// A key made by a program, at the place it stands for.
     pub fn new(text: impl Into<String>, place: Place) -> Key {
-        Key {
-            text: text.into(),
-            place,
-            kind: Kind::String,
-            was_quoted: false,
-        }
+        Key { text: text.into(), place, kind: Kind::String, was_quoted: false }
     }
 
     fn to_yaml(&self) -> serde_yaml::Value {

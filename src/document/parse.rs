@@ -68,14 +68,7 @@ struct Builder<'f> {
 
 impl<'f> Builder<'f> {
     fn new(source: Arc<Source>, findings: &'f mut Findings) -> Self {
-        Builder {
-            source,
-            findings,
-            open: Vec::new(),
-            anchors: HashMap::new(),
-            total: 0,
-            root: None,
-        }
+        Builder { source, findings, open: Vec::new(), anchors: HashMap::new(), total: 0, root: None }
     }
 
     /// Takes one event; None stops the parse (the reason is among the findings).
@@ -104,25 +97,15 @@ impl<'f> Builder<'f> {
         let place = self.place(span.start, 1);
         self.own_tag(tag.as_deref(), &place);
         if self.wants_key() {
-            self.findings
-                .error(&place, "a key must be a single value, not a list or a mapping");
+            self.findings.error(&place, "a key must be a single value, not a list or a mapping");
             return None;
         }
         if self.open.len() >= MAX_DEPTH {
-            self.findings
-                .error(&place, format!("nested deeper than {MAX_DEPTH} levels"));
+            self.findings.error(&place, format!("nested deeper than {MAX_DEPTH} levels"));
             return None;
         }
         let entries = mapping.then(Vec::new);
-        self.open.push(Open {
-            place,
-            anchor,
-            key: None,
-            entries,
-            items: Vec::new(),
-            nodes: 1,
-            height: 1,
-        });
+        self.open.push(Open { place, anchor, key: None, entries, items: Vec::new(), nodes: 1, height: 1 });
         self.count(1, span)
     }
 
@@ -138,11 +121,7 @@ impl<'f> Builder<'f> {
         {
             place.len = key.place.len; // a block mapping starts at its first key
         }
-        let built = Built {
-            node: Node::new(data, place),
-            nodes: open.nodes,
-            height: open.height,
-        };
+        let built = Built { node: Node::new(data, place), nodes: open.nodes, height: open.height };
         if open.anchor != 0 {
             self.anchors.insert(open.anchor, built.clone());
         }
@@ -173,21 +152,13 @@ impl<'f> Builder<'f> {
             self.key(data, text, !plain, place);
             return self.count(1, span);
         }
-        let key_place = self
-            .open
-            .last()
-            .and_then(|open| open.key.as_ref())
-            .map(|key| key.place.clone());
+        let key_place = self.open.last().and_then(|open| open.key.as_ref()).map(|key| key.place.clone());
         let place = match key_place {
             // `key:` with nothing after it: the parser says "at the next token", which misleads.
             Some(key_place) if plain && text.is_empty() => key_place,
             _ => place,
         };
-        let built = Built {
-            node: Node::scalar(data, place, text, !plain),
-            nodes: 1,
-            height: 1,
-        };
+        let built = Built { node: Node::scalar(data, place, text, !plain), nodes: 1, height: 1 };
         if anchor != 0 {
             self.anchors.insert(anchor, built.clone());
         }
@@ -202,44 +173,30 @@ impl<'f> Builder<'f> {
             other => (text.to_owned(), other.kind()),
         };
         if text == "<<" && !was_quoted {
-            self.findings
-                .error(&place, "merge keys (`<<`) are not supported")
-                .help("write the keys out");
+            self.findings.error(&place, "merge keys (`<<`) are not supported").help("write the keys out");
         }
         if let Some(open) = self.open.last_mut() {
-            open.key = Some(Key {
-                text,
-                place,
-                kind,
-                was_quoted,
-            });
+            open.key = Some(Key { text, place, kind, was_quoted });
         }
     }
 
     fn alias(&mut self, id: usize, span: Span) -> Option<()> {
         let place = self.place(span.start, self.length(span));
         let Some(built) = self.anchors.get(&id).cloned() else {
-            self.findings
-                .error(&place, "an alias inside the value that it refers to");
+            self.findings.error(&place, "an alias inside the value that it refers to");
             return None;
         };
         if self.wants_key() {
             let Some(text) = built.node.scalar_text().map(str::to_owned) else {
-                self.findings
-                    .error(&place, "a key must be a single value, not a list or a mapping");
+                self.findings.error(&place, "a key must be a single value, not a list or a mapping");
                 return None;
             };
-            let data = if built.node.was_quoted() {
-                Data::String(text.clone())
-            } else {
-                scalar::resolve(&text)
-            };
+            let data = if built.node.was_quoted() { Data::String(text.clone()) } else { scalar::resolve(&text) };
             self.key(data, &text, built.node.was_quoted(), place);
             return self.count(1, span);
         }
         if self.open.len() + built.height > MAX_DEPTH {
-            self.findings
-                .error(&place, format!("nested deeper than {MAX_DEPTH} levels"));
+            self.findings.error(&place, format!("nested deeper than {MAX_DEPTH} levels"));
             return None;
         }
         let nodes = built.nodes;
@@ -278,17 +235,14 @@ impl<'f> Builder<'f> {
     }
 
     fn wants_key(&self) -> bool {
-        self.open
-            .last()
-            .is_some_and(|open| open.entries.is_some() && open.key.is_none())
+        self.open.last().is_some_and(|open| open.entries.is_some() && open.key.is_none())
     }
 
     fn count(&mut self, nodes: usize, span: Span) -> Option<()> {
         self.total = self.total.saturating_add(nodes);
         if self.total > MAX_NODES {
             let place = self.place(span.start, 1);
-            self.findings
-                .error(&place, format!("more than {MAX_NODES} values, aliases expanded"));
+            self.findings.error(&place, format!("more than {MAX_NODES} values, aliases expanded"));
             return None;
         }
         Some(())
@@ -296,9 +250,7 @@ impl<'f> Builder<'f> {
 
     fn own_tag(&mut self, tag: Option<&Tag>, place: &Place) {
         if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema()) {
-            self.findings
-                .error(place, format!("tags are not supported: `{tag}`"))
-                .help("remove it");
+            self.findings.error(place, format!("tags are not supported: `{tag}`")).help("remove it");
         }
     }
 
@@ -327,15 +279,8 @@ impl<'f> Builder<'f> {
     }
 
     fn place(&self, start: Marker, len: usize) -> Place {
-        let position = Position {
-            line: start.line().max(1),
-            column: start.col() + 1,
-        };
-        Place {
-            source: Arc::clone(&self.source),
-            position,
-            len: len.max(1),
-        }
+        let position = Position { line: start.line().max(1), column: start.col() + 1 };
+        Place { source: Arc::clone(&self.source), position, len: len.max(1) }
     }
 
     /// How many characters of the span stand on its first line.

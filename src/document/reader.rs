@@ -12,10 +12,7 @@ impl<'n> Reader<'n> {
     /// Starts on a mapping; anything else is reported.
     pub fn mapping(node: &'n Node, findings: &mut Findings) -> Option<Reader<'n>> {
         node.read_entries(findings)?;
-        Some(Reader {
-            node,
-            asked: Vec::new(),
-        })
+        Some(Reader { node, asked: Vec::new() })
     }
 
     /// The mapping itself.
@@ -73,10 +70,7 @@ impl<'n> Reader<'n> {
     /// The entries nobody asked for: for mappings that mix known words with names of one's own.
     pub fn rest(&self) -> impl Iterator<Item = &'n (Key, Node)> {
         let asked = self.asked.clone();
-        self.node
-            .entries()
-            .iter()
-            .filter(move |(key, _)| !asked.contains(&key.text))
+        self.node.entries().iter().filter(move |(key, _)| !asked.contains(&key.text))
     }
 
     /// Reports every key that was not asked for, with the nearest of those that were.

@@ -21,9 +21,7 @@ impl Findings {
         }
         if !out.is_empty() {
             let (errors, warnings) = self.count();
-            let parts = [(errors, "error"), (warnings, "warning")]
-                .into_iter()
-                .filter(|(count, _)| *count > 0);
+            let parts = [(errors, "error"), (warnings, "warning")].into_iter().filter(|(count, _)| *count > 0);
             let parts = parts.map(|(count, word)| format!("{count} {word}{}", if count == 1 { "" } else { "s" }));
             let _ = writeln!(out, "{}", parts.collect::<Vec<_>>().join(", "));
         }
@@ -47,15 +45,8 @@ impl Findings {
     }
 
     fn render_one(&self, out: &mut String, finding: &Finding, paint: Paint) {
-        let code = if finding.severity == Severity::Error {
-            "1;31"
-        } else {
-            "1;33"
-        };
-        let place = finding
-            .place
-            .as_ref()
-            .map(|place| format!("{}: ", paint.with("1", &place.to_string())));
+        let code = if finding.severity == Severity::Error { "1;31" } else { "1;33" };
+        let place = finding.place.as_ref().map(|place| format!("{}: ", paint.with("1", &place.to_string())));
         let severity = paint.with(code, &format!("{}:", finding.severity.name()));
         let _ = writeln!(out, "{}{severity} {}", place.unwrap_or_default(), finding.message);
         if let Some(place) = &finding.place
@@ -64,22 +55,13 @@ impl Findings {
             let number = place.position.line.to_string();
             let gutter = " ".repeat(number.len());
             // A tab before the caret stays a tab, so that the caret stands under its character.
-            let indent: String = line
-                .chars()
-                .take(start)
-                .map(|c| if c == '\t' { '\t' } else { ' ' })
-                .collect();
+            let indent: String = line.chars().take(start).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
             let _ = writeln!(out, "  {} {line}", paint.with("2", &format!("{number} |")));
             let carets = paint.with(code, &"^".repeat(length));
             let _ = writeln!(out, "  {} {indent}{carets}", paint.with("2", &format!("{gutter} |")));
         }
         if let Some(help) = &finding.help {
-            let _ = writeln!(
-                out,
-                "  {} {}",
-                paint.with("1", "help:"),
-                help.replace('\n', "\n        ")
-            );
+            let _ = writeln!(out, "  {} {}", paint.with("1", "help:"), help.replace('\n', "\n        "));
         }
     }
 
@@ -117,28 +99,16 @@ impl Findings {
                 column if column > from => from,
                 column => column,
             };
-            end = if end > from && end < to {
-                from + HIDDEN.len()
-            } else {
-                moved(end)
-            };
+            end = if end > from && end < to { from + HIDDEN.len() } else { moved(end) };
             start = moved(start);
         }
-        let skip = if line.len() > WIDTH {
-            start.saturating_sub(WIDTH / 2)
-        } else {
-            0
-        };
+        let skip = if line.len() > WIDTH { start.saturating_sub(WIDTH / 2) } else { 0 };
         let mut shown: String = line.iter().skip(skip).take(WIDTH).collect();
         if skip > 0 {
             shown = std::iter::once('…').chain(shown.chars().skip(1)).collect();
         }
         let start = (start - skip).min(shown.chars().count());
-        let length = end
-            .saturating_sub(skip)
-            .min(shown.chars().count())
-            .saturating_sub(start)
-            .max(1);
+        let length = end.saturating_sub(skip).min(shown.chars().count()).saturating_sub(start).max(1);
         Some((shown, start, length))
     }
 }
@@ -150,11 +120,7 @@ struct Paint {
 
 impl Paint {
     fn with(self, code: &str, text: &str) -> String {
-        if self.colour {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -168,11 +134,7 @@ mod tests {
     #[test]
     fn a_hidden_stretch_is_masked_and_the_caret_moves_with_its_word() {
         let source = Arc::new(Source::new("a.yaml", "k: { p: hunter2hunter2, q: x }\n"));
-        let place = |column, len| Place {
-            source: Arc::clone(&source),
-            position: Position { line: 1, column },
-            len,
-        };
+        let place = |column, len| Place { source: Arc::clone(&source), position: Position { line: 1, column }, len };
         let cases = [
             (vec![], 28, 1, "k: { p: hunter2hunter2, q: x }", 27, 1),
             (vec![(9, 14)], 28, 1, "k: { p: *****, q: x }", 18, 1),
@@ -184,28 +146,15 @@ mod tests {
         ];
         for (hidden, column, len, line, start, length) in cases {
             let mut findings = Findings::new();
-            hidden
-                .iter()
-                .for_each(|(column, len)| findings.hide(&place(*column, *len)));
-            assert_eq!(
-                findings.cite(&place(column, len)),
-                Some((line.to_owned(), start, length)),
-                "{hidden:?}"
-            );
+            hidden.iter().for_each(|(column, len)| findings.hide(&place(*column, *len)));
+            assert_eq!(findings.cite(&place(column, len)), Some((line.to_owned(), start, length)), "{hidden:?}");
         }
     }
 
     #[test]
     fn long_lines_are_cut_around_the_caret() {
-        let source = Arc::new(Source::new(
-            "a.yaml",
-            format!("{}bad{}", "x".repeat(500), "y".repeat(500)),
-        ));
-        let place = Place {
-            source,
-            position: Position { line: 1, column: 501 },
-            len: 3,
-        };
+        let source = Arc::new(Source::new("a.yaml", format!("{}bad{}", "x".repeat(500), "y".repeat(500))));
+        let place = Place { source, position: Position { line: 1, column: 501 }, len: 3 };
         let (line, start, length) = Findings::new().cite(&place).unwrap();
         assert_eq!(line.chars().count(), WIDTH);
         assert_eq!(line.chars().skip(start).take(length).collect::<String>(), "bad");

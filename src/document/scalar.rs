@@ -46,19 +46,14 @@ fn float(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     match unsigned {
         ".inf" | ".Inf" | ".INF" => {
-            return Some(if text.starts_with('-') {
-                f64::NEG_INFINITY
-            } else {
-                f64::INFINITY
-            });
+            return Some(if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY });
         }
         _ if matches!(text, ".nan" | ".NaN" | ".NAN") => return Some(f64::NAN),
         _ => {}
     }
     let whole = unsigned.bytes().all(|byte| byte.is_ascii_digit());
-    let numeric = unsigned
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
+    let numeric =
+        unsigned.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
     if whole || !numeric || !unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.') {
         return None; // digits only: leading zeros, or too long for 64 bits; both stay text
     }

@@ -21,10 +21,7 @@ pub struct Source {
 impl Source {
     /// A source from text in memory.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Source {
-        Source {
-            name: name.into(),
-            text: text.into(),
-        }
+        Source { name: name.into(), text: text.into() }
     }
 
     /// Reads a file; one that cannot be read, is larger than [`MAX_BYTES`] or is not UTF-8 becomes a finding.
@@ -44,16 +41,8 @@ impl Source {
             Ok(text) => Some(Source { name, text }),
             Err(error) => {
                 let good = error.utf8_error().valid_up_to();
-                let line = error
-                    .as_bytes()
-                    .iter()
-                    .take(good)
-                    .filter(|byte| **byte == b'\n')
-                    .count()
-                    + 1;
-                findings
-                    .error(&(), format!("{name} is not UTF-8 (line {line})"))
-                    .help("save it as UTF-8");
+                let line = error.as_bytes().iter().take(good).filter(|byte| **byte == b'\n').count() + 1;
+                findings.error(&(), format!("{name} is not UTF-8 (line {line})")).help("save it as UTF-8");
                 None
             }
         }
@@ -61,10 +50,7 @@ impl Source {
 
     /// The line with this 1-based number, without its line end.
     pub fn line(&self, number: usize) -> Option<&str> {
-        self.text
-            .trim_start_matches('\u{feff}')
-            .lines()
-            .nth(number.checked_sub(1)?)
+        self.text.trim_start_matches('\u{feff}').lines().nth(number.checked_sub(1)?)
     }
 }
 
@@ -103,11 +89,7 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}:{}",
-            self.source.name, self.position.line, self.position.column
-        )
+        write!(f, "{}:{}:{}", self.source.name, self.position.line, self.position.column)
     }
 }
 

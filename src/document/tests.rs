@@ -71,11 +71,7 @@ fn keys_keep_what_was_written() {
     let text = "8.4: a\n\"8.5\": b\ntrue: c\nnull: d\n007: e\n";
     let node = parse(Source::new("a.yaml", text), &mut found).unwrap();
     assert!(found.is_empty());
-    let keys: Vec<_> = node
-        .entries()
-        .iter()
-        .map(|(key, _)| (key.text.as_str(), key.kind, key.was_quoted))
-        .collect();
+    let keys: Vec<_> = node.entries().iter().map(|(key, _)| (key.text.as_str(), key.kind, key.was_quoted)).collect();
     let expected = [
         ("8.4", Kind::Float, false),
         ("8.5", Kind::String, true),
@@ -132,30 +128,11 @@ a.yaml:6:1: error: unknown key `é`
 #[test]
 fn leaves_deserialise_with_their_place() {
     let mut found = Findings::new();
-    let node = parse(
-        Source::new("a.yaml", "ok: [10.0.0.0/8]\nbad: 10.0.0.0/99\nempty:\n"),
-        &mut found,
-    )
-    .unwrap();
-    assert_eq!(
-        node.get("ok")
-            .unwrap()
-            .deserialize::<Vec<ipnet::IpNet>>(&mut found)
-            .unwrap()
-            .len(),
-        1
-    );
-    assert!(
-        node.get("bad")
-            .unwrap()
-            .deserialize::<ipnet::IpNet>(&mut found)
-            .is_none()
-    );
+    let node = parse(Source::new("a.yaml", "ok: [10.0.0.0/8]\nbad: 10.0.0.0/99\nempty:\n"), &mut found).unwrap();
+    assert_eq!(node.get("ok").unwrap().deserialize::<Vec<ipnet::IpNet>>(&mut found).unwrap().len(), 1);
+    assert!(node.get("bad").unwrap().deserialize::<ipnet::IpNet>(&mut found).is_none());
     assert!(node.get("empty").unwrap().read_str(&mut found).is_none());
     let printed = found.render(false);
     assert!(printed.starts_with("a.yaml:2:6: error: "), "{printed}");
-    assert!(
-        printed.contains("a.yaml:3:1: error: expected text, found nothing\n"),
-        "{printed}"
-    );
+    assert!(printed.contains("a.yaml:3:1: error: expected text, found nothing\n"), "{printed}");
 }

@@ -24,10 +24,7 @@ pub struct Failures {
 impl Failures {
     /// At most `per_minute` of one address.
     pub fn new(per_minute: usize) -> Self {
-        Self {
-            per_minute,
-            counts: Mutex::default(),
-        }
+        Self { per_minute, counts: Mutex::default() }
     }
 
     /// Notes a failure. `Some`: it was one too many, and how long until the next may be tried.

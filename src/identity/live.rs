@@ -98,9 +98,7 @@ impl LiveTokens {
             refused: Mutex::default(),
             reading: Arc::default(),
         };
-        Self {
-            shared: Arc::new(shared),
-        }
+        Self { shared: Arc::new(shared) }
     }
 
     /// Whether a token is good for an identity server; `audience` is what it must have been made for.
@@ -120,10 +118,7 @@ impl LiveTokens {
             return Err(Denied::Refused("the token has expired".to_owned()));
         }
         if known.verified.get().is_none() {
-            self.shared
-                .keys
-                .verify(token, &self.shared.issuer, audience)
-                .map_err(Denied::Refused)?;
+            self.shared.keys.verify(token, &self.shared.issuer, audience).map_err(Denied::Refused)?;
             let _ = known.verified.set(());
         }
         self.note_use(&known, now);
@@ -143,16 +138,8 @@ impl LiveTokens {
         if refused().contains(fingerprint) {
             return Err(revoked());
         }
-        self.shared
-            .keys
-            .verify(token, &self.shared.issuer, audience)
-            .map_err(Denied::Refused)?;
-        if let Some(known) = self
-            .fresh(|snapshot| snapshot.read >= came)
-            .await?
-            .tokens
-            .get(fingerprint)
-        {
+        self.shared.keys.verify(token, &self.shared.issuer, audience).map_err(Denied::Refused)?;
+        if let Some(known) = self.fresh(|snapshot| snapshot.read >= came).await?.tokens.get(fingerprint) {
             return Ok(Arc::clone(known));
         }
         let mut refused = refused();
@@ -224,11 +211,7 @@ impl Shared {
                 let known = before.as_ref().and_then(|before| before.tokens.get(&token.fingerprint));
                 let known = match known.filter(|known| known.token == token) {
                     Some(known) => Arc::clone(known),
-                    None => Arc::new(Known {
-                        token,
-                        verified: OnceLock::new(),
-                        noted: AtomicI64::new(0),
-                    }),
+                    None => Arc::new(Known { token, verified: OnceLock::new(), noted: AtomicI64::new(0) }),
                 };
                 (known.token.fingerprint, known)
             })
@@ -262,14 +245,7 @@ mod tests {
             if *self.down.lock().unwrap() {
                 return Err(Error::new(Failure::Connection, "down"));
             }
-            Ok(self
-                .tokens
-                .lock()
-                .unwrap()
-                .iter()
-                .filter(|token| token.expires > now)
-                .cloned()
-                .collect())
+            Ok(self.tokens.lock().unwrap().iter().filter(|token| token.expires > now).cloned().collect())
         }
         fn used(&self, _: &str, _: i64) -> Result<(), Error> {
             self.uses.fetch_add(1, Relaxed);
@@ -280,13 +256,7 @@ mod tests {
     impl Memory {
         fn issue(&self, key: &Keyring, server: &str) -> String {
             let now = chrono::Utc::now().timestamp();
-            let claims = Claims {
-                iss: URL.into(),
-                aud: audience(URL, server),
-                jti: new_id(),
-                iat: now,
-                exp: now + 60,
-            };
+            let claims = Claims { iss: URL.into(), aud: audience(URL, server), jti: new_id(), iat: now, exp: now + 60 };
             let token = key.sign(&claims).unwrap();
             self.tokens.lock().unwrap().push(LiveToken {
                 id: claims.jti,
@@ -315,14 +285,8 @@ mod tests {
         }
         assert_eq!(store.reads.load(Relaxed), 1);
 
-        assert!(matches!(
-            live.check(&token, "okta", &audience(URL, "okta")).await,
-            Err(Denied::Refused(_))
-        ));
-        assert!(matches!(
-            live.check("x.y.z", "entra", &entra).await,
-            Err(Denied::Refused(_))
-        ));
+        assert!(matches!(live.check(&token, "okta", &audience(URL, "okta")).await, Err(Denied::Refused(_))));
+        assert!(matches!(live.check("x.y.z", "entra", &entra).await, Err(Denied::Refused(_))));
         assert_eq!(store.reads.load(Relaxed), 1, "a token we did not sign asks nobody");
 
         let second = store.issue(&key, "entra");
@@ -346,10 +310,7 @@ mod tests {
         live.check(&third, "entra", &entra).await.unwrap();
         *store.down.lock().unwrap() = true;
         tokio::time::sleep(STALE).await;
-        assert!(matches!(
-            live.check(&third, "entra", &entra).await,
-            Err(Denied::Unavailable(_))
-        ));
+        assert!(matches!(live.check(&third, "entra", &entra).await, Err(Denied::Unavailable(_))));
         assert_eq!(store.uses.load(Relaxed), 3, "once a token");
     }
 }

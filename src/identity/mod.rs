@@ -68,11 +68,7 @@ pub struct Identity {
 impl Identity {
     /// `failures` outlives reloads, so that a guesser gains nothing by one.
     pub fn new(servers: Vec<Server>, tokens: LiveTokens, failures: Arc<Failures>) -> Self {
-        Self {
-            servers,
-            tokens,
-            failures,
-        }
+        Self { servers, tokens, failures }
     }
 
     /// The position of an identity server; `None` asks for the default one.
@@ -98,10 +94,7 @@ impl Identity {
             Ok(_) if !server.bearer => "this identity server takes no bearer tokens".to_owned(),
             Ok(token) => match self.tokens.check(token, &server.name, &server.audience).await {
                 Ok(known) => {
-                    return Ok(Session {
-                        token: known.token.id.clone(),
-                        read_only: known.token.read_only,
-                    });
+                    return Ok(Session { token: known.token.id.clone(), read_only: known.token.read_only });
                 }
                 Err(Denied::Unavailable(why)) => return Err(Denial::Unavailable(why)),
                 Err(Denied::Refused(why)) => why,
@@ -124,20 +117,13 @@ fn bearer(headers: &HeaderMap) -> Result<&str, &'static str> {
     if values.next().is_some() {
         return Err("more than one Authorization header");
     }
-    let value = value
-        .to_str()
-        .map_err(|_| "the Authorization header is not ASCII")?
-        .trim();
+    let value = value.to_str().map_err(|_| "the Authorization header is not ASCII")?.trim();
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err("the Authorization header does not begin with Bearer");
     }
     let token = token.trim();
-    if token.is_empty() {
-        Err("the bearer token is missing")
-    } else {
-        Ok(token)
-    }
+    if token.is_empty() { Err("the bearer token is missing") } else { Ok(token) }
 }
 
 /// What failures are counted by: an IPv6 customer has a /64.
@@ -166,10 +152,7 @@ mod tests {
             (&[], Err("the Authorization header is missing")),
             (&["Bearer"], Err("the bearer token is missing")),
             (&["Bearer "], Err("the bearer token is missing")),
-            (
-                &["Basic YTpi"],
-                Err("the Authorization header does not begin with Bearer"),
-            ),
+            (&["Basic YTpi"], Err("the Authorization header does not begin with Bearer")),
             (&["abc"], Err("the Authorization header does not begin with Bearer")),
             (&["Bearer a", "Bearer b"], Err("more than one Authorization header")),
         ];
@@ -199,13 +182,7 @@ mod tests {
         let (stored, _) = SigningKey::generate().unwrap();
         let key = Keyring::new(vec![SigningKey::read("k", &stored).unwrap()], 0);
         let now = chrono::Utc::now().timestamp();
-        let claims = Claims {
-            iss: URL.into(),
-            aud: audience(URL, "entra"),
-            jti: new_id(),
-            iat: now,
-            exp: now + 60,
-        };
+        let claims = Claims { iss: URL.into(), aud: audience(URL, "entra"), jti: new_id(), iat: now, exp: now + 60 };
         let token = key.sign(&claims).unwrap();
         let live = LiveToken {
             id: claims.jti.clone(),
@@ -241,34 +218,16 @@ mod tests {
         let from = |address: &str| address.parse::<IpAddr>().unwrap();
         let session = identity.authenticate(0, &headers, from("192.0.2.1")).await.unwrap();
         assert_eq!((session.token, session.read_only), (claims.jti, true));
-        assert_eq!(
-            identity.authenticate(2, &headers, from("192.0.2.1")).await.unwrap_err(),
-            Denial::Inactive
-        );
-        assert_eq!(
-            identity.authenticate(3, &headers, from("192.0.2.1")).await.unwrap_err(),
-            Denial::Address
-        );
+        assert_eq!(identity.authenticate(2, &headers, from("192.0.2.1")).await.unwrap_err(), Denial::Inactive);
+        assert_eq!(identity.authenticate(3, &headers, from("192.0.2.1")).await.unwrap_err(), Denial::Address);
         for _ in 0..3 {
             let denial = identity.authenticate(1, &headers, from("192.0.2.1")).await.unwrap_err();
-            assert_eq!(
-                denial,
-                Denial::Unauthenticated("the token is for another identity server".into())
-            );
+            assert_eq!(denial, Denial::Unauthenticated("the token is for another identity server".into()));
         }
-        let denial = identity
-            .authenticate(0, &HeaderMap::new(), from("192.0.2.1"))
-            .await
-            .unwrap_err();
+        let denial = identity.authenticate(0, &HeaderMap::new(), from("192.0.2.1")).await.unwrap_err();
         assert!(matches!(denial, Denial::TooMany(wait) if wait <= Duration::from_secs(60)));
-        identity
-            .authenticate(0, &headers, from("192.0.2.1"))
-            .await
-            .expect("a good token is never held up by others");
-        let other = identity
-            .authenticate(0, &HeaderMap::new(), from("192.0.2.2"))
-            .await
-            .unwrap_err();
+        identity.authenticate(0, &headers, from("192.0.2.1")).await.expect("a good token is never held up by others");
+        let other = identity.authenticate(0, &HeaderMap::new(), from("192.0.2.2")).await.unwrap_err();
         assert!(matches!(other, Denial::Unauthenticated(_)));
     }
 }

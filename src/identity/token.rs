@@ -84,14 +84,8 @@ impl Keyring {
 
     /// The token that says this.
     pub fn sign(&self, claims: &Claims) -> Result<String, String> {
-        let key = self
-            .keys
-            .get(self.current)
-            .ok_or_else(|| "there is no signing key".to_owned())?;
-        let header = Header {
-            kid: Some(key.id.clone()),
-            ..Header::new(Algorithm::EdDSA)
-        };
+        let key = self.keys.get(self.current).ok_or_else(|| "there is no signing key".to_owned())?;
+        let header = Header { kid: Some(key.id.clone()), ..Header::new(Algorithm::EdDSA) };
         jsonwebtoken::encode(&header, claims, &key.encoding).map_err(|error| error.to_string())
     }
 
@@ -99,10 +93,7 @@ impl Keyring {
     /// says why not, without quoting it.
     pub fn verify(&self, token: &str, issuer: &str, audience: &str) -> Result<Claims, String> {
         let strange = || "the token is not one of this service's".to_owned();
-        let id = jsonwebtoken::decode_header(token)
-            .map_err(|_| strange())?
-            .kid
-            .ok_or_else(strange)?;
+        let id = jsonwebtoken::decode_header(token).map_err(|_| strange())?.kid.ok_or_else(strange)?;
         let key = self.keys.iter().find(|key| key.id == id).ok_or_else(strange)?;
         // One algorithm, whatever the header asks for.
         let mut validation = Validation::new(Algorithm::EdDSA);
@@ -111,14 +102,14 @@ impl Keyring {
         validation.set_audience(&[audience]);
         validation.set_required_spec_claims(&["iss", "aud", "exp"]);
         use jsonwebtoken::errors::ErrorKind;
-        jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation)
-            .map(|data| data.claims)
-            .map_err(|error| match error.kind() {
+        jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation).map(|data| data.claims).map_err(|error| {
+            match error.kind() {
                 ErrorKind::ExpiredSignature => "the token has expired".to_owned(),
                 ErrorKind::InvalidAudience => "the token is for another identity server".to_owned(),
                 ErrorKind::InvalidIssuer => "the token is for another public_url".to_owned(),
                 _ => strange(),
-            })
+            }
+        })
     }
 }
 
@@ -142,13 +133,7 @@ mod tests {
         let (ring, other) = (ring("k1"), ring("k1"));
         let now = chrono::Utc::now().timestamp();
         let url = "https://scim.example.com";
-        let claims = Claims {
-            iss: url.into(),
-            aud: audience(url, "entra"),
-            jti: new_id(),
-            iat: now,
-            exp: now + 60,
-        };
+        let claims = Claims { iss: url.into(), aud: audience(url, "entra"), jti: new_id(), iat: now, exp: now + 60 };
         let token = ring.sign(&claims).unwrap();
         assert_eq!(ring.verify(&token, url, &audience(url, "entra")).unwrap(), claims);
         let refused = |ring: &Keyring, token: &str, issuer: &str, server: &str| {
@@ -158,23 +143,12 @@ mod tests {
         assert!(refused(&ring, &token, "https://other.example.com", "entra").contains("public_url"));
         assert!(refused(&other, &token, url, "entra").contains("not one of"));
         assert!(refused(&ring, "x.y.z", url, "entra").contains("not one of"));
-        let old = ring
-            .sign(&Claims {
-                exp: now - 1,
-                ..claims.clone()
-            })
-            .unwrap();
+        let old = ring.sign(&Claims { exp: now - 1, ..claims.clone() }).unwrap();
         assert!(refused(&ring, &old, url, "entra").contains("expired"));
         // No algorithm but ours, whatever the header says.
-        let none = format!(
-            "eyJhbGciOiJub25lIiwia2lkIjoiazEifQ.{}.",
-            token.split('.').nth(1).unwrap()
-        );
+        let none = format!("eyJhbGciOiJub25lIiwia2lkIjoiazEifQ.{}.", token.split('.').nth(1).unwrap());
         assert!(refused(&ring, &none, url, "entra").contains("not one of"));
-        let header = Header {
-            kid: Some("k1".into()),
-            ..Header::default()
-        };
+        let header = Header { kid: Some("k1".into()), ..Header::default() };
         let hmac = jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(b"public")).unwrap();
         assert!(refused(&ring, &hmac, url, "entra").contains("not one of"));
         assert!(!format!("{ring:?}").contains("encoding"));
@@ -186,13 +160,7 @@ mod tests {
             let key = |id: &str| SigningKey::read(id, &FIXED).unwrap();
             Keyring::new(vec![key("new"), key("old")], current)
         };
-        let claims = Claims {
-            iss: "u".into(),
-            aud: audience("u", "s"),
-            jti: new_id(),
-            iat: 0,
-            exp: i64::MAX / 2,
-        };
+        let claims = Claims { iss: "u".into(), aud: audience("u", "s"), jti: new_id(), iat: 0, exp: i64::MAX / 2 };
         let token = keys(1).sign(&claims).unwrap();
         assert_eq!(keys(0).verify(&token, "u", &audience("u", "s")).unwrap(), claims);
     }

@@ -12,10 +12,8 @@ impl Own {
     /// Claims values, each of a kind (`User.userName`), and waits for whoever holds one of them. They are
     /// taken in the same order by everybody: who claims all it needs at once never deadlocks by claims.
     pub fn claim(&self, connection: &mut dyn Connection, claims: &[(String, String)]) -> Result<(), Error> {
-        let rows: Vec<Vec<Expr>> = hashed(claims)
-            .into_iter()
-            .map(|(kind, hash)| vec![Expr::value(kind), Expr::value(hash)])
-            .collect();
+        let rows: Vec<Vec<Expr>> =
+            hashed(claims).into_iter().map(|(kind, hash)| vec![Expr::value(kind), Expr::value(hash)]).collect();
         if self.dialect == Dialect::Sqlite || rows.is_empty() {
             return Ok(());
         }
@@ -25,10 +23,7 @@ impl Own {
             rows,
             // An upsert, so that those who wait on MySQL wait for the exclusive lock: a plain insert
             // queues for the shared one, and two who get it deadlock. Claiming twice is fine.
-            on_conflict: OnConflict::Update {
-                key: idents(&["kind", "hash"]),
-                columns: Vec::new(),
-            },
+            on_conflict: OnConflict::Update { key: idents(&["kind", "hash"]), columns: Vec::new() },
         };
         connection.execute(&Statement::Insert(insert), &[]).map(|_| ())
     }
@@ -45,10 +40,7 @@ impl Own {
         for (kind, hashes) in kinds {
             let filter = Predicate::eq(Expr::bare(&Ident::new("kind")), Expr::value(kind))
                 .and(Predicate::In(Expr::bare(&Ident::new("hash")), hashes));
-            let delete = Delete {
-                table: self.table(OwnTable::Claims),
-                filter,
-            };
+            let delete = Delete { table: self.table(OwnTable::Claims), filter };
             connection.execute(&Statement::Delete(delete), &[])?;
         }
         Ok(())

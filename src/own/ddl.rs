@@ -152,9 +152,8 @@ pub(super) fn statements(own: &Own, found: i64) -> Vec<String> {
     if found == 0 {
         let schema = quote(own.dialect, &own.schema);
         match own.dialect {
-            Dialect::Mysql => statements.push(format!(
-                "CREATE DATABASE IF NOT EXISTS {schema} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
-            )),
+            Dialect::Mysql => statements
+                .push(format!("CREATE DATABASE IF NOT EXISTS {schema} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")),
             Dialect::Postgres => statements.push(format!("CREATE SCHEMA IF NOT EXISTS {schema}")),
             Dialect::Sqlite => {}
         }
@@ -197,29 +196,18 @@ fn create(own: &Own, spec: &Spec, statements: &mut Vec<String>) {
         });
     }
     if dialect == Dialect::Mysql {
-        lines.extend(
-            spec.indexes
-                .iter()
-                .map(|(index, columns)| format!("KEY {} ({})", name(index), list(columns))),
-        );
+        lines.extend(spec.indexes.iter().map(|(index, columns)| format!("KEY {} ({})", name(index), list(columns))));
     }
     let options = match dialect {
         Dialect::Mysql => " ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
         _ => "",
     };
     let body = lines.join(",\n  ");
-    statements.push(format!(
-        "CREATE TABLE IF NOT EXISTS {} (\n  {body}\n){options}",
-        qualified(dialect, &table)
-    ));
+    statements.push(format!("CREATE TABLE IF NOT EXISTS {} (\n  {body}\n){options}", qualified(dialect, &table)));
     if dialect != Dialect::Mysql {
         for (index, columns) in spec.indexes {
             // PostgreSQL keeps an index in its table's schema; SQLite has one namespace.
-            let index = if dialect == Dialect::Sqlite {
-                format!("scimshim_{index}")
-            } else {
-                (*index).to_owned()
-            };
+            let index = if dialect == Dialect::Sqlite { format!("scimshim_{index}") } else { (*index).to_owned() };
             statements.push(format!(
                 "CREATE INDEX IF NOT EXISTS {} ON {} ({})",
                 name(&index),
@@ -254,11 +242,7 @@ pub(super) fn quote(dialect: Dialect, name: &str) -> String {
 /// A table's name with its schema, quoted.
 pub(super) fn qualified(dialect: Dialect, table: &Table) -> String {
     match &table.schema {
-        Some(schema) => format!(
-            "{}.{}",
-            quote(dialect, schema.as_str()),
-            quote(dialect, table.name.as_str())
-        ),
+        Some(schema) => format!("{}.{}", quote(dialect, schema.as_str()), quote(dialect, table.name.as_str())),
         None => quote(dialect, table.name.as_str()),
     }
 }

@@ -57,10 +57,7 @@ impl Own {
             let mut schemas: BTreeSet<Ident> = needs.iter().filter_map(|(table, _)| at_home(table).schema).collect();
             schemas.insert(Ident::new(&self.schema));
             for schema in schemas {
-                statements.push(format!(
-                    "GRANT USAGE ON SCHEMA {} TO {user}",
-                    quote(dialect, schema.as_str())
-                ));
+                statements.push(format!("GRANT USAGE ON SCHEMA {} TO {user}", quote(dialect, schema.as_str())));
             }
         }
         for (table, needs) in needs {
@@ -75,14 +72,8 @@ impl Own {
             {
                 // The name that PostgreSQL gives the sequence of a serial or identity column.
                 let name = Ident::new(format!("{}_{column}_seq", table.name));
-                let sequence = Table {
-                    schema: table.schema.clone(),
-                    name,
-                };
-                statements.push(format!(
-                    "GRANT USAGE ON SEQUENCE {} TO {user}",
-                    qualified(dialect, &sequence)
-                ));
+                let sequence = Table { schema: table.schema.clone(), name };
+                statements.push(format!("GRANT USAGE ON SEQUENCE {} TO {user}", qualified(dialect, &sequence)));
             }
         }
         for table in OwnTable::ALL {
@@ -90,10 +81,7 @@ impl Own {
                 OwnTable::SchemaVersion => "SELECT",
                 _ => "SELECT, INSERT, UPDATE, DELETE",
             };
-            statements.push(format!(
-                "GRANT {privileges} ON {} TO {user}",
-                qualified(dialect, &self.table(table))
-            ));
+            statements.push(format!("GRANT {privileges} ON {} TO {user}", qualified(dialect, &self.table(table))));
         }
         statements
     }
@@ -101,11 +89,7 @@ impl Own {
 
 fn privileges(dialect: Dialect, needs: &Needs) -> Vec<String> {
     let mut privileges = Vec::new();
-    for (verb, access) in [
-        ("SELECT", &needs.select),
-        ("INSERT", &needs.insert),
-        ("UPDATE", &needs.update),
-    ] {
+    for (verb, access) in [("SELECT", &needs.select), ("INSERT", &needs.insert), ("UPDATE", &needs.update)] {
         match access {
             Access::None => {}
             Access::Table => privileges.push(verb.to_owned()),
@@ -140,14 +124,7 @@ mod tests {
                     generated_key: Some("id".into()),
                 },
             ),
-            (
-                Table::within("hr", "people"),
-                Needs {
-                    select: Access::Table,
-                    delete: true,
-                    ..Needs::default()
-                },
-            ),
+            (Table::within("hr", "people"), Needs { select: Access::Table, delete: true, ..Needs::default() }),
         ];
         let mysql = Own::new(Dialect::Mysql, "shim").grants("sync@10.0.0.%", "app", &needs);
         assert_eq!(
@@ -156,19 +133,13 @@ mod tests {
         );
         assert_eq!(mysql[1], "GRANT SELECT, DELETE ON `hr`.`people` TO 'sync'@'10.0.0.%'");
         assert_eq!(mysql[2], "GRANT SELECT ON `shim`.`schema_version` TO 'sync'@'10.0.0.%'");
-        assert_eq!(
-            mysql[3],
-            "GRANT SELECT, INSERT, UPDATE, DELETE ON `shim`.`signing_keys` TO 'sync'@'10.0.0.%'"
-        );
+        assert_eq!(mysql[3], "GRANT SELECT, INSERT, UPDATE, DELETE ON `shim`.`signing_keys` TO 'sync'@'10.0.0.%'");
         let postgres = Own::new(Dialect::Postgres, "shim").grants("sync", "public", &needs);
         assert_eq!(
             postgres[..3],
             ["hr", "public", "shim"].map(|s| format!("GRANT USAGE ON SCHEMA \"{s}\" TO \"sync\""))
         );
-        assert_eq!(
-            postgres[4],
-            "GRANT USAGE ON SEQUENCE \"public\".\"users_id_seq\" TO \"sync\""
-        );
+        assert_eq!(postgres[4], "GRANT USAGE ON SEQUENCE \"public\".\"users_id_seq\" TO \"sync\"");
         assert!(Own::new(Dialect::Sqlite, "shim").grants("x", "main", &needs).is_empty());
     }
 }

@@ -26,21 +26,11 @@ pub struct SigningKey {
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SigningKey")
-            .field("id", &self.id)
-            .field("algorithm", &self.algorithm)
-            .finish_non_exhaustive()
+        f.debug_struct("SigningKey").field("id", &self.id).field("algorithm", &self.algorithm).finish_non_exhaustive()
     }
 }
 
-const COLUMNS: [&str; 6] = [
-    "id",
-    "algorithm",
-    "private_key",
-    "public_key",
-    "created_at",
-    "retired_at",
-];
+const COLUMNS: [&str; 6] = ["id", "algorithm", "private_key", "public_key", "created_at", "retired_at"];
 
 impl Own {
     /// Stores a new key.
@@ -65,16 +55,8 @@ impl Own {
     /// All keys, the newest first; the first that is not retired signs.
     pub fn signing_keys(&self, connection: &mut dyn Connection) -> Result<Vec<SigningKey>, Error> {
         let mut select = Select::new(self.table(OwnTable::SigningKeys), T, COLUMNS.map(column).to_vec());
-        select.order = vec![
-            Order {
-                by: column("created_at"),
-                descending: true,
-            },
-            Order {
-                by: column("id"),
-                descending: false,
-            },
-        ];
+        select.order =
+            vec![Order { by: column("created_at"), descending: true }, Order { by: column("id"), descending: false }];
         let rows = connection.query(&Statement::Select(select), &[])?;
         Ok(rows.into_iter().map(read).collect())
     }
@@ -87,9 +69,7 @@ impl Own {
             filter: Predicate::eq(Expr::bare(&Ident::new("id")), Expr::value(id))
                 .and(Predicate::IsNull(Expr::bare(&Ident::new("retired_at")))),
         };
-        connection
-            .execute(&Statement::Update(update), &[])
-            .map(|count| count > 0)
+        connection.execute(&Statement::Update(update), &[]).map(|count| count > 0)
     }
 }
 

@@ -128,10 +128,7 @@ impl Own {
     /// Own tables in `schema`: a database on MySQL, a schema on PostgreSQL; on SQLite it is not used,
     /// there the tables' names begin with `scimshim_`.
     pub fn new(dialect: Dialect, schema: &str) -> Self {
-        Self {
-            dialect,
-            schema: Arc::from(schema),
-        }
+        Self { dialect, schema: Arc::from(schema) }
     }
 
     /// Which database they are in.
@@ -180,14 +177,8 @@ impl Own {
         })?;
         match found {
             0 => Err(Missing::Tables),
-            found if found < ddl::VERSION => Err(Missing::Older {
-                found,
-                needed: ddl::VERSION,
-            }),
-            found if found > ddl::VERSION => Err(Missing::Newer {
-                found,
-                known: ddl::VERSION,
-            }),
+            found if found < ddl::VERSION => Err(Missing::Older { found, needed: ddl::VERSION }),
+            found if found > ddl::VERSION => Err(Missing::Newer { found, known: ddl::VERSION }),
             _ => Ok(()),
         }
     }
@@ -195,17 +186,10 @@ impl Own {
     /// The newest migration applied; 0 for none.
     fn version(&self, connection: &mut dyn Connection) -> Result<i64, Error> {
         let mut select = Select::new(self.table(OwnTable::SchemaVersion), T, vec![column("version")]);
-        select.order = vec![Order {
-            by: column("version"),
-            descending: true,
-        }];
+        select.order = vec![Order { by: column("version"), descending: true }];
         select.limit = Some(1);
         let rows = connection.query(&Statement::Select(select), &[])?;
-        Ok(rows
-            .first()
-            .and_then(|row| row.0.first())
-            .and_then(Value::as_int)
-            .unwrap_or(0))
+        Ok(rows.first().and_then(|row| row.0.first()).and_then(Value::as_int).unwrap_or(0))
     }
 }
 

@@ -28,13 +28,7 @@ impl Own {
         ids: &[String],
     ) -> Result<HashMap<String, String>, Error> {
         let filter = Predicate::eq(column("server"), Expr::value(server)).and(among(resource_type, ids));
-        let rows = self.read(
-            connection,
-            OwnTable::Links,
-            &["resource_id", "external_id"],
-            filter,
-            ids.is_empty(),
-        )?;
+        let rows = self.read(connection, OwnTable::Links, &["resource_id", "external_id"], filter, ids.is_empty())?;
         Ok(rows.into_iter().map(|mut row| (row.text(), row.text())).collect())
     }
 
@@ -65,15 +59,9 @@ impl Own {
         external_id: Option<&str>,
     ) -> Result<(), Error> {
         let table = self.table(OwnTable::Links);
-        let filter = equals(&[
-            ("server", server),
-            ("resource_type", resource_type),
-            ("resource_id", id),
-        ]);
+        let filter = equals(&[("server", server), ("resource_type", resource_type), ("resource_id", id)]);
         let Some(external_id) = external_id else {
-            return connection
-                .execute(&Statement::Delete(Delete { table, filter }), &[])
-                .map(|_| ());
+            return connection.execute(&Statement::Delete(Delete { table, filter }), &[]).map(|_| ());
         };
         let insert = Insert {
             table,
@@ -95,13 +83,7 @@ impl Own {
         ids: &[String],
     ) -> Result<HashMap<String, String>, Error> {
         let columns = ["resource_id", "document"];
-        let rows = self.read(
-            connection,
-            OwnTable::Sidecar,
-            &columns,
-            among(resource_type, ids),
-            ids.is_empty(),
-        )?;
+        let rows = self.read(connection, OwnTable::Sidecar, &columns, among(resource_type, ids), ids.is_empty())?;
         Ok(rows.into_iter().map(|mut row| (row.text(), row.text())).collect())
     }
 
@@ -116,9 +98,7 @@ impl Own {
         let table = self.table(OwnTable::Sidecar);
         let Some(document) = document else {
             let filter = equals(&[("resource_type", resource_type), ("resource_id", id)]);
-            return connection
-                .execute(&Statement::Delete(Delete { table, filter }), &[])
-                .map(|_| ());
+            return connection.execute(&Statement::Delete(Delete { table, filter }), &[]).map(|_| ());
         };
         let insert = Insert {
             table,
@@ -140,25 +120,10 @@ impl Own {
         ids: &[String],
     ) -> Result<HashMap<String, Tombstone>, Error> {
         let columns = ["resource_id", "server", "created_at", "reason"];
-        let rows = self.read(
-            connection,
-            OwnTable::Tombstones,
-            &columns,
-            among(resource_type, ids),
-            ids.is_empty(),
-        )?;
+        let rows = self.read(connection, OwnTable::Tombstones, &columns, among(resource_type, ids), ids.is_empty())?;
         Ok(rows
             .into_iter()
-            .map(|mut row| {
-                (
-                    row.text(),
-                    Tombstone {
-                        server: row.text(),
-                        created_at: row.int(),
-                        reason: row.text(),
-                    },
-                )
-            })
+            .map(|mut row| (row.text(), Tombstone { server: row.text(), created_at: row.int(), reason: row.text() }))
             .collect())
     }
 
@@ -198,10 +163,7 @@ impl Own {
         id: &str,
     ) -> Result<(), Error> {
         let filter = equals(&[("resource_type", resource_type), ("resource_id", id)]);
-        let delete = Delete {
-            table: self.table(OwnTable::Tombstones),
-            filter,
-        };
+        let delete = Delete { table: self.table(OwnTable::Tombstones), filter };
         connection.execute(&Statement::Delete(delete), &[]).map(|_| ())
     }
 
@@ -224,13 +186,7 @@ impl Own {
         for table in [OwnTable::Links, OwnTable::Sidecar, OwnTable::Tombstones] {
             let filter = equals(&[("resource_type", resource_type)])
                 .and(Predicate::In(Expr::bare(&Ident::new("resource_id")), values(ids)));
-            connection.execute(
-                &Statement::Delete(Delete {
-                    table: self.table(table),
-                    filter,
-                }),
-                &[],
-            )?;
+            connection.execute(&Statement::Delete(Delete { table: self.table(table), filter }), &[])?;
         }
         Ok(())
     }
@@ -267,8 +223,6 @@ fn among(resource_type: &str, ids: &[String]) -> Predicate {
 }
 
 fn equals(columns: &[(&str, &str)]) -> Predicate {
-    let all = columns
-        .iter()
-        .map(|(name, value)| Predicate::eq(Expr::bare(&Ident::new(name)), Expr::value(*value)));
+    let all = columns.iter().map(|(name, value)| Predicate::eq(Expr::bare(&Ident::new(name)), Expr::value(*value)));
     Predicate::And(all.collect())
 }

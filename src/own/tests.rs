@@ -53,10 +53,7 @@ fn token(id: &str, expires_at: Option<i64>) -> TokenRow {
 fn a_newer_version_is_refused() {
     with(|own, connection| {
         connection.batch("INSERT INTO scimshim_schema_version VALUES (99)")?;
-        assert!(matches!(
-            own.is_ready(connection),
-            Err(Missing::Newer { found: 99, .. })
-        ));
+        assert!(matches!(own.is_ready(connection), Err(Missing::Newer { found: 99, .. })));
         Ok(())
     });
 }
@@ -68,11 +65,7 @@ fn tokens_live_until_they_expire_or_are_revoked() {
             own.insert_token(connection, &row)?;
         }
         let live = |connection: &mut dyn Connection, now| -> Result<Vec<String>, Error> {
-            Ok(own
-                .live_tokens(connection, now)?
-                .into_iter()
-                .map(|row| row.id)
-                .collect())
+            Ok(own.live_tokens(connection, now)?.into_iter().map(|row| row.id).collect())
         };
         assert_eq!(live(connection, 9)?, ["a", "b", "c"]);
         assert_eq!(live(connection, 10)?, ["a", "c"]);
@@ -83,17 +76,8 @@ fn tokens_live_until_they_expire_or_are_revoked() {
         assert_eq!(live(connection, 9)?, ["c"]);
         own.touch_tokens(connection, &["c".to_owned()], 7)?;
         let found = own.token_by_hash(connection, "hash of c")?;
-        assert_eq!(
-            found,
-            Some(TokenRow {
-                last_used_at: Some(7),
-                ..token("c", None)
-            })
-        );
-        assert_eq!(
-            own.insert_token(connection, &token("c", None)).unwrap_err().failure,
-            Failure::Unique
-        );
+        assert_eq!(found, Some(TokenRow { last_used_at: Some(7), ..token("c", None) }));
+        assert_eq!(own.insert_token(connection, &token("c", None)).unwrap_err().failure, Failure::Unique);
         assert_eq!(own.revoke_tokens(connection, "entra", None, 9)?, 2);
         assert_eq!(own.tokens(connection, Some("entra"))?.len(), 3);
         Ok(())
@@ -117,14 +101,8 @@ fn keys_come_newest_first_and_never_print_themselves() {
         }
         assert!(own.retire_signing_key(connection, "old", 3)?);
         let keys = own.signing_keys(connection)?;
-        assert_eq!(
-            keys.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(),
-            ["new", "old"]
-        );
-        assert_eq!(
-            (keys[0].private_key.as_slice(), keys[1].retired_at),
-            (&b"secret"[..], Some(3))
-        );
+        assert_eq!(keys.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(), ["new", "old"]);
+        assert_eq!((keys[0].private_key.as_slice(), keys[1].retired_at), (&b"secret"[..], Some(3)));
         Ok(())
     });
 }
@@ -169,10 +147,7 @@ fn documents_and_tombstones_come_and_go() {
             own.add_tombstone(connection, "User", "1", "entra", &"é".repeat(300))?;
         }
         let tombstone = &own.tombstones(connection, "User", &one)?["1"];
-        assert_eq!(
-            (tombstone.server.as_str(), tombstone.reason.chars().count()),
-            ("entra", 255)
-        );
+        assert_eq!((tombstone.server.as_str(), tombstone.reason.chars().count()), ("entra", 255));
         own.remove_tombstone(connection, "User", "1")?;
         assert!(own.tombstones(connection, "User", &one)?.is_empty());
         Ok(())

@@ -30,17 +30,8 @@ pub struct TokenRow {
     pub last_used_at: Option<i64>,
 }
 
-const COLUMNS: [&str; 9] = [
-    "id",
-    "server",
-    "label",
-    "hash",
-    "created_at",
-    "expires_at",
-    "revoked_at",
-    "read_only",
-    "last_used_at",
-];
+const COLUMNS: [&str; 9] =
+    ["id", "server", "label", "hash", "created_at", "expires_at", "revoked_at", "read_only", "last_used_at"];
 
 impl TokenRow {
     /// Whether it opens anything at `now`.
@@ -89,9 +80,7 @@ impl Own {
 
     /// All tokens, of one identity server or of all, the oldest first.
     pub fn tokens(&self, connection: &mut dyn Connection, server: Option<&str>) -> Result<Vec<TokenRow>, Error> {
-        let filter = server.map_or(Predicate::True, |server| {
-            Predicate::eq(column("server"), Expr::value(server))
-        });
+        let filter = server.map_or(Predicate::True, |server| Predicate::eq(column("server"), Expr::value(server)));
         self.select(connection, filter)
     }
 
@@ -119,8 +108,7 @@ impl Own {
         now: i64,
     ) -> Result<bool, Error> {
         let one = Predicate::eq(bare("id"), Expr::value(id));
-        self.set(connection, "revoked_at", now, unrevoked(server).and(one))
-            .map(|count| count > 0)
+        self.set(connection, "revoked_at", now, unrevoked(server).and(one)).map(|count| count > 0)
     }
 
     /// Revokes every token of an identity server but `keep`; how many.
@@ -155,8 +143,7 @@ impl Own {
             return Ok(());
         }
         let ids = ids.iter().map(|id| Expr::value(id.as_str())).collect();
-        self.set(connection, "last_used_at", now, Predicate::In(bare("id"), ids))
-            .map(|_| ())
+        self.set(connection, "last_used_at", now, Predicate::In(bare("id"), ids)).map(|_| ())
     }
 
     fn set(&self, connection: &mut dyn Connection, name: &str, value: i64, filter: Predicate) -> Result<u64, Error> {
@@ -167,16 +154,8 @@ impl Own {
 
     fn select(&self, connection: &mut dyn Connection, filter: Predicate) -> Result<Vec<TokenRow>, Error> {
         let mut select = Select::new(self.table(OwnTable::Tokens), T, COLUMNS.map(column).to_vec()).filter(filter);
-        select.order = vec![
-            Order {
-                by: column("created_at"),
-                descending: false,
-            },
-            Order {
-                by: column("id"),
-                descending: false,
-            },
-        ];
+        select.order =
+            vec![Order { by: column("created_at"), descending: false }, Order { by: column("id"), descending: false }];
         let rows = connection.query(&Statement::Select(select), &[])?;
         Ok(rows.into_iter().map(TokenRow::read).collect())
     }

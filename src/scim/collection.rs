@@ -22,19 +22,15 @@ pub(super) fn change(
     let whole = Resolved { sub: None, ..at };
     if let Some(sub) = at.sub.filter(|sub| sub.name != "value") {
         // Its values come and go whole; what describes them is not the client's to write.
-        return Err(Error::mutability(format!(
-            "{}.{} cannot be changed",
-            at.attribute.name, sub.name
-        )));
+        return Err(Error::mutability(format!("{}.{} cannot be changed", at.attribute.name, sub.name)));
     }
     if let Some(filter) = filter {
         return change_where(op, whole, filter, value, dropped, changes);
     }
     match (op, value) {
-        (Op::Remove, None | Some(Value::Null)) if at.sub.is_some() => Err(Error::mutability(format!(
-            "{} cannot be removed from what has it",
-            at.full_name()
-        ))),
+        (Op::Remove, None | Some(Value::Null)) if at.sub.is_some() => {
+            Err(Error::mutability(format!("{} cannot be removed from what has it", at.full_name())))
+        }
         (Op::Remove, None | Some(Value::Null)) => {
             changes.push(CollectionChange::RemoveAll);
             Ok(())
@@ -81,17 +77,12 @@ fn change_where(
     }
     // `add members[value eq "x"]` can only mean that x is one; a replace may name another instead.
     let Some(ids) = ids else {
-        return Err(Error::no_target(format!(
-            "{}[{filter}] does not say which value is meant",
-            at.attribute.name
-        )));
+        return Err(Error::no_target(format!("{}[{filter}] does not say which value is meant", at.attribute.name)));
     };
     let mut added = Vec::with_capacity(ids.len());
     let given = match value {
         Some(Value::Object(object))
-            if !object
-                .keys()
-                .any(|key| name::same(key, "value") || name::same(key, "$ref")) =>
+            if !object.keys().any(|key| name::same(key, "value") || name::same(key, "$ref")) =>
         {
             None
         }
@@ -99,15 +90,10 @@ fn change_where(
     };
     match given {
         Some(value) => added = elements(at, value, dropped)?,
-        None => added.extend(
-            ids.iter()
-                .map(|id| Object::from_iter([("value".to_owned(), Value::from(id.as_str()))])),
-        ),
+        None => added.extend(ids.iter().map(|id| Object::from_iter([("value".to_owned(), Value::from(id.as_str()))]))),
     }
-    let replaced: Vec<String> = ids
-        .into_iter()
-        .filter(|old| !added.iter().any(|new| id(new).as_deref() == Some(old)))
-        .collect();
+    let replaced: Vec<String> =
+        ids.into_iter().filter(|old| !added.iter().any(|new| id(new).as_deref() == Some(old))).collect();
     if op == Op::Replace && !replaced.is_empty() {
         changes.push(CollectionChange::Remove(replaced));
     }
@@ -162,15 +148,7 @@ fn id(element: &Object) -> Option<String> {
 /// The ids that a filter lists, if that is all it does: `value eq "x"`, `value eq "x" or value eq "y"`.
 fn ids(filter: &Filter) -> Option<Vec<String>> {
     match filter {
-        Filter::Compare(
-            AttributePath {
-                schema: None,
-                attribute,
-                sub: None,
-            },
-            Operator::Eq,
-            literal,
-        ) => {
+        Filter::Compare(AttributePath { schema: None, attribute, sub: None }, Operator::Eq, literal) => {
             let text = match literal {
                 Literal::String(text) => text.clone(),
                 Literal::Number(number) => number.to_string(),
@@ -210,10 +188,7 @@ mod tests {
     fn group() -> ResourceSchema {
         let mut core = Schema::group();
         core.attributes[0].required = true;
-        ResourceSchema {
-            core,
-            extensions: vec![],
-        }
+        ResourceSchema { core, extensions: vec![] }
     }
 
     fn object(value: Value) -> Object {
@@ -229,10 +204,7 @@ mod tests {
     fn collections() {
         use CollectionChange::{Add, Remove, RemoveAll, RemoveWhere, Replace};
         let names = ["members".to_owned()];
-        let options = Options {
-            collections: &names,
-            ..Options::default()
-        };
+        let options = Options { collections: &names, ..Options::default() };
         let list =
             |values: &[&str]| -> Vec<Object> { values.iter().map(|value| object(json!({"value": value}))).collect() };
         let ids = |values: &[&str]| -> Vec<String> { values.iter().map(|value| (*value).to_owned()).collect() };
@@ -243,30 +215,15 @@ mod tests {
                 json!([{"op": "Add", "path": "members", "value": [{"$ref": null, "value": "1"}, {"value": "2"}]}]),
                 vec![Add(list(&["1", "2"]))],
             ),
-            (
-                json!([{"op": "add", "path": "members", "value": "1"}]),
-                vec![Add(list(&["1"]))],
-            ),
-            (
-                json!([{"op": "add", "path": "members", "value": ["1", 2, "1"]}]),
-                vec![Add(list(&["1", "2"]))],
-            ),
+            (json!([{"op": "add", "path": "members", "value": "1"}]), vec![Add(list(&["1"]))]),
+            (json!([{"op": "add", "path": "members", "value": ["1", 2, "1"]}]), vec![Add(list(&["1", "2"]))]),
             (
                 json!([{"op": "add", "path": "members", "value": {"value": "1", "display": "Ada"}}]),
                 vec![Add(vec![object(json!({"value": "1", "display": "Ada"}))])],
             ),
-            (
-                json!([{"op": "add", "path": path, "value": [{"value": "1"}]}]),
-                vec![Add(list(&["1"]))],
-            ),
-            (
-                json!([{"op": "add", "value": {"Members": [{"value": "1"}]}}]),
-                vec![Add(list(&["1"]))],
-            ),
-            (
-                json!([{"op": "add", "value": {(path): [{"value": "1"}]}}]),
-                vec![Add(list(&["1"]))],
-            ),
+            (json!([{"op": "add", "path": path, "value": [{"value": "1"}]}]), vec![Add(list(&["1"]))]),
+            (json!([{"op": "add", "value": {"Members": [{"value": "1"}]}}]), vec![Add(list(&["1"]))]),
+            (json!([{"op": "add", "value": {(path): [{"value": "1"}]}}]), vec![Add(list(&["1"]))]),
             (
                 json!([{"op": "add", "path": "members", "value": [{"$ref": "https://scim.example.org/v2/Users/1"}, {"$ref": "Users/2/"}]}]),
                 vec![Add(vec![
@@ -278,62 +235,33 @@ mod tests {
                 json!([{"op": "add", "path": r#"members[value eq "1"]"#, "value": {"display": "Ada"}}]),
                 vec![Add(list(&["1"]))],
             ),
-            (
-                json!([{"op": "add", "path": "members.value", "value": "1"}]),
-                vec![Add(list(&["1"]))],
-            ),
+            (json!([{"op": "add", "path": "members.value", "value": "1"}]), vec![Add(list(&["1"]))]),
             (json!([{"op": "add", "path": "members", "value": []}]), vec![]),
             // remove, in its dialects
             (
                 json!([{"op": "Remove", "path": "members", "value": [{"$ref": null, "value": "1"}]}]),
                 vec![Remove(ids(&["1"]))],
             ),
-            (
-                json!([{"op": "remove", "path": "members", "value": ["1", "2"]}]),
-                vec![Remove(ids(&["1", "2"]))],
-            ),
-            (
-                json!([{"op": "remove", "path": "members", "value": {"value": "1"}}]),
-                vec![Remove(ids(&["1"]))],
-            ),
+            (json!([{"op": "remove", "path": "members", "value": ["1", "2"]}]), vec![Remove(ids(&["1", "2"]))]),
+            (json!([{"op": "remove", "path": "members", "value": {"value": "1"}}]), vec![Remove(ids(&["1"]))]),
             (json!([{"op": "remove", "path": "members", "value": []}]), vec![]),
-            (
-                json!([{"op": "remove", "path": r#"members[value eq "1"]"#}]),
-                vec![Remove(ids(&["1"]))],
-            ),
-            (
-                json!([{"op": "remove", "path": "Members[Value EQ 1]"}]),
-                vec![Remove(ids(&["1"]))],
-            ),
+            (json!([{"op": "remove", "path": r#"members[value eq "1"]"#}]), vec![Remove(ids(&["1"]))]),
+            (json!([{"op": "remove", "path": "Members[Value EQ 1]"}]), vec![Remove(ids(&["1"]))]),
             (
                 json!([{"op": "remove", "path": r#"members[value eq "1" or value eq "2"]"#}]),
                 vec![Remove(ids(&["1", "2"]))],
             ),
-            (
-                json!([{"op": "remove", "path": r#"members[value eq "1"].value"#}]),
-                vec![Remove(ids(&["1"]))],
-            ),
+            (json!([{"op": "remove", "path": r#"members[value eq "1"].value"#}]), vec![Remove(ids(&["1"]))]),
             (
                 json!([{"op": "remove", "path": r#"members[type eq "User"]"#}]),
-                vec![RemoveWhere(
-                    Filter::parse(r#"type eq "User""#, &Default::default()).unwrap(),
-                )],
+                vec![RemoveWhere(Filter::parse(r#"type eq "User""#, &Default::default()).unwrap())],
             ),
             (json!([{"op": "remove", "path": "members"}]), vec![RemoveAll]),
             (json!([{"op": "remove", "path": path, "value": null}]), vec![RemoveAll]),
             // replace
-            (
-                json!([{"op": "replace", "path": "members", "value": [{"value": "1"}]}]),
-                vec![Replace(list(&["1"]))],
-            ),
-            (
-                json!([{"op": "replace", "path": "members", "value": []}]),
-                vec![Replace(vec![])],
-            ),
-            (
-                json!([{"op": "replace", "path": "members", "value": null}]),
-                vec![Replace(vec![])],
-            ),
+            (json!([{"op": "replace", "path": "members", "value": [{"value": "1"}]}]), vec![Replace(list(&["1"]))]),
+            (json!([{"op": "replace", "path": "members", "value": []}]), vec![Replace(vec![])]),
+            (json!([{"op": "replace", "path": "members", "value": null}]), vec![Replace(vec![])]),
             (
                 json!([{"op": "replace", "value": {"id": "5", "displayName": "Staff", "members": [{"value": "1"}]}}]),
                 vec![Replace(list(&["1"]))],
@@ -356,44 +284,24 @@ mod tests {
                 vec![Remove(ids(&["1"])), Add(list(&["2"])), Remove(ids(&["2"]))],
             ),
         ] {
-            let outcome = run(
-                &group(),
-                json!({"id": "5", "displayName": "Staff"}),
-                operations.clone(),
-                &options,
-            )
-            .unwrap();
+            let outcome =
+                run(&group(), json!({"id": "5", "displayName": "Staff"}), operations.clone(), &options).unwrap();
             let changes = outcome.collections.get("members").cloned().unwrap_or_default();
             assert_eq!(changes, expected, "{operations}");
             assert_eq!(outcome.collections.is_empty(), expected.is_empty());
             assert!(!outcome.resource.contains_key("members"));
         }
         for (operations, scim_type) in [
-            (
-                json!([{"op": "remove", "path": "members", "value": [{}]}]),
-                ScimType::InvalidValue,
-            ),
-            (
-                json!([{"op": "remove", "path": "members", "value": [{"display": "Ada"}]}]),
-                ScimType::InvalidValue,
-            ),
-            (
-                json!([{"op": "replace", "path": "members", "value": [{"id": "1"}]}]),
-                ScimType::InvalidValue,
-            ),
+            (json!([{"op": "remove", "path": "members", "value": [{}]}]), ScimType::InvalidValue),
+            (json!([{"op": "remove", "path": "members", "value": [{"display": "Ada"}]}]), ScimType::InvalidValue),
+            (json!([{"op": "replace", "path": "members", "value": [{"id": "1"}]}]), ScimType::InvalidValue),
             (json!([{"op": "remove", "path": "members.value"}]), ScimType::Mutability),
-            (
-                json!([{"op": "remove", "path": r#"members[shoe eq "1"]"#}]),
-                ScimType::InvalidPath,
-            ),
+            (json!([{"op": "remove", "path": r#"members[shoe eq "1"]"#}]), ScimType::InvalidPath),
             (
                 json!([{"op": "replace", "path": r#"members[value eq "1"].display"#, "value": "x"}]),
                 ScimType::Mutability,
             ),
-            (
-                json!([{"op": "add", "path": r#"members[type eq "User"]"#, "value": {}}]),
-                ScimType::NoTarget,
-            ),
+            (json!([{"op": "add", "path": r#"members[type eq "User"]"#, "value": {}}]), ScimType::NoTarget),
             (json!([{"op": "remove", "path": "displayName"}]), ScimType::Mutability),
         ] {
             let error = run(&group(), json!({"displayName": "Staff"}), operations.clone(), &options).unwrap_err();

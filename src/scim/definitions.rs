@@ -13,33 +13,22 @@ pub(super) fn common() -> Vec<Attribute> {
             .required()
             .read_only()
             .always(),
-        string(
-            "id",
-            "The resource's identifier, made by the service provider, never reassigned",
-        )
-        .exact()
-        .required()
-        .read_only()
-        .always()
-        .unique(),
-        string(
-            "externalId",
-            "The identifier that the provisioning client knows the resource by",
-        )
-        .exact(),
+        string("id", "The resource's identifier, made by the service provider, never reassigned")
+            .exact()
+            .required()
+            .read_only()
+            .always()
+            .unique(),
+        string("externalId", "The identifier that the provisioning client knows the resource by").exact(),
         complex(
             "meta",
             "Metadata of the resource",
             vec![
-                string("resourceType", "The name of the resource type")
-                    .exact()
-                    .read_only(),
+                string("resourceType", "The name of the resource type").exact().read_only(),
                 Attribute::new("created", Kind::DateTime, "When the resource was added").read_only(),
                 Attribute::new("lastModified", Kind::DateTime, "When the resource was last changed").read_only(),
                 reference("location", "The URI of the resource", &["uri"]).read_only(),
-                string("version", "The version of the resource, as in the ETag header")
-                    .exact()
-                    .read_only(),
+                string("version", "The version of the resource, as in the ETag header").exact().read_only(),
             ],
         )
         .read_only(),
@@ -52,12 +41,7 @@ pub(super) fn user() -> Schema {
         name: "User".to_owned(),
         description: "User Account".to_owned(),
         attributes: vec![
-            string(
-                "userName",
-                "The name by which the user signs in, unique among all users",
-            )
-            .required()
-            .unique(),
+            string("userName", "The name by which the user signs in, unique among all users").required().unique(),
             complex(
                 "name",
                 "The components of the user's name",
@@ -75,15 +59,9 @@ pub(super) fn user() -> Schema {
             reference("profileUrl", "The URL of the user's online profile", &["external"]),
             string("title", "The user's title, such as \"Vice President\""),
             string("userType", "The relationship between the organization and the user"),
-            string(
-                "preferredLanguage",
-                "The preferred written or spoken language, as in Accept-Language",
-            ),
+            string("preferredLanguage", "The preferred written or spoken language, as in Accept-Language"),
             string("locale", "The default location, for currency, date and number formats"),
-            string(
-                "timezone",
-                "The time zone, in the IANA database's form, such as \"America/Los_Angeles\"",
-            ),
+            string("timezone", "The time zone, in the IANA database's form, such as \"America/Los_Angeles\""),
             Attribute::new("active", Kind::Boolean, "Whether the user may use the service"),
             string("password", "The clear text password, to be set or changed; never shown").write_only(),
             plural(
@@ -139,12 +117,7 @@ pub(super) fn user() -> Schema {
             )
             .many()
             .read_only(),
-            plural(
-                "entitlements",
-                "What the user is entitled to",
-                string("value", "An entitlement"),
-                &[],
-            ),
+            plural("entitlements", "What the user is entitled to", string("value", "An entitlement"), &[]),
             plural("roles", "The roles of the user", string("value", "A role"), &[]),
             plural(
                 "x509Certificates",
@@ -169,9 +142,7 @@ pub(super) fn group() -> Schema {
                 vec![
                     string("value", "The id of the member").immutable(),
                     reference("$ref", "The URI of the member", &["User", "Group"]).immutable(),
-                    string("type", "What the member is")
-                        .canonical(&["User", "Group"])
-                        .immutable(),
+                    string("type", "What the member is").canonical(&["User", "Group"]).immutable(),
                     string("display", "The name of the member, for display").read_only(),
                 ],
             )
@@ -228,11 +199,7 @@ fn plural(name: &str, description: &str, value: Attribute, types: &[&str]) -> At
 }
 
 fn primary() -> Attribute {
-    Attribute::new(
-        "primary",
-        Kind::Boolean,
-        "Whether this is the preferred value; true for one at most",
-    )
+    Attribute::new("primary", Kind::Boolean, "Whether this is the preferred value; true for one at most")
 }
 
 impl Attribute {

@@ -65,22 +65,12 @@ pub struct Error {
 impl Error {
     /// An error without keyword.
     pub fn new(status: u16, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            scim_type: None,
-            detail: detail.into(),
-            cause: None,
-        }
+        Self { status, scim_type: None, detail: detail.into(), cause: None }
     }
 
     /// A 400 with a keyword.
     pub fn bad_request(scim_type: ScimType, detail: impl Into<String>) -> Self {
-        Self {
-            status: 400,
-            scim_type: Some(scim_type),
-            detail: detail.into(),
-            cause: None,
-        }
+        Self { status: 400, scim_type: Some(scim_type), detail: detail.into(), cause: None }
     }
 
     /// The same, with what only the log may know.
@@ -212,9 +202,7 @@ mod tests {
     #[test]
     fn on_the_wire() {
         assert_eq!(
-            Error::uniqueness("userName")
-                .because("1062 in users.username")
-                .to_json(),
+            Error::uniqueness("userName").because("1062 in users.username").to_json(),
             json!({
                 "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
                 "status": "409",

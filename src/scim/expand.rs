@@ -32,11 +32,7 @@ pub(super) enum Target<'s> {
 pub(super) fn target<'s>(path: &Path, schema: &'s ResourceSchema) -> Target<'s> {
     let attribute = |path: &AttributePath, filter: Option<&Filter>| match schema.resolve(path) {
         Some(at) => Target::Attribute(at, filter.cloned()),
-        None => match path
-            .as_urn()
-            .filter(|_| filter.is_none())
-            .and_then(|urn| schema.home(&urn))
-        {
+        None => match path.as_urn().filter(|_| filter.is_none()).and_then(|urn| schema.home(&urn)) {
             Some(home) => Target::Home(home),
             None => Target::Unknown,
         },
@@ -44,27 +40,15 @@ pub(super) fn target<'s>(path: &Path, schema: &'s ResourceSchema) -> Target<'s> 
     match path {
         Path::Schema(urn) => match (schema.home(urn), urn.rsplit_once(':')) {
             (Some(home), _) => Target::Home(home),
-            (None, Some((urn, rest))) => attribute(
-                &AttributePath {
-                    schema: Some(urn.to_owned()),
-                    ..AttributePath::new(rest)
-                },
-                None,
-            ),
+            (None, Some((urn, rest))) => {
+                attribute(&AttributePath { schema: Some(urn.to_owned()), ..AttributePath::new(rest) }, None)
+            }
             (None, None) => Target::Unknown,
         },
         Path::Attribute(path) => attribute(path, None),
-        Path::Value {
-            attribute: path,
-            filter,
-            sub,
-        } => attribute(
-            &AttributePath {
-                sub: sub.clone(),
-                ..path.clone()
-            },
-            Some(filter),
-        ),
+        Path::Value { attribute: path, filter, sub } => {
+            attribute(&AttributePath { sub: sub.clone(), ..path.clone() }, Some(filter))
+        }
     }
 }
 
@@ -78,27 +62,13 @@ pub(super) fn expand<'s>(
 ) -> Result<(), Error> {
     for (key, value) in object {
         let attribute = match home {
-            Home::Core => schema.top(&key).map(|attribute| Resolved {
-                extension: None,
-                attribute,
-                sub: None,
-            }),
-            Home::Extension(extension) => extension.attribute(&key).map(|attribute| Resolved {
-                extension: Some(extension),
-                attribute,
-                sub: None,
-            }),
+            Home::Core => schema.top(&key).map(|attribute| Resolved { extension: None, attribute, sub: None }),
+            Home::Extension(extension) => {
+                extension.attribute(&key).map(|attribute| Resolved { extension: Some(extension), attribute, sub: None })
+            }
         };
         if let Some(at) = attribute {
-            push(
-                Entry {
-                    at,
-                    filter: None,
-                    value,
-                },
-                dropped,
-                entries,
-            );
+            push(Entry { at, filter: None, value }, dropped, entries);
             continue;
         }
         // A URN known whole needs no guess at where it ends.
@@ -128,20 +98,13 @@ pub(super) fn whole<'s>(
         (Value::Object(object), home) => expand(object, home, schema, dropped, entries),
         (Value::Null, Home::Extension(extension)) => {
             entries.extend(extension.attributes.iter().map(|attribute| Entry {
-                at: Resolved {
-                    extension: Some(extension),
-                    attribute,
-                    sub: None,
-                },
+                at: Resolved { extension: Some(extension), attribute, sub: None },
                 filter: None,
                 value: Value::Null,
             }));
             Ok(())
         }
-        _ => Err(Error::invalid_value(format!(
-            "{} must be an object",
-            super::path::quoted(key)
-        ))),
+        _ => Err(Error::invalid_value(format!("{} must be an object", super::path::quoted(key)))),
     }
 }
 
@@ -154,25 +117,13 @@ pub(super) fn push<'s>(entry: Entry<'s>, dropped: &mut Vec<String>, entries: &mu
         Value::Object(object) if merges => {
             for (key, value) in object {
                 match at.attribute.sub(&key) {
-                    Some(sub) => entries.push(Entry {
-                        at: Resolved { sub: Some(sub), ..at },
-                        filter: None,
-                        value,
-                    }),
+                    Some(sub) => entries.push(Entry { at: Resolved { sub: Some(sub), ..at }, filter: None, value }),
                     None => dropped.push(format!("{}.{key}", at.full_name())),
                 }
             }
         }
         Value::Array(mut list) if merges && list.len() == 1 => {
-            push(
-                Entry {
-                    at,
-                    filter,
-                    value: list.swap_remove(0),
-                },
-                dropped,
-                entries,
-            );
+            push(Entry { at, filter, value: list.swap_remove(0) }, dropped, entries);
         }
         value => entries.push(Entry { at, filter, value }),
     }
@@ -188,12 +139,7 @@ fn is_merged(at: Resolved<'_>) -> bool {
 fn within(path: Path, home: Home<'_>) -> Path {
     let Home::Extension(extension) = home else { return path };
     let qualify = |mut path: AttributePath| {
-        if path.schema.is_none()
-            && extension
-                .attributes
-                .iter()
-                .any(|own| name::same(&own.name, &path.attribute))
-        {
+        if path.schema.is_none() && extension.attributes.iter().any(|own| name::same(&own.name, &path.attribute)) {
             path.schema = Some(extension.id.clone());
         }
         path
@@ -201,10 +147,6 @@ fn within(path: Path, home: Home<'_>) -> Path {
     match path {
         Path::Schema(urn) => Path::Schema(urn),
         Path::Attribute(path) => Path::Attribute(qualify(path)),
-        Path::Value { attribute, filter, sub } => Path::Value {
-            attribute: qualify(attribute),
-            filter,
-            sub,
-        },
+        Path::Value { attribute, filter, sub } => Path::Value { attribute: qualify(attribute), filter, sub },
     }
 }

@@ -60,11 +60,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            length: 8 * 1024,
-            depth: 32,
-            unquoted: true,
-        }
+        Self { length: 8 * 1024, depth: 32, unquoted: true }
     }
 }
 
@@ -97,19 +93,9 @@ impl Operator {
     }
 
     pub(super) fn from_word(word: &str) -> Option<Self> {
-        [
-            Self::Eq,
-            Self::Ne,
-            Self::Co,
-            Self::Sw,
-            Self::Ew,
-            Self::Gt,
-            Self::Ge,
-            Self::Lt,
-            Self::Le,
-        ]
-        .into_iter()
-        .find(|operator| word.eq_ignore_ascii_case(operator.as_str()))
+        [Self::Eq, Self::Ne, Self::Co, Self::Sw, Self::Ew, Self::Gt, Self::Ge, Self::Lt, Self::Le]
+            .into_iter()
+            .find(|operator| word.eq_ignore_ascii_case(operator.as_str()))
     }
 }
 
@@ -120,11 +106,7 @@ impl fmt::Display for Filter {
                 if index > 0 {
                     write!(f, " {word} ")?;
                 }
-                if bare(filter) {
-                    write!(f, "{filter}")?
-                } else {
-                    write!(f, "({filter})")?
-                }
+                if bare(filter) { write!(f, "{filter}")? } else { write!(f, "({filter})")? }
             }
             Ok(())
         };
@@ -174,10 +156,7 @@ mod tests {
                 r#"urn:ietf:params:scim:schemas:core:2.0:User:userName sw "J""#,
             ),
             ("title PR", "title pr"),
-            (
-                r#"meta.lastModified gt "2011-05-13T04:42:34Z""#,
-                r#"meta.lastModified gt "2011-05-13T04:42:34Z""#,
-            ),
+            (r#"meta.lastModified gt "2011-05-13T04:42:34Z""#, r#"meta.lastModified gt "2011-05-13T04:42:34Z""#),
             (
                 r#"userType eq "Employee" and (emails co "example.com" or emails.value co "example.org")"#,
                 r#"userType eq "Employee" and (emails co "example.com" or emails.value co "example.org")"#,
@@ -203,27 +182,15 @@ mod tests {
                 r#"emails[type eq "work" or type eq "home"].value pr"#,
                 r#"emails[(type eq "work" or type eq "home") and value pr]"#,
             ),
-            (
-                r#"roles[primary eq "True"].value eq "x""#,
-                r#"roles[primary eq "True" and value eq "x"]"#,
-            ),
+            (r#"roles[primary eq "True"].value eq "x""#, r#"roles[primary eq "True" and value eq "x"]"#),
             ("userName eq ada@example.org", r#"userName eq "ada@example.org""#),
             (r#"active EQ True AND id eq 7"#, "active eq true and id eq 7"),
             ("id eq 007", r#"id eq "007""#),
-            (
-                "id eq 123456789012345678901234567890",
-                r#"id eq "123456789012345678901234567890""#,
-            ),
+            ("id eq 123456789012345678901234567890", r#"id eq "123456789012345678901234567890""#),
             ("manager eq null", "manager eq null"),
-            (
-                r#"displayName eq "a \"b\" \\ \u0000 \u00e9""#,
-                r#"displayName eq "a \"b\" \\ \u0000 é""#,
-            ),
+            (r#"displayName eq "a \"b\" \\ \u0000 \u00e9""#, r#"displayName eq "a \"b\" \\ \u0000 é""#),
             // precedence
-            (
-                "a pr or b pr and not (c pr) or d pr",
-                "a pr or b pr and not (c pr) or d pr",
-            ),
+            ("a pr or b pr and not (c pr) or d pr", "a pr or b pr and not (c pr) or d pr"),
             ("(a pr or b pr) and c pr", "(a pr or b pr) and c pr"),
             ("((a pr))", "a pr"),
             ("  a   pr  and(b pr)  ", "a pr and b pr"),
@@ -231,46 +198,22 @@ mod tests {
             (r#"and eq "x""#, r#"and eq "x""#),
             // refused
             ("", "! filter, character 1: expected an attribute, found the end"),
-            (
-                "userName",
-                "! filter, character 9: expected an operator (eq ne co sw ew gt ge lt le pr), found the end",
-            ),
+            ("userName", "! filter, character 9: expected an operator (eq ne co sw ew gt ge lt le pr), found the end"),
             (
                 r#"userName is "x""#,
                 "! filter, character 10: expected an operator (eq ne co sw ew gt ge lt le pr), found `is`",
             ),
-            (
-                r#"userName eq "x"#,
-                "! filter, character 13: expected a closing double quote, found `\"x`",
-            ),
+            (r#"userName eq "x"#, "! filter, character 13: expected a closing double quote, found `\"x`"),
             (
                 "userName eq 'x'",
                 "! filter, character 13: expected a value (\"text\" in double quotes, a number, true, false or null), found `'x'`",
             ),
-            (
-                r#"(a pr"#,
-                "! filter, character 6: expected `and`, `or` or `)`, found the end",
-            ),
-            (
-                r#"a pr)"#,
-                "! filter, character 5: expected `and`, `or` or the end, found `)`",
-            ),
-            (
-                r#"emails[type eq "work""#,
-                "! filter, character 22: expected `and`, `or` or `]`, found the end",
-            ),
-            (
-                r#"a[b[c pr]]"#,
-                "! filter, character 4: expected an operator, found `[c`",
-            ),
-            (
-                "a pr b pr",
-                "! filter, character 6: expected `and`, `or` or the end, found `b`",
-            ),
-            (
-                "a eq \"x\ny\"",
-                "! filter, character 6: expected a valid JSON string, found `\"x\u{fffd}y\"`",
-            ),
+            (r#"(a pr"#, "! filter, character 6: expected `and`, `or` or `)`, found the end"),
+            (r#"a pr)"#, "! filter, character 5: expected `and`, `or` or the end, found `)`"),
+            (r#"emails[type eq "work""#, "! filter, character 22: expected `and`, `or` or `]`, found the end"),
+            (r#"a[b[c pr]]"#, "! filter, character 4: expected an operator, found `[c`"),
+            ("a pr b pr", "! filter, character 6: expected `and`, `or` or the end, found `b`"),
+            ("a eq \"x\ny\"", "! filter, character 6: expected a valid JSON string, found `\"x\u{fffd}y\"`"),
             (
                 "a\teq 1",
                 "! filter, character 2: expected an operator (eq ne co sw ew gt ge lt le pr), found `\u{fffd}eq`",
@@ -285,15 +228,9 @@ mod tests {
         let nested = |levels: usize| format!("{}a pr{}", "(".repeat(levels), ")".repeat(levels));
         assert_eq!(canonical(&nested(32)), "a pr");
         assert_eq!(canonical(&nested(33)), "! the filter is nested deeper than 32 levels");
-        assert_eq!(
-            canonical(&"(".repeat(8192)),
-            "! the filter is nested deeper than 32 levels"
-        );
+        assert_eq!(canonical(&"(".repeat(8192)), "! the filter is nested deeper than 32 levels");
         assert_eq!(canonical(&"a".repeat(8193)), "! the filter is longer than 8192 bytes");
-        let strict = Limits {
-            unquoted: false,
-            ..Limits::default()
-        };
+        let strict = Limits { unquoted: false, ..Limits::default() };
         assert!(Filter::parse("userName eq ada", &strict).is_err());
         assert!(Filter::parse("userName eq 5", &strict).is_ok());
     }

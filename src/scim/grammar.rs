@@ -37,17 +37,9 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     fn new(text: &'a str, limits: &'a Limits) -> Result<Self, Error> {
         if text.len() > limits.length {
-            return Err(Error::invalid_filter(format!(
-                "the filter is longer than {} bytes",
-                limits.length
-            )));
+            return Err(Error::invalid_filter(format!("the filter is longer than {} bytes", limits.length)));
         }
-        Ok(Self {
-            text,
-            at: 0,
-            depth: 0,
-            limits,
-        })
+        Ok(Self { text, at: 0, depth: 0, limits })
     }
 
     /// `a or b or c`, up to the end or a closing parenthesis or bracket.
@@ -186,9 +178,7 @@ impl<'a> Parser<'a> {
             escaped = byte == b'\\' && !escaped;
             closes.then_some(index + 1)
         });
-        let text = end
-            .and_then(|end| rest.get(..end))
-            .ok_or_else(|| self.expected("a closing double quote"))?;
+        let text = end.and_then(|end| rest.get(..end)).ok_or_else(|| self.expected("a closing double quote"))?;
         let string = serde_json::from_str(text).map_err(|_| self.expected("a valid JSON string"))?;
         self.at += text.len();
         Ok(Literal::String(string))
@@ -262,10 +252,7 @@ impl<'a> Parser<'a> {
             "" => "the end".to_owned(),
             rest => quoted(rest.split(' ').find(|word| !word.is_empty()).unwrap_or(rest)),
         };
-        Error::invalid_filter(format!(
-            "filter, character {}: expected {what}, found {found}",
-            before + 1
-        ))
+        Error::invalid_filter(format!("filter, character {}: expected {what}, found {found}", before + 1))
     }
 }
 

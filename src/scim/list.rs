@@ -39,9 +39,7 @@ impl ListQuery {
 
     /// From a SearchRequest message (RFC 7644 3.4.3); numbers may be strings, and lists of attributes one string.
     pub fn from_search_request(body: &Value, limits: &Limits) -> Result<Self, Error> {
-        let body = body
-            .as_object()
-            .ok_or_else(|| Error::invalid_syntax("the body must be a SearchRequest object"))?;
+        let body = body.as_object().ok_or_else(|| Error::invalid_syntax("the body must be a SearchRequest object"))?;
         let mut texts = Vec::with_capacity(body.len());
         for (key, value) in body {
             let text = match value {
@@ -49,9 +47,7 @@ impl ListQuery {
                 Value::Number(number) => number.to_string(),
                 Value::Array(list) => {
                     let names: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
-                    names
-                        .ok_or_else(|| Error::invalid_syntax(format!("{key} must be a list of strings")))?
-                        .join(",")
+                    names.ok_or_else(|| Error::invalid_syntax(format!("{key} must be a list of strings")))?.join(",")
                 }
                 Value::Null => continue,
                 Value::Bool(_) | Value::Object(_) if !Raw::default().set(key, "") => continue,
@@ -97,11 +93,8 @@ impl<'a> Raw<'a> {
 
     fn parse(self, limits: &Limits) -> Result<ListQuery, Error> {
         let said = |value: Option<&'a str>| value.map(str::trim).filter(|text| !text.is_empty());
-        let start_index = said(self.start_index)
-            .map(|text| number("startIndex", text))
-            .transpose()?
-            .unwrap_or(1)
-            .max(1);
+        let start_index =
+            said(self.start_index).map(|text| number("startIndex", text)).transpose()?.unwrap_or(1).max(1);
         let count = said(self.count).map(|text| number("count", text)).transpose()?;
         let descending = match said(self.sort_order) {
             None => false,
@@ -123,8 +116,7 @@ impl<'a> Raw<'a> {
 }
 
 fn number(name: &str, text: &str) -> Result<i64, Error> {
-    text.parse()
-        .map_err(|_| Error::invalid_value(format!("{name} must be an integer")))
+    text.parse().map_err(|_| Error::invalid_value(format!("{name} must be an integer")))
 }
 
 /// A page of resources.
@@ -145,13 +137,7 @@ pub struct ListResponse {
 impl ListResponse {
     /// A page by index.
     pub fn new(total: u64, start_index: i64, resources: Vec<Object>) -> Self {
-        Self {
-            total,
-            start_index,
-            resources,
-            next_cursor: None,
-            previous_cursor: None,
-        }
+        Self { total, start_index, resources, next_cursor: None, previous_cursor: None }
     }
 
     /// The message, with all its counters and `Resources` even if empty. Moves the resources.
@@ -167,10 +153,7 @@ impl ListResponse {
         if let Some(cursor) = self.previous_cursor {
             message.insert("previousCursor".into(), cursor.into());
         }
-        message.insert(
-            "Resources".into(),
-            Value::Array(self.resources.into_iter().map(Value::Object).collect()),
-        );
+        message.insert("Resources".into(), Value::Array(self.resources.into_iter().map(Value::Object).collect()));
         Value::Object(message)
     }
 }
@@ -195,12 +178,9 @@ mod tests {
             let query = parse(&[("startindex", start), ("COUNT", count)]).unwrap();
             assert_eq!((query.start_index, query.count), expected, "{start} {count}");
         }
-        for (key, value) in [
-            ("startIndex", "x"),
-            ("count", "1.5"),
-            ("count", "99999999999999999999"),
-            ("sortOrder", "up"),
-        ] {
+        for (key, value) in
+            [("startIndex", "x"), ("count", "1.5"), ("count", "99999999999999999999"), ("sortOrder", "up")]
+        {
             let error = parse(&[(key, value)]).unwrap_err();
             assert_eq!(error.scim_type, Some(super::super::ScimType::InvalidValue), "{key}");
             assert!(error.detail.contains(key));
@@ -224,10 +204,7 @@ mod tests {
         assert!(query.descending);
         assert_eq!(query.cursor.as_deref(), Some(""));
         assert_eq!(query.projection.excluded.len(), 1);
-        assert_eq!(
-            parse(&[("filter", "x")]).unwrap_err().scim_type,
-            Some(super::super::ScimType::InvalidFilter)
-        );
+        assert_eq!(parse(&[("filter", "x")]).unwrap_err().scim_type, Some(super::super::ScimType::InvalidFilter));
     }
 
     #[test]
@@ -239,19 +216,8 @@ mod tests {
         let query = ListQuery::from_search_request(&body, &Limits::default()).unwrap();
         assert_eq!((query.start_index, query.count), (3, Some(10)));
         assert_eq!(query.projection.attributes.unwrap().len(), 2);
-        for body in [
-            json!([]),
-            json!({"filter": {}}),
-            json!({"count": true}),
-            json!({"attributes": [1]}),
-        ] {
-            assert_eq!(
-                ListQuery::from_search_request(&body, &Limits::default())
-                    .unwrap_err()
-                    .status,
-                400,
-                "{body}"
-            );
+        for body in [json!([]), json!({"filter": {}}), json!({"count": true}), json!({"attributes": [1]})] {
+            assert_eq!(ListQuery::from_search_request(&body, &Limits::default()).unwrap_err().status, 400, "{body}");
         }
     }
 

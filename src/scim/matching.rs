@@ -59,10 +59,9 @@ fn compare(attribute: &Attribute, value: &Value, operator: Operator, literal: &L
         (Value::String(value), Value::String(literal)) => {
             texts(&value.to_lowercase(), operator, &literal.to_lowercase())
         }
-        (Value::Number(value), Value::Number(literal)) => value
-            .as_f64()
-            .partial_cmp(&literal.as_f64())
-            .is_some_and(|order| ordered(order, operator)),
+        (Value::Number(value), Value::Number(literal)) => {
+            value.as_f64().partial_cmp(&literal.as_f64()).is_some_and(|order| ordered(order, operator))
+        }
         (value, literal) => match operator {
             Operator::Eq => value == literal,
             Operator::Ne => value != literal,

@@ -32,12 +32,7 @@ const COMPARISONS: usize = 4_000_000;
 
 impl<'r> Modifier<'r> {
     pub(super) fn new(resource: &'r mut Object, schema: &'r ResourceSchema, rules: Rules<'r>) -> Self {
-        Self {
-            resource,
-            schema,
-            rules,
-            budget: COMPARISONS,
-        }
+        Self { resource, schema, rules, budget: COMPARISONS }
     }
 
     /// Add or replace. An empty value clears; adding nothing to many changes nothing.
@@ -81,9 +76,7 @@ impl<'r> Modifier<'r> {
                 match sub {
                     Some(sub) => {
                         for index in matching {
-                            elements
-                                .get_mut(index)
-                                .map_or(Ok(()), |element| set_sub(at, sub, element, None))?;
+                            elements.get_mut(index).map_or(Ok(()), |element| set_sub(at, sub, element, None))?;
                         }
                     }
                     None => {
@@ -96,9 +89,9 @@ impl<'r> Modifier<'r> {
                 Ok(())
             }
             (None, Some(sub), _) => match self.slot(at) {
-                Some(Value::Array(elements)) => elements
-                    .iter_mut()
-                    .try_for_each(|element| set_sub(at, sub, element, None)),
+                Some(Value::Array(elements)) => {
+                    elements.iter_mut().try_for_each(|element| set_sub(at, sub, element, None))
+                }
                 Some(element) => set_sub(at, sub, element, None),
                 None => Ok(()),
             },
@@ -164,28 +157,25 @@ impl<'r> Modifier<'r> {
         self.spend(at, existing.saturating_mul(added.len()))?;
         let elements = self.elements_or_new(at);
         for new in added {
-            let chosen = match elements
-                .iter_mut()
-                .take(existing)
-                .enumerate()
-                .find(|(_, old)| is_meant(at.attribute, &new, old))
-            {
-                Some((index, old)) => {
-                    if let (Value::Object(old), Value::Object(new)) = (old, &new) {
-                        for (key, value) in new {
-                            // The same value in other letters stays as it is: it is the same value.
-                            if key != "value" || at.attribute.sub(key).is_some_and(|sub| sub.case_exact) {
-                                old.insert(key.clone(), value.clone());
+            let chosen =
+                match elements.iter_mut().take(existing).enumerate().find(|(_, old)| is_meant(at.attribute, &new, old))
+                {
+                    Some((index, old)) => {
+                        if let (Value::Object(old), Value::Object(new)) = (old, &new) {
+                            for (key, value) in new {
+                                // The same value in other letters stays as it is: it is the same value.
+                                if key != "value" || at.attribute.sub(key).is_some_and(|sub| sub.case_exact) {
+                                    old.insert(key.clone(), value.clone());
+                                }
                             }
                         }
+                        index
                     }
-                    index
-                }
-                None => {
-                    elements.push(new.clone());
-                    elements.len() - 1
-                }
-            };
+                    None => {
+                        elements.push(new.clone());
+                        elements.len() - 1
+                    }
+                };
             if new.get("primary") == Some(&Value::Bool(true)) {
                 value::one_primary(elements, Some(chosen));
             }
@@ -207,9 +197,7 @@ impl<'r> Modifier<'r> {
             if value.is_none() && !object.contains_key(&at.attribute.name) {
                 return Ok(());
             }
-            let slot = object
-                .entry(at.attribute.name.clone())
-                .or_insert_with(|| Value::Object(Object::new()));
+            let slot = object.entry(at.attribute.name.clone()).or_insert_with(|| Value::Object(Object::new()));
             return set_sub(at, sub, slot, value);
         }
         let elements = self.elements_or_new(at);
@@ -225,9 +213,7 @@ impl<'r> Modifier<'r> {
             value::one_primary(elements, Some(chosen).filter(|_| sub.name == "primary"));
             return Ok(());
         }
-        elements
-            .iter_mut()
-            .try_for_each(|element| set_sub(at, sub, element, value.clone()))
+        elements.iter_mut().try_for_each(|element| set_sub(at, sub, element, value.clone()))
     }
 
     /// The values that a filter selects, or the one that it describes.
@@ -303,27 +289,18 @@ impl<'r> Modifier<'r> {
 
     fn matching(&mut self, at: Resolved<'_>, filter: &Filter) -> Result<Vec<usize>, Error> {
         if !at.attribute.multi_valued {
-            return Err(Error::invalid_path(format!(
-                "{} has one value and takes no filter",
-                at.attribute.name
-            )));
+            return Err(Error::invalid_path(format!("{} has one value and takes no filter", at.attribute.name)));
         }
         let existing = self.elements(at).map_or(0, |elements| elements.len());
         self.spend(at, existing)?;
         let elements = self.elements(at).map(|elements| elements.iter().enumerate());
-        let meeting = elements
-            .into_iter()
-            .flatten()
-            .filter(|(_, element)| matches(filter, element, at.attribute));
+        let meeting = elements.into_iter().flatten().filter(|(_, element)| matches(filter, element, at.attribute));
         Ok(meeting.map(|(index, _)| index).collect())
     }
 
     fn spend(&mut self, at: Resolved<'_>, comparisons: usize) -> Result<(), Error> {
         self.budget = self.budget.checked_sub(comparisons).ok_or_else(|| {
-            Error::too_large(format!(
-                "too many values of {} to change in one request",
-                at.full_name()
-            ))
+            Error::too_large(format!("too many values of {} to change in one request", at.full_name()))
         })?;
         Ok(())
     }
@@ -353,11 +330,7 @@ impl<'r> Modifier<'r> {
 fn home<'a>(resource: &'a mut Object, extension: Option<&Schema>) -> &'a mut Object {
     match extension {
         None => resource,
-        Some(extension) => object(
-            resource
-                .entry(extension.id.clone())
-                .or_insert_with(|| Value::Object(Object::new())),
-        ),
+        Some(extension) => object(resource.entry(extension.id.clone()).or_insert_with(|| Value::Object(Object::new()))),
     }
 }
 
@@ -409,9 +382,8 @@ fn described(filter: &Filter, attribute: &Attribute) -> Option<Vec<(String, Valu
     match filter {
         Filter::Compare(path, Operator::Eq, literal) if *literal != Literal::Null => {
             // A sub-attribute that is not mapped cannot be kept, and does not stand in the way either.
-            let known = attribute
-                .sub(&path.attribute)
-                .map(|sub| Some((sub.name.clone(), literal_value(sub, literal)?)));
+            let known =
+                attribute.sub(&path.attribute).map(|sub| Some((sub.name.clone(), literal_value(sub, literal)?)));
             match known {
                 Some(pair) => Some(vec![pair?]),
                 None => Some(Vec::new()),
@@ -453,10 +425,7 @@ fn is_meant(attribute: &Attribute, named: &Value, element: &Value) -> bool {
 
 /// The primary value, or else the first.
 fn preferred(elements: &[Value]) -> usize {
-    elements
-        .iter()
-        .position(|element| element.get("primary") == Some(&Value::Bool(true)))
-        .unwrap_or(0)
+    elements.iter().position(|element| element.get("primary") == Some(&Value::Bool(true))).unwrap_or(0)
 }
 
 fn prune<'a>(object: &mut Object, attribute: impl Fn(&str) -> Option<&'a Attribute>) {

@@ -53,10 +53,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            operations: 1000,
-            filter: filter::Limits::default(),
-        }
+        Self { operations: 1000, filter: filter::Limits::default() }
     }
 }
 
@@ -112,19 +109,10 @@ impl Patch {
             None => return Err(Error::invalid_syntax("the body has no Operations")),
         };
         if operations.len() > limits.operations {
-            return Err(Error::too_large(format!(
-                "more than {} operations in one PATCH",
-                limits.operations
-            )));
+            return Err(Error::too_large(format!("more than {} operations in one PATCH", limits.operations)));
         }
         let parse = |(index, value)| Operation::parse(value, limits).map_err(|error| numbered(error, index));
-        Ok(Self {
-            operations: operations
-                .into_iter()
-                .enumerate()
-                .map(parse)
-                .collect::<Result<_, _>>()?,
-        })
+        Ok(Self { operations: operations.into_iter().enumerate().map(parse).collect::<Result<_, _>>()? })
     }
 
     /// Applies the operations to a copy of `current`, a resource in normal form. 400 invalidPath, invalidValue, mutability,
@@ -147,21 +135,12 @@ impl Patch {
         for (index, operation) in self.operations.iter().enumerate() {
             application.run(operation).map_err(|error| numbered(error, index))?;
         }
-        let Application {
-            modifier,
-            mut collections,
-            ignored,
-            ..
-        } = application;
+        let Application { modifier, mut collections, ignored, .. } = application;
         collections.retain(|_, changes| !changes.is_empty());
         modifier.finish();
         keeps_required(current, &resource, schema)?;
         resource::set_schemas(&mut resource, schema);
-        Ok(Outcome {
-            resource,
-            collections,
-            ignored,
-        })
+        Ok(Outcome { resource, collections, ignored })
     }
 }
 
@@ -179,12 +158,7 @@ impl Operation {
                 _ => {}
             }
         }
-        let op = match op
-            .as_ref()
-            .and_then(Value::as_str)
-            .map(str::to_ascii_lowercase)
-            .as_deref()
-        {
+        let op = match op.as_ref().and_then(Value::as_str).map(str::to_ascii_lowercase).as_deref() {
             Some("add") => Op::Add,
             Some("replace") => Op::Replace,
             Some("remove") => Op::Remove,
@@ -221,9 +195,7 @@ impl<'a> Application<'a> {
         let Operation { op, path, value } = operation;
         let Some(path) = path else {
             let Some(Value::Object(object)) = value else {
-                return Err(Error::no_target(
-                    "an operation without path needs an object as its value",
-                ));
+                return Err(Error::no_target("an operation without path needs an object as its value"));
             };
             return self.run_all(*op, "", Value::Object(object.clone()), Home::Core);
         };
@@ -232,10 +204,9 @@ impl<'a> Application<'a> {
                 self.ignored.push(path.to_string());
                 Ok(())
             }
-            (Target::Home(Home::Core), Op::Remove) => Err(Error::no_target(format!(
-                "remove cannot empty {}",
-                quoted(&path.to_string())
-            ))),
+            (Target::Home(Home::Core), Op::Remove) => {
+                Err(Error::no_target(format!("remove cannot empty {}", quoted(&path.to_string()))))
+            }
             (Target::Home(home @ Home::Extension(_)), Op::Remove) => self.run_all(Op::Replace, "", Value::Null, home),
             (Target::Home(home), op) => self.run_all(*op, &path.to_string(), value.clone().unwrap_or_default(), home),
             (Target::Attribute(at, filter), op) => self.run_one(*op, at, filter, value.as_ref()),
@@ -281,11 +252,7 @@ impl<'a> Application<'a> {
             };
         }
         let mut entries = Vec::new();
-        let entry = Entry {
-            at,
-            filter,
-            value: value.cloned().unwrap_or_default(),
-        };
+        let entry = Entry { at, filter, value: value.cloned().unwrap_or_default() };
         expand::push(entry, &mut self.ignored, &mut entries);
         entries.into_iter().try_for_each(|entry| self.write(op, entry))
     }
@@ -325,27 +292,17 @@ fn keeps_required(before: &Object, after: &Object, schema: &ResourceSchema) -> R
         .iter()
         .flat_map(|schema| schema.attributes.iter().map(move |attribute| (Some(schema), attribute)));
     for (extension, attribute) in core.chain(extensions) {
-        let at = Resolved {
-            extension,
-            attribute,
-            sub: None,
-        };
+        let at = Resolved { extension, attribute, sub: None };
         let required = attribute.required && attribute.mutability != Mutability::WriteOnly;
         if required && resource::get(before, at).is_some() && resource::get(after, at).is_none() {
-            return Err(Error::mutability(format!(
-                "{} is required and cannot be removed",
-                at.full_name()
-            )));
+            return Err(Error::mutability(format!("{} is required and cannot be removed", at.full_name())));
         }
     }
     Ok(())
 }
 
 fn member(object: Object, key: &str) -> Option<Value> {
-    object
-        .into_iter()
-        .find(|(candidate, _)| name::same(candidate, key))
-        .map(|(_, value)| value)
+    object.into_iter().find(|(candidate, _)| name::same(candidate, key)).map(|(_, value)| value)
 }
 
 fn numbered(mut error: Error, index: usize) -> Error {

@@ -9,10 +9,7 @@ use crate::scim::{Schema, ScimType, urn};
 const E: &str = urn::ENTERPRISE_USER;
 
 fn user() -> ResourceSchema {
-    ResourceSchema {
-        core: Schema::user(),
-        extensions: vec![Schema::enterprise_user()],
-    }
+    ResourceSchema { core: Schema::user(), extensions: vec![Schema::enterprise_user()] }
 }
 
 fn object(value: Value) -> Object {
@@ -57,41 +54,17 @@ fn singular_attributes() {
     };
     table(vec![
         (ada.clone(), json!([]), ada.clone()),
-        (
-            ada.clone(),
-            json!([{"op": "Replace", "path": "active", "value": "False"}]),
-            with("active", json!(false)),
-        ),
-        (
-            ada.clone(),
-            json!([{"op": "replace", "value": {"active": false}}]),
-            with("active", json!(false)),
-        ),
+        (ada.clone(), json!([{"op": "Replace", "path": "active", "value": "False"}]), with("active", json!(false))),
+        (ada.clone(), json!([{"op": "replace", "value": {"active": false}}]), with("active", json!(false))),
         (
             ada.clone(),
             json!([{"op": "ADD", "path": "TITLE", "value": "Adjuster", "name": "stray"}]),
             with("title", json!("Adjuster")),
         ),
-        (
-            ada.clone(),
-            json!([{"op": "replace", "path": "title", "value": ""}]),
-            without("title"),
-        ),
-        (
-            ada.clone(),
-            json!([{"op": "replace", "path": "title", "value": null}]),
-            without("title"),
-        ),
-        (
-            ada.clone(),
-            json!([{"op": "remove", "path": "title"}]),
-            without("title"),
-        ),
-        (
-            ada.clone(),
-            json!([{"op": "remove", "path": "title", "value": "Countess"}]),
-            without("title"),
-        ),
+        (ada.clone(), json!([{"op": "replace", "path": "title", "value": ""}]), without("title")),
+        (ada.clone(), json!([{"op": "replace", "path": "title", "value": null}]), without("title")),
+        (ada.clone(), json!([{"op": "remove", "path": "title"}]), without("title")),
+        (ada.clone(), json!([{"op": "remove", "path": "title", "value": "Countess"}]), without("title")),
         (ada.clone(), json!([{"op": "remove", "path": "nickName"}]), ada.clone()),
         (
             ada.clone(),
@@ -119,11 +92,7 @@ fn singular_attributes() {
             json!([{"op": "remove", "path": "name.givenName"}, {"op": "remove", "path": "name.familyName"}]),
             without("name"),
         ),
-        (
-            ada.clone(),
-            json!([{"op": "replace", "path": "name", "value": null}]),
-            without("name"),
-        ),
+        (ada.clone(), json!([{"op": "replace", "path": "name", "value": null}]), without("name")),
         (
             ada.clone(),
             json!([{"op": "remove", "path": "title"}, {"op": "add", "path": "title", "value": "Broker"}, {"op": "replace", "path": "title", "value": "Surveyor"}]),
@@ -139,16 +108,8 @@ fn singular_attributes() {
             json!([{"op": "replace", "value": {"id": "8", "schemas": [], "meta": {"version": "1"}, "groups": [{"value": "1"}], "title": "x"}}]),
             with("title", json!("x")),
         ),
-        (
-            ada.clone(),
-            json!([{"op": "replace", "path": "id", "value": "7"}]),
-            ada.clone(),
-        ),
-        (
-            ada.clone(),
-            json!([{"op": "add", "path": "schemas", "value": [E]}]),
-            ada.clone(),
-        ),
+        (ada.clone(), json!([{"op": "replace", "path": "id", "value": "7"}]), ada.clone()),
+        (ada.clone(), json!([{"op": "add", "path": "schemas", "value": [E]}]), ada.clone()),
         // the core URN as prefix, and as a key
         (
             ada.clone(),
@@ -160,11 +121,7 @@ fn singular_attributes() {
             json!([{"op": "replace", "path": urn::USER, "value": {"title": "x"}}]),
             with("title", json!("x")),
         ),
-        (
-            ada.clone(),
-            json!([{"op": "replace", "value": {(urn::USER): {"title": "x"}}}]),
-            with("title", json!("x")),
-        ),
+        (ada.clone(), json!([{"op": "replace", "value": {(urn::USER): {"title": "x"}}}]), with("title", json!("x"))),
         // required: gone in between is fine
         (
             json!({"userName": "ada"}),
@@ -182,99 +139,31 @@ fn multi_valued_attributes() {
     let two = json!({"emails": [work, home]});
     table(vec![
         // add merges
-        (
-            one.clone(),
-            json!([{"op": "add", "path": "emails", "value": [home]}]),
-            two.clone(),
-        ),
-        (
-            one.clone(),
-            json!([{"op": "add", "path": "emails", "value": home}]),
-            two.clone(),
-        ),
-        (
-            one.clone(),
-            json!([{"op": "add", "path": "emails", "value": [{"value": "A@x.org"}]}]),
-            one.clone(),
-        ),
-        (
-            one.clone(),
-            json!([{"op": "add", "value": {"emails": [work]}}]),
-            one.clone(),
-        ),
-        (
-            one.clone(),
-            json!([{"op": "add", "path": "emails", "value": []}]),
-            one.clone(),
-        ),
+        (one.clone(), json!([{"op": "add", "path": "emails", "value": [home]}]), two.clone()),
+        (one.clone(), json!([{"op": "add", "path": "emails", "value": home}]), two.clone()),
+        (one.clone(), json!([{"op": "add", "path": "emails", "value": [{"value": "A@x.org"}]}]), one.clone()),
+        (one.clone(), json!([{"op": "add", "value": {"emails": [work]}}]), one.clone()),
+        (one.clone(), json!([{"op": "add", "path": "emails", "value": []}]), one.clone()),
         (
             one.clone(),
             json!([{"op": "add", "path": "emails", "value": [{"value": "b@x.org", "primary": "True"}]}]),
             json!({"emails": [{"value": "a@x.org", "type": "work", "primary": false}, {"value": "b@x.org", "primary": true}]}),
         ),
         // replace
-        (
-            two.clone(),
-            json!([{"op": "replace", "path": "emails", "value": [home]}]),
-            json!({"emails": [home]}),
-        ),
-        (
-            two.clone(),
-            json!([{"op": "replace", "path": "emails", "value": []}]),
-            json!({}),
-        ),
-        (
-            two.clone(),
-            json!([{"op": "replace", "value": {"emails": null}}]),
-            json!({}),
-        ),
+        (two.clone(), json!([{"op": "replace", "path": "emails", "value": [home]}]), json!({"emails": [home]})),
+        (two.clone(), json!([{"op": "replace", "path": "emails", "value": []}]), json!({})),
+        (two.clone(), json!([{"op": "replace", "value": {"emails": null}}]), json!({})),
         // remove
         (two.clone(), json!([{"op": "remove", "path": "emails"}]), json!({})),
-        (
-            two.clone(),
-            json!([{"op": "remove", "path": "emails", "value": null}]),
-            json!({}),
-        ),
-        (
-            two.clone(),
-            json!([{"op": "remove", "path": "emails", "value": ""}]),
-            json!({}),
-        ),
-        (
-            two.clone(),
-            json!([{"op": "remove", "path": "emails", "value": [{"value": "b@x.org"}]}]),
-            one.clone(),
-        ),
-        (
-            two.clone(),
-            json!([{"op": "remove", "path": "emails", "value": ["c@x.org"]}]),
-            two.clone(),
-        ),
-        (
-            two.clone(),
-            json!([{"op": "remove", "path": "emails", "value": ""}]),
-            json!({}),
-        ),
-        (
-            two.clone(),
-            json!([{"op": "remove", "path": "emails", "value": [{"type": "home"}]}]),
-            one.clone(),
-        ),
-        (
-            two.clone(),
-            json!([{"op": "remove", "path": r#"emails[type eq "home"]"#}]),
-            one.clone(),
-        ),
-        (
-            two.clone(),
-            json!([{"op": "remove", "path": r#"emails[type eq "home"].value"#}]),
-            one.clone(),
-        ),
-        (
-            two.clone(),
-            json!([{"op": "remove", "path": r#"emails[type eq "other"]"#}]),
-            two.clone(),
-        ),
+        (two.clone(), json!([{"op": "remove", "path": "emails", "value": null}]), json!({})),
+        (two.clone(), json!([{"op": "remove", "path": "emails", "value": ""}]), json!({})),
+        (two.clone(), json!([{"op": "remove", "path": "emails", "value": [{"value": "b@x.org"}]}]), one.clone()),
+        (two.clone(), json!([{"op": "remove", "path": "emails", "value": ["c@x.org"]}]), two.clone()),
+        (two.clone(), json!([{"op": "remove", "path": "emails", "value": ""}]), json!({})),
+        (two.clone(), json!([{"op": "remove", "path": "emails", "value": [{"type": "home"}]}]), one.clone()),
+        (two.clone(), json!([{"op": "remove", "path": r#"emails[type eq "home"]"#}]), one.clone()),
+        (two.clone(), json!([{"op": "remove", "path": r#"emails[type eq "home"].value"#}]), one.clone()),
+        (two.clone(), json!([{"op": "remove", "path": r#"emails[type eq "other"]"#}]), two.clone()),
         // value paths
         (
             one.clone(),
@@ -304,16 +193,8 @@ fn multi_valued_attributes() {
             ]),
             json!({"emails": [{"type": "work", "primary": true, "value": "n@x.org"}]}),
         ),
-        (
-            json!({}),
-            json!([{"op": "Add", "path": r#"emails[type eq "work"].primary"#, "value": true}]),
-            json!({}),
-        ),
-        (
-            one.clone(),
-            json!([{"op": "replace", "path": r#"emails[type eq "work"].value"#, "value": ""}]),
-            json!({}),
-        ),
+        (json!({}), json!([{"op": "Add", "path": r#"emails[type eq "work"].primary"#, "value": true}]), json!({})),
+        (one.clone(), json!([{"op": "replace", "path": r#"emails[type eq "work"].value"#, "value": ""}]), json!({})),
         (
             one.clone(),
             json!([{"op": "replace", "path": r#"emails[type eq "home"].value"#, "value": null}]),
@@ -359,11 +240,7 @@ fn multi_valued_attributes() {
             json!([{"op": "add", "path": "emails.value", "value": "n@x.org"}]),
             json!({"emails": [{"value": "n@x.org"}]}),
         ),
-        (
-            two.clone(),
-            json!([{"op": "remove", "path": "emails.value"}]),
-            json!({}),
-        ),
+        (two.clone(), json!([{"op": "remove", "path": "emails.value"}]), json!({})),
     ]);
 }
 
@@ -374,11 +251,7 @@ fn extensions_and_the_manager() {
     let cleared = json!({"userName": "ada", (E): {"department": "Claims"}});
     let path = format!("{E}:manager");
     table(vec![
-        (
-            before.clone(),
-            json!([{"op": "Add", "path": path, "value": "2"}]),
-            manager(json!({"value": "2"})),
-        ),
+        (before.clone(), json!([{"op": "Add", "path": path, "value": "2"}]), manager(json!({"value": "2"}))),
         (
             before.clone(),
             json!([{"op": "replace", "path": path, "value": {"value": "2"}}]),
@@ -394,16 +267,8 @@ fn extensions_and_the_manager() {
             json!([{"op": "add", "path": path, "value": [{"$ref": null, "value": "2"}]}]),
             manager(json!({"value": "2"})),
         ),
-        (
-            before.clone(),
-            json!([{"op": "add", "path": "manager", "value": "2"}]),
-            manager(json!({"value": "2"})),
-        ),
-        (
-            before.clone(),
-            json!([{"op": "replace", "value": {(path.as_str()): "2"}}]),
-            manager(json!({"value": "2"})),
-        ),
+        (before.clone(), json!([{"op": "add", "path": "manager", "value": "2"}]), manager(json!({"value": "2"}))),
+        (before.clone(), json!([{"op": "replace", "value": {(path.as_str()): "2"}}]), manager(json!({"value": "2"}))),
         (
             before.clone(),
             json!([{"op": "replace", "value": {(E): {"manager": {"managerId": "2"}}}}]),
@@ -414,52 +279,20 @@ fn extensions_and_the_manager() {
             json!([{"op": "replace", "path": format!("{path}.value"), "value": "2"}]),
             manager(json!({"value": "2"})),
         ),
-        (
-            before.clone(),
-            json!([{"op": "replace", "value": {"manager": {"displayName": "Nobody"}}}]),
-            before.clone(),
-        ),
-        (
-            before.clone(),
-            json!([{"op": "replace", "path": path, "value": ""}]),
-            cleared.clone(),
-        ),
-        (
-            before.clone(),
-            json!([{"op": "replace", "path": path, "value": {"value": ""}}]),
-            cleared.clone(),
-        ),
+        (before.clone(), json!([{"op": "replace", "value": {"manager": {"displayName": "Nobody"}}}]), before.clone()),
+        (before.clone(), json!([{"op": "replace", "path": path, "value": ""}]), cleared.clone()),
+        (before.clone(), json!([{"op": "replace", "path": path, "value": {"value": ""}}]), cleared.clone()),
         (
             before.clone(),
             json!([{"op": "replace", "path": path, "value": {"$ref": "", "value": null}}]),
             cleared.clone(),
         ),
-        (
-            before.clone(),
-            json!([{"op": "replace", "path": path, "value": null}]),
-            cleared.clone(),
-        ),
-        (
-            before.clone(),
-            json!([{"op": "replace", "value": {"manager": []}}]),
-            cleared.clone(),
-        ),
+        (before.clone(), json!([{"op": "replace", "path": path, "value": null}]), cleared.clone()),
+        (before.clone(), json!([{"op": "replace", "value": {"manager": []}}]), cleared.clone()),
         (before.clone(), json!([{"op": "remove", "path": path}]), cleared.clone()),
-        (
-            before.clone(),
-            json!([{"op": "remove", "path": format!("{path}.value")}]),
-            cleared,
-        ),
-        (
-            before.clone(),
-            json!([{"op": "remove", "path": E}]),
-            json!({"userName": "ada"}),
-        ),
-        (
-            before.clone(),
-            json!([{"op": "replace", "value": {(E): null}}]),
-            json!({"userName": "ada"}),
-        ),
+        (before.clone(), json!([{"op": "remove", "path": format!("{path}.value")}]), cleared),
+        (before.clone(), json!([{"op": "remove", "path": E}]), json!({"userName": "ada"})),
+        (before.clone(), json!([{"op": "replace", "value": {(E): null}}]), json!({"userName": "ada"})),
         (
             json!({"userName": "ada"}),
             json!([{"op": "add", "path": E, "value": {"division": "North"}}]),
@@ -476,13 +309,7 @@ fn extensions_and_the_manager() {
 #[test]
 fn schemas_follow_what_is_there() {
     let operations = json!([{"op": "add", "path": "department", "value": "Claims"}]);
-    let outcome = run(
-        &user(),
-        json!({"schemas": [urn::USER], "id": "1"}),
-        operations,
-        &Options::default(),
-    )
-    .unwrap();
+    let outcome = run(&user(), json!({"schemas": [urn::USER], "id": "1"}), operations, &Options::default()).unwrap();
     assert_eq!(
         Value::from(outcome.resource),
         json!({"schemas": [urn::USER, E], "id": "1", (E): {"department": "Claims"}})
@@ -492,14 +319,8 @@ fn schemas_follow_what_is_there() {
 #[test]
 fn a_custom_extension_without_a_version() {
     let mut schema = user();
-    schema.extensions.push(Schema {
-        id: "urn:acme:badge".into(),
-        ..Schema::group()
-    });
-    schema.extensions.push(Schema {
-        id: "urn:acme:2.0".into(),
-        ..Schema::group()
-    });
+    schema.extensions.push(Schema { id: "urn:acme:badge".into(), ..Schema::group() });
+    schema.extensions.push(Schema { id: "urn:acme:2.0".into(), ..Schema::group() });
     for (operations, expected) in [
         (
             json!([{"op": "add", "path": "urn:acme:badge", "value": {"displayName": "x"}}]),
@@ -541,15 +362,7 @@ fn what_the_schema_does_not_have_is_reported() {
     assert_eq!(outcome.resource["name"], json!({"givenName": "Ada"}));
     assert_eq!(
         outcome.ignored,
-        [
-            "shoeSize",
-            "shoes[size eq 5]",
-            "urn:acme:2.0:Thing",
-            "name.nope",
-            "hatSize",
-            "name.nope",
-            "http://x"
-        ]
+        ["shoeSize", "shoes[size eq 5]", "urn:acme:2.0:Thing", "name.nope", "hatSize", "name.nope", "http://x"]
     );
 }
 
@@ -557,21 +370,13 @@ fn what_the_schema_does_not_have_is_reported() {
 fn refused() {
     let before = json!({"id": "7", "userName": "ada", "emails": [{"value": "a", "type": "work"}], "title": "x"});
     for (operations, scim_type, detail) in [
-        (
-            json!([{"op": "remove"}]),
-            ScimType::NoTarget,
-            "operation 1: remove needs a path",
-        ),
+        (json!([{"op": "remove"}]), ScimType::NoTarget, "operation 1: remove needs a path"),
         (
             json!([{"op": "move", "path": "title"}]),
             ScimType::InvalidSyntax,
             "operation 1: op must be add, replace or remove",
         ),
-        (
-            json!([{"op": "add", "path": "title"}]),
-            ScimType::InvalidValue,
-            "operation 1: add and replace need a value",
-        ),
+        (json!([{"op": "add", "path": "title"}]), ScimType::InvalidValue, "operation 1: add and replace need a value"),
         (
             json!([{"op": "add", "path": "", "value": "x"}]),
             ScimType::InvalidValue,
@@ -587,22 +392,14 @@ fn refused() {
             ScimType::InvalidPath,
             "operation 1: `a b` is not an attribute path",
         ),
-        (
-            json!(["add"]),
-            ScimType::InvalidSyntax,
-            "operation 1: an operation must be an object",
-        ),
+        (json!(["add"]), ScimType::InvalidSyntax, "operation 1: an operation must be an object"),
         (json!({}), ScimType::InvalidSyntax, "Operations must be a list"),
         (
             json!([{"op": "add", "path": "title", "value": "y"}, {"op": "replace", "path": "id", "value": "8"}]),
             ScimType::Mutability,
             "operation 2: id is read-only",
         ),
-        (
-            json!([{"op": "remove", "path": "groups"}]),
-            ScimType::Mutability,
-            "operation 1: groups is read-only",
-        ),
+        (json!([{"op": "remove", "path": "groups"}]), ScimType::Mutability, "operation 1: groups is read-only"),
         (
             json!([{"op": "replace", "path": "manager.displayName", "value": "x"}]),
             ScimType::Mutability,
@@ -652,64 +449,31 @@ fn refused() {
         );
     }
     let many = json!({"Operations": vec![json!({"op": "remove", "path": "title"}); 3]});
-    let limits = Limits {
-        operations: 2,
-        ..Limits::default()
-    };
+    let limits = Limits { operations: 2, ..Limits::default() };
     assert_eq!(Patch::parse(many, &limits).unwrap_err().status, 413);
-    let strict = Options {
-        strict_no_target: true,
-        ..Options::default()
-    };
+    let strict = Options { strict_no_target: true, ..Options::default() };
     let operations = json!([{"op": "replace", "path": r#"emails[type eq "home"].value"#, "value": "x"}]);
-    assert_eq!(
-        run(&user(), before, operations, &strict).unwrap_err().scim_type,
-        Some(ScimType::NoTarget)
-    );
+    assert_eq!(run(&user(), before, operations, &strict).unwrap_err().scim_type, Some(ScimType::NoTarget));
 }
 
 #[test]
 fn an_immutable_attribute_is_set_once() {
     let mut schema = user();
-    schema
-        .core
-        .attributes
-        .iter_mut()
-        .find(|attribute| attribute.name == "userType")
-        .unwrap()
-        .mutability = Mutability::Immutable;
+    schema.core.attributes.iter_mut().find(|attribute| attribute.name == "userType").unwrap().mutability =
+        Mutability::Immutable;
     let set = |before: Value, value: Value| {
-        run(
-            &schema,
-            before,
-            json!([{"op": "replace", "path": "userType", "value": value}]),
-            &Options::default(),
-        )
+        run(&schema, before, json!([{"op": "replace", "path": "userType", "value": value}]), &Options::default())
     };
-    assert_eq!(
-        set(json!({}), json!("Employee")).unwrap().resource["userType"],
-        "Employee"
-    );
+    assert_eq!(set(json!({}), json!("Employee")).unwrap().resource["userType"], "Employee");
     assert!(set(json!({"userType": "Employee"}), json!("Employee")).is_ok());
-    assert_eq!(
-        set(json!({"userType": "Employee"}), json!("Guest"))
-            .unwrap_err()
-            .scim_type,
-        Some(ScimType::Mutability)
-    );
-    assert_eq!(
-        set(json!({"userType": "Employee"}), json!(null)).unwrap_err().scim_type,
-        Some(ScimType::Mutability)
-    );
+    assert_eq!(set(json!({"userType": "Employee"}), json!("Guest")).unwrap_err().scim_type, Some(ScimType::Mutability));
+    assert_eq!(set(json!({"userType": "Employee"}), json!(null)).unwrap_err().scim_type, Some(ScimType::Mutability));
 }
 
 #[test]
 fn an_attribute_that_holds_one_value() {
     let names = ["emails".to_owned()];
-    let options = Options {
-        single_valued: &names,
-        ..Options::default()
-    };
+    let options = Options { single_valued: &names, ..Options::default() };
     let sole = json!({"emails": [{"value": "a@x.org", "type": "work", "primary": true}]});
     for (before, operations, expected) in [
         (
@@ -727,11 +491,7 @@ fn an_attribute_that_holds_one_value() {
             json!([{"op": "replace", "path": r#"emails[type eq "home"].value"#, "value": ""}]),
             sole["emails"].clone(),
         ),
-        (
-            sole.clone(),
-            json!([{"op": "remove", "path": r#"emails[type eq "home"]"#}]),
-            sole["emails"].clone(),
-        ),
+        (sole.clone(), json!([{"op": "remove", "path": r#"emails[type eq "home"]"#}]), sole["emails"].clone()),
     ] {
         let outcome = run(&user(), before, operations.clone(), &options).unwrap();
         assert_eq!(outcome.resource["emails"], expected, "{operations}");
@@ -741,12 +501,7 @@ fn an_attribute_that_holds_one_value() {
 #[test]
 fn a_filter_on_what_is_not_mapped_tells_no_values_apart() {
     let mut schema = user();
-    for attribute in schema
-        .core
-        .attributes
-        .iter_mut()
-        .filter(|attribute| attribute.name == "emails")
-    {
+    for attribute in schema.core.attributes.iter_mut().filter(|attribute| attribute.name == "emails") {
         attribute.sub_attributes.retain(|sub| sub.name == "value");
     }
     let operations = json!([{"op": "replace", "path": r#"emails[type eq "work"].value"#, "value": "b"}]);
@@ -758,11 +513,7 @@ fn a_filter_on_what_is_not_mapped_tells_no_values_apart() {
 
 #[test]
 fn comparisons_are_bounded() {
-    let many = |start: u32| {
-        (start..start + 5000)
-            .map(|n| json!({"value": n.to_string()}))
-            .collect::<Value>()
-    };
+    let many = |start: u32| (start..start + 5000).map(|n| json!({"value": n.to_string()})).collect::<Value>();
     let add = |start| json!([{"op": "add", "path": "roles", "value": many(start)}]);
     let first = run(&user(), json!({}), add(0), &Options::default()).unwrap().resource;
     assert_eq!(first["roles"].as_array().unwrap().len(), 5000);
@@ -773,10 +524,7 @@ fn comparisons_are_bounded() {
     );
     let one = json!([{"op": "add", "path": "roles", "value": ["x"]}]);
     assert_eq!(
-        run(&user(), first.into(), one, &Options::default()).unwrap().resource["roles"]
-            .as_array()
-            .unwrap()
-            .len(),
+        run(&user(), first.into(), one, &Options::default()).unwrap().resource["roles"].as_array().unwrap().len(),
         5001
     );
 }
@@ -788,19 +536,10 @@ fn messages_in_odd_shapes() {
         json!({"OPERATIONS": [{"op": "add", "path": "  ", "value": {"title": "x"}}], "extra": 1}),
     ] {
         let patch = Patch::parse(message, &Limits::default()).unwrap();
-        assert_eq!(
-            patch
-                .apply(&Object::new(), &user(), &Options::default())
-                .unwrap()
-                .resource["title"],
-            "x"
-        );
+        assert_eq!(patch.apply(&Object::new(), &user(), &Options::default()).unwrap().resource["title"], "x");
     }
     for message in [json!([]), json!({}), json!({"Operations": null})] {
-        assert_eq!(
-            Patch::parse(message, &Limits::default()).unwrap_err().scim_type,
-            Some(ScimType::InvalidSyntax)
-        );
+        assert_eq!(Patch::parse(message, &Limits::default()).unwrap_err().scim_type, Some(ScimType::InvalidSyntax));
     }
 }
 

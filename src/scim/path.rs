@@ -41,11 +41,7 @@ pub enum Path {
 impl AttributePath {
     /// An unqualified attribute.
     pub fn new(attribute: impl Into<String>) -> Self {
-        Self {
-            schema: None,
-            attribute: attribute.into(),
-            sub: None,
-        }
+        Self { schema: None, attribute: attribute.into(), sub: None }
     }
 
     /// Parses; 400 invalidPath.
@@ -57,16 +53,9 @@ impl AttributePath {
             None => (rest, None),
         };
         if !name::is_valid(attribute) || !sub.is_none_or(name::is_valid) {
-            return Err(Error::invalid_path(format!(
-                "{} is not an attribute path",
-                quoted(text)
-            )));
+            return Err(Error::invalid_path(format!("{} is not an attribute path", quoted(text))));
         }
-        Ok(Self {
-            schema: schema.map(str::to_owned),
-            attribute: attribute.to_owned(),
-            sub: sub.map(str::to_owned),
-        })
+        Ok(Self { schema: schema.map(str::to_owned), attribute: attribute.to_owned(), sub: sub.map(str::to_owned) })
     }
 
     /// The same text taken for a URN: what looks like an attribute may be the end of an extension's URN.
@@ -91,10 +80,7 @@ impl Path {
         };
         let attribute = AttributePath::parse(attribute)?;
         if attribute.sub.is_some() {
-            return Err(Error::invalid_path(format!(
-                "in {}, a filter cannot follow a sub-attribute",
-                quoted(text)
-            )));
+            return Err(Error::invalid_path(format!("in {}, a filter cannot follow a sub-attribute", quoted(text))));
         }
         let (filter, rest) = Filter::parse_bracketed(rest, limits)
             .map_err(|error| Error::invalid_path(format!("in {}: {}", quoted(text), error.detail)))?;
@@ -159,11 +145,7 @@ impl fmt::Display for Path {
 
 /// A piece of what the client sent, short enough for a message.
 pub(super) fn quoted(text: &str) -> String {
-    let mut short: String = text
-        .chars()
-        .take(60)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
+    let mut short: String = text.chars().take(60).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if short.len() < text.len() && text.chars().nth(60).is_some() {
         short.push('…');
     }
@@ -212,30 +194,15 @@ mod tests {
             ("userName", None, "userName", None),
             (" name.familyName ", None, "name", Some("familyName")),
             ("manager.$ref", None, "manager", Some("$ref")),
-            (
-                "urn:ietf:params:scim:schemas:core:2.0:User:userName",
-                Some(urn::USER),
-                "userName",
-                None,
-            ),
-            (
-                "urn:ietf:params:scim:schemas:core:2.0:User:name.familyName",
-                Some(urn::USER),
-                "name",
-                Some("familyName"),
-            ),
+            ("urn:ietf:params:scim:schemas:core:2.0:User:userName", Some(urn::USER), "userName", None),
+            ("urn:ietf:params:scim:schemas:core:2.0:User:name.familyName", Some(urn::USER), "name", Some("familyName")),
             (
                 "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value",
                 Some(ENTERPRISE),
                 "manager",
                 Some("value"),
             ),
-            (
-                "urn:scim:schemas:core:1.0:userName",
-                Some("urn:scim:schemas:core:1.0"),
-                "userName",
-                None,
-            ),
+            ("urn:scim:schemas:core:1.0:userName", Some("urn:scim:schemas:core:1.0"), "userName", None),
             ("urn:acme:people:badge", Some("urn:acme:people"), "badge", None),
             ("urn:acme:2.0:Badge:number", Some("urn:acme:2.0:Badge"), "number", None),
         ] {
@@ -271,10 +238,7 @@ mod tests {
             "urn:acme:2.0",
             "urn:ietf:params:scim:schemas:extension:enterprise:2.0User",
         ] {
-            assert_eq!(
-                Path::parse(text, &filter::Limits::default()).unwrap(),
-                Path::Schema(text.to_owned())
-            );
+            assert_eq!(Path::parse(text, &filter::Limits::default()).unwrap(), Path::Schema(text.to_owned()));
         }
     }
 

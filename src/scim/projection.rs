@@ -30,16 +30,10 @@ impl Projection {
     pub fn parse(attributes: Option<&str>, excluded: Option<&str>) -> Result<Self, Error> {
         let paths = |text: Option<&str>| -> Result<Vec<AttributePath>, Error> {
             let pieces = text.unwrap_or_default().split(',').map(str::trim);
-            pieces
-                .filter(|piece| !piece.is_empty())
-                .map(AttributePath::parse)
-                .collect()
+            pieces.filter(|piece| !piece.is_empty()).map(AttributePath::parse).collect()
         };
         let attributes = paths(attributes)?;
-        Ok(Self {
-            attributes: (!attributes.is_empty()).then_some(attributes),
-            excluded: paths(excluded)?,
-        })
+        Ok(Self { attributes: (!attributes.is_empty()).then_some(attributes), excluded: paths(excluded)? })
     }
 
     /// Whether an answer shows anything of an attribute; what it does not show need not be read.
@@ -67,9 +61,7 @@ impl Projection {
                 return false;
             };
             object.retain(|key, value| {
-                extension
-                    .attribute(key)
-                    .is_some_and(|attribute| self.keep(value, schema, Some(extension), attribute))
+                extension.attribute(key).is_some_and(|attribute| self.keep(value, schema, Some(extension), attribute))
             });
             !object.is_empty()
         });
@@ -189,10 +181,7 @@ mod tests {
                 attribute.returned = Returned::Request;
             }
         }
-        ResourceSchema {
-            core,
-            extensions: vec![Schema::enterprise_user()],
-        }
+        ResourceSchema { core, extensions: vec![Schema::enterprise_user()] }
     }
 
     fn keys(attributes: &str, excluded: &str) -> Value {
@@ -209,12 +198,8 @@ mod tests {
             "meta": {"resourceType": "User", "created": "2020-01-01T00:00:00Z"},
             (urn::ENTERPRISE_USER): {"department": "Claims", "manager": {"value": "9", "displayName": "Lee"}}
         });
-        let Value::Object(resource) = resource else {
-            unreachable!()
-        };
-        let mut shown = Projection::parse(Some(attributes), Some(excluded))
-            .unwrap()
-            .apply(resource, &schema());
+        let Value::Object(resource) = resource else { unreachable!() };
+        let mut shown = Projection::parse(Some(attributes), Some(excluded)).unwrap().apply(resource, &schema());
         assert_eq!(shown.remove("id"), Some(json!("7")));
         assert!(shown.remove("schemas").is_some());
         assert!(!shown.contains_key("password") && !shown.contains_key("stranger"));
@@ -230,10 +215,7 @@ mod tests {
             keys("name.givenName, emails.type,meta.created", ""),
             json!({"name": {"givenName": "Ada"}, "emails": [{"type": "work"}], "meta": {"created": "2020-01-01T00:00:00Z"}})
         );
-        assert_eq!(
-            keys("department", ""),
-            json!({(urn::ENTERPRISE_USER): {"department": "Claims"}})
-        );
+        assert_eq!(keys("department", ""), json!({(urn::ENTERPRISE_USER): {"department": "Claims"}}));
         assert_eq!(
             keys(&format!("{0}:manager.value,{0}:department", urn::ENTERPRISE_USER), ""),
             json!({(urn::ENTERPRISE_USER): {"department": "Claims", "manager": {"value": "9"}}})
@@ -252,10 +234,7 @@ mod tests {
     fn excluded() {
         let all = keys("", "");
         assert!(all.get("nickName").is_none() && all.get("userName").is_some());
-        let less = keys(
-            "",
-            "groups,emails.value,id,schemas,meta,name.givenName,department,manager.displayName",
-        );
+        let less = keys("", "groups,emails.value,id,schemas,meta,name.givenName,department,manager.displayName");
         assert_eq!(
             less,
             json!({
@@ -270,10 +249,7 @@ mod tests {
 
     #[test]
     fn wants() {
-        let schema = ResourceSchema {
-            core: Schema::group(),
-            extensions: vec![],
-        };
+        let schema = ResourceSchema { core: Schema::group(), extensions: vec![] };
         let members = schema.top("members").unwrap();
         for (attributes, excluded, expected) in [
             ("", "", true),
@@ -286,11 +262,7 @@ mod tests {
             ("displayName,members", "", true),
         ] {
             let projection = Projection::parse(Some(attributes), Some(excluded)).unwrap();
-            assert_eq!(
-                projection.wants(&schema, None, members),
-                expected,
-                "{attributes} {excluded}"
-            );
+            assert_eq!(projection.wants(&schema, None, members), expected, "{attributes} {excluded}");
         }
         assert!(Projection::parse(Some("a b"), None).is_err());
     }

@@ -29,18 +29,13 @@ fn unescape(text: &str) -> Result<Cow<'_, str>, Error> {
     while let Some(byte) = bytes.next() {
         decoded.push(match byte {
             b'+' => b' ',
-            b'%' => hex(bytes.next())
-                .zip(hex(bytes.next()))
-                .map(|(high, low)| high * 16 + low)
-                .ok_or_else(|| {
-                    Error::invalid_value("the query string has a % that two hexadecimal digits do not follow")
-                })?,
+            b'%' => hex(bytes.next()).zip(hex(bytes.next())).map(|(high, low)| high * 16 + low).ok_or_else(|| {
+                Error::invalid_value("the query string has a % that two hexadecimal digits do not follow")
+            })?,
             byte => byte,
         });
     }
-    String::from_utf8(decoded)
-        .map(Cow::Owned)
-        .map_err(|_| Error::invalid_value("the query string is not UTF-8"))
+    String::from_utf8(decoded).map(Cow::Owned).map_err(|_| Error::invalid_value("the query string is not UTF-8"))
 }
 
 fn hex(byte: Option<u8>) -> Option<u8> {
@@ -60,23 +55,15 @@ mod tests {
     fn decodes() {
         for (query, expected) in [
             ("", vec![]),
-            (
-                "filter=userName+eq+%22a%2Bb%22&",
-                vec![("filter", "userName eq \"a+b\"")],
-            ),
-            (
-                "aadOptscim062020&filter=userName%20eq%20%22x%22",
-                vec![("filter", "userName eq \"x\"")],
-            ),
+            ("filter=userName+eq+%22a%2Bb%22&", vec![("filter", "userName eq \"a+b\"")]),
+            ("aadOptscim062020&filter=userName%20eq%20%22x%22", vec![("filter", "userName eq \"x\"")]),
             ("startIndex=1&&count=2", vec![("startIndex", "1"), ("count", "2")]),
             ("a=b=c&d=", vec![("a", "b=c"), ("d", "")]),
             ("n=%C3%A9", vec![("n", "é")]),
         ] {
             let decoded = decode(query).unwrap();
-            let decoded: Vec<(&str, &str)> = decoded
-                .iter()
-                .map(|(key, value)| (key.as_ref(), value.as_ref()))
-                .collect();
+            let decoded: Vec<(&str, &str)> =
+                decoded.iter().map(|(key, value)| (key.as_ref(), value.as_ref())).collect();
             assert_eq!(decoded, expected, "{query}");
         }
         for query in ["a=%", "a=%2", "a=%zz", "a=%+1", "a=%ff", "%=1"] {

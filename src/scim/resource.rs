@@ -66,25 +66,15 @@ pub fn strip_read_only(object: &mut Object, schema: &ResourceSchema) {
         let (Some(Home::Extension(extension)), Value::Object(object)) = (schema.home(key), value) else {
             return false;
         };
-        object.retain(|key, value| {
-            extension
-                .attribute(key)
-                .is_some_and(|attribute| writable(attribute, value))
-        });
+        object.retain(|key, value| extension.attribute(key).is_some_and(|attribute| writable(attribute, value)));
         !object.is_empty()
     });
 }
 
 /// Writes `schemas` first into a resource: the core URN, then those of the extensions it has.
 pub fn set_schemas(object: &mut Object, schema: &ResourceSchema) {
-    let present = schema
-        .extensions
-        .iter()
-        .filter(|extension| object.contains_key(&extension.id));
-    let urns = std::iter::once(&schema.core)
-        .chain(present)
-        .map(|schema| Value::from(schema.id.as_str()))
-        .collect();
+    let present = schema.extensions.iter().filter(|extension| object.contains_key(&extension.id));
+    let urns = std::iter::once(&schema.core).chain(present).map(|schema| Value::from(schema.id.as_str())).collect();
     object.shift_insert(0, "schemas".to_owned(), Value::Array(urns));
 }
 
@@ -132,17 +122,12 @@ mod tests {
     use crate::scim::{Schema, urn};
 
     fn schema() -> ResourceSchema {
-        ResourceSchema {
-            core: Schema::user(),
-            extensions: vec![Schema::enterprise_user()],
-        }
+        ResourceSchema { core: Schema::user(), extensions: vec![Schema::enterprise_user()] }
     }
 
     /// The normal form without `schemas`, and what was dropped; or the error.
     fn normal(resource: Value) -> Result<(Value, Vec<String>), String> {
-        let Value::Object(resource) = resource else {
-            unreachable!()
-        };
+        let Value::Object(resource) = resource else { unreachable!() };
         let mut dropped = Vec::new();
         let mut resource = normalise(resource, &schema(), &mut dropped).map_err(|error| error.to_string())?;
         assert_eq!(resource.keys().next().map(String::as_str), Some("schemas"));
@@ -165,37 +150,19 @@ mod tests {
             ),
             (json!({"active": "True"}), json!({"active": true})),
             (json!({"active": "FALSE"}), json!({"active": false})),
-            (
-                json!({"title": 5, "nickName": true}),
-                json!({"title": "5", "nickName": "true"}),
-            ),
-            (
-                json!({"id": null, "title": null, "nickName": "", "emails": [], "roles": null, "name": {}}),
-                json!({}),
-            ),
+            (json!({"title": 5, "nickName": true}), json!({"title": "5", "nickName": "true"})),
+            (json!({"id": null, "title": null, "nickName": "", "emails": [], "roles": null, "name": {}}), json!({})),
             (json!({"name": {"givenName": "", "familyName": null}}), json!({})),
             // core attributes under the core URN; URN keys; legacy and mistyped URNs
             (json!({(urn::USER): {"userName": "ada"}}), json!({"userName": "ada"})),
-            (
-                json!({"urn:scim:schemas:core:1.0": {"userName": "ada"}}),
-                json!({"userName": "ada"}),
-            ),
-            (
-                json!({format!("{}:userName", urn::USER): "ada"}),
-                json!({"userName": "ada"}),
-            ),
-            (
-                json!({format!("{E}:department"): "Claims"}),
-                json!({(E): {"department": "Claims"}}),
-            ),
+            (json!({"urn:scim:schemas:core:1.0": {"userName": "ada"}}), json!({"userName": "ada"})),
+            (json!({format!("{}:userName", urn::USER): "ada"}), json!({"userName": "ada"})),
+            (json!({format!("{E}:department"): "Claims"}), json!({(E): {"department": "Claims"}})),
             (
                 json!({"urn:ietf:params:scim:schemas:extension:enterprise:2.0User": {"Department": "Claims"}}),
                 json!({(E): {"department": "Claims"}}),
             ),
-            (
-                json!({"urn:scim:schemas:extension:enterprise:2.0": {"division": "x"}}),
-                json!({(E): {"division": "x"}}),
-            ),
+            (json!({"urn:scim:schemas:extension:enterprise:2.0": {"division": "x"}}), json!({(E): {"division": "x"}})),
             (
                 json!({"urn:scim:schemas:extension:enterprise:1.0": {"division": "x"}, (E): {}}),
                 json!({(E): {"division": "x"}}),
@@ -203,18 +170,12 @@ mod tests {
             (json!({(E): null}), json!({})),
             // multi-valued in other shapes
             (json!({"emails": "a@x.org"}), json!({"emails": [{"value": "a@x.org"}]})),
-            (
-                json!({"emails": ["a@x.org", null, "", {}]}),
-                json!({"emails": [{"value": "a@x.org"}]}),
-            ),
+            (json!({"emails": ["a@x.org", null, "", {}]}), json!({"emails": [{"value": "a@x.org"}]})),
             (
                 json!({"emails": {"Value": "a@x.org", "type": "work"}}),
                 json!({"emails": [{"value": "a@x.org", "type": "work"}]}),
             ),
-            (
-                json!({"emails": [{"value": "", "type": "work", "primary": true}]}),
-                json!({}),
-            ),
+            (json!({"emails": [{"value": "", "type": "work", "primary": true}]}), json!({})),
             (
                 json!({"addresses": [{"type": "work"}, {"type": "home", "country": "SE"}]}),
                 json!({"addresses": [{"type": "home", "country": "SE"}]}),
@@ -227,48 +188,27 @@ mod tests {
                 json!({"emails": [{"value": "a", "type": "work"}, {"value": "a", "type": "Work", "primary": true}]}),
                 json!({"emails": [{"value": "a", "type": "work", "primary": true}]}),
             ),
-            (
-                json!({r#"emails[type eq "work"].value"#: "a"}),
-                json!({"emails": [{"type": "work", "value": "a"}]}),
-            ),
-            (
-                json!({"roles": [{"value": "{\"id\":\"1\"}"}]}),
-                json!({"roles": [{"value": "{\"id\":\"1\"}"}]}),
-            ),
+            (json!({r#"emails[type eq "work"].value"#: "a"}), json!({"emails": [{"type": "work", "value": "a"}]})),
+            (json!({"roles": [{"value": "{\"id\":\"1\"}"}]}), json!({"roles": [{"value": "{\"id\":\"1\"}"}]})),
             // manager in its shapes
-            (
-                json!({(E): {"manager": "26"}}),
-                json!({(E): {"manager": {"value": "26"}}}),
-            ),
-            (
-                json!({(E): {"manager": 26}}),
-                json!({(E): {"manager": {"value": "26"}}}),
-            ),
+            (json!({(E): {"manager": "26"}}), json!({(E): {"manager": {"value": "26"}}})),
+            (json!({(E): {"manager": 26}}), json!({(E): {"manager": {"value": "26"}}})),
             (
                 json!({(E): {"manager": {"managerId": "26", "displayName": "Lee"}}}),
                 json!({(E): {"manager": {"value": "26", "displayName": "Lee"}}}),
             ),
-            (
-                json!({(E): {"manager": [{"$ref": null, "value": "26"}]}}),
-                json!({(E): {"manager": {"value": "26"}}}),
-            ),
+            (json!({(E): {"manager": [{"$ref": null, "value": "26"}]}}), json!({(E): {"manager": {"value": "26"}}})),
             (
                 json!({(E): {"manager": {"$ref": "../Users/26"}}}),
                 json!({(E): {"manager": {"$ref": "../Users/26", "value": "26"}}}),
             ),
             (json!({"manager": "26"}), json!({(E): {"manager": {"value": "26"}}})),
-            (
-                json!({format!("{E}:manager"): "26"}),
-                json!({(E): {"manager": {"value": "26"}}}),
-            ),
+            (json!({format!("{E}:manager"): "26"}), json!({(E): {"manager": {"value": "26"}}})),
             (json!({(E): {"manager": {"value": "", "$ref": "../Users/"}}}), json!({})),
             (json!({(E): {"manager": ""}}), json!({})),
             // the last spelling counts
             (json!({"userName": "a", "username": "b"}), json!({"userName": "b"})),
-            (
-                json!({"meta": {"resourceType": "User"}, "groups": []}),
-                json!({"meta": {"resourceType": "User"}}),
-            ),
+            (json!({"meta": {"resourceType": "User"}, "groups": []}), json!({"meta": {"resourceType": "User"}})),
         ] {
             assert_eq!(normal(sent.clone()), Ok((expected, vec![])), "{sent}");
         }
@@ -283,13 +223,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             dropped,
-            [
-                "shoeSize",
-                "name.nope",
-                "urn:acme:2.0:User",
-                "http://schemas.example.com/2006/Group",
-                "emails.kind"
-            ]
+            ["shoeSize", "name.nope", "urn:acme:2.0:User", "http://schemas.example.com/2006/Group", "emails.kind"]
         );
     }
 
@@ -302,26 +236,16 @@ mod tests {
             (json!({"title": ["a", "b"]}), "title takes one value, not a list"),
             (json!({"name": "Ada"}), "name must be an object"),
             (json!({"emails": [["a"]]}), "emails holds a list inside a list"),
-            (
-                json!({"emails": [{"value": {}}]}),
-                "emails.value must be a string, not an object",
-            ),
+            (json!({"emails": [{"value": {}}]}), "emails.value must be a string, not an object"),
             (json!({"addresses": ["Main St"]}), "addresses must be an object"),
-            (
-                json!({"nickName": "a\u{0}b"}),
-                "nickName contains a NUL character, which no database keeps",
-            ),
+            (json!({"nickName": "a\u{0}b"}), "nickName contains a NUL character, which no database keeps"),
             (
                 json!({(E): {"manager": {"value": "\u{0}"}}}),
                 &format!("{E}:manager.value contains a NUL character, which no database keeps"),
             ),
             (json!({(E): "x"}), &format!("`{E}` must be an object")),
         ] {
-            assert_eq!(
-                normal(sent.clone()),
-                Err(format!("400 invalidValue: {expected}")),
-                "{sent}"
-            );
+            assert_eq!(normal(sent.clone()), Err(format!("400 invalidValue: {expected}")), "{sent}");
         }
     }
 

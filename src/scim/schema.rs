@@ -104,9 +104,7 @@ impl Attribute {
 
     /// The sub-attribute of that name, in any case.
     pub fn sub(&self, sub: &str) -> Option<&Attribute> {
-        self.sub_attributes
-            .iter()
-            .find(|attribute| name::same(&attribute.name, sub))
+        self.sub_attributes.iter().find(|attribute| name::same(&attribute.name, sub))
     }
 
     /// Whether clients cannot write it.
@@ -172,9 +170,7 @@ impl Schema {
 
     /// The attribute of that name, in any case.
     pub fn attribute(&self, attribute: &str) -> Option<&Attribute> {
-        self.attributes
-            .iter()
-            .find(|candidate| name::same(&candidate.name, attribute))
+        self.attributes.iter().find(|candidate| name::same(&candidate.name, attribute))
     }
 
     /// The resource that `/Schemas` shows; `base_url` is that of the SCIM service, without a slash at its end.
@@ -256,19 +252,15 @@ impl ResourceSchema {
         match urn::meaning(urn)? {
             urn::Meaning::Core => Some(Home::Core),
             urn::Meaning::Known(known) if known == self.core.id => Some(Home::Core),
-            urn::Meaning::Known(known) => self
-                .extensions
-                .iter()
-                .find(|extension| extension.id == known)
-                .map(Home::Extension),
+            urn::Meaning::Known(known) => {
+                self.extensions.iter().find(|extension| extension.id == known).map(Home::Extension)
+            }
         }
     }
 
     /// The core or common attribute of that name, in any case.
     pub fn top(&self, attribute: &str) -> Option<&Attribute> {
-        self.core
-            .attribute(attribute)
-            .or_else(|| COMMON.iter().find(|common| name::same(&common.name, attribute)))
+        self.core.attribute(attribute).or_else(|| COMMON.iter().find(|common| name::same(&common.name, attribute)))
     }
 
     /// What a path points to; `None` if this resource type has no such thing. An unqualified name is looked for in the core
@@ -282,9 +274,7 @@ impl ResourceSchema {
             None => match self.top(&path.attribute) {
                 Some(attribute) => (None, attribute),
                 None => self.extensions.iter().find_map(|extension| {
-                    extension
-                        .attribute(&path.attribute)
-                        .map(|attribute| (Some(extension), attribute))
+                    extension.attribute(&path.attribute).map(|attribute| (Some(extension), attribute))
                 })?,
             },
         };
@@ -292,11 +282,7 @@ impl ResourceSchema {
             Some(sub) => Some(attribute.sub(sub)?),
             None => None,
         };
-        Some(Resolved {
-            extension,
-            attribute,
-            sub,
-        })
+        Some(Resolved { extension, attribute, sub })
     }
 }
 
@@ -356,10 +342,7 @@ mod tests {
     use super::*;
 
     fn user() -> ResourceSchema {
-        ResourceSchema {
-            core: Schema::user(),
-            extensions: vec![Schema::enterprise_user()],
-        }
+        ResourceSchema { core: Schema::user(), extensions: vec![Schema::enterprise_user()] }
     }
 
     #[test]
@@ -368,15 +351,9 @@ mod tests {
         for (path, expected) in [
             ("USERNAME", Some("userName")),
             ("name.familyname", Some("name.familyName")),
-            (
-                "urn:ietf:params:scim:schemas:core:2.0:User:Emails.VALUE",
-                Some("emails.value"),
-            ),
+            ("urn:ietf:params:scim:schemas:core:2.0:User:Emails.VALUE", Some("emails.value")),
             ("urn:scim:schemas:core:1.0:userName", Some("userName")),
-            (
-                "manager",
-                Some("urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager"),
-            ),
+            ("manager", Some("urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager")),
             (
                 "urn:ietf:params:scim:schemas:extension:enterprise:2.0User:manager.value",
                 Some("urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value"),
@@ -387,9 +364,7 @@ mod tests {
             ("name.nope", None),
             ("shoeSize", None),
         ] {
-            let found = schema
-                .resolve(&path.parse().unwrap())
-                .map(|resolved| resolved.full_name());
+            let found = schema.resolve(&path.parse().unwrap()).map(|resolved| resolved.full_name());
             assert_eq!(found.as_deref(), expected, "{path}");
         }
     }
@@ -399,10 +374,7 @@ mod tests {
         let document = Schema::group().to_json("https://scim.example.org/scim/v2");
         assert_eq!(document["id"], urn::GROUP);
         assert_eq!(document["schemas"], json!([urn::SCHEMA]));
-        assert_eq!(
-            document["meta"]["location"],
-            format!("https://scim.example.org/scim/v2/Schemas/{}", urn::GROUP)
-        );
+        assert_eq!(document["meta"]["location"], format!("https://scim.example.org/scim/v2/Schemas/{}", urn::GROUP));
         assert_eq!(document["attributes"][1]["subAttributes"][0]["mutability"], "immutable");
         assert_eq!(document["attributes"][0]["caseExact"], false);
     }

@@ -37,12 +37,8 @@ pub enum Meaning {
     Known(&'static str),
 }
 
-const PREFIXES: &[&str] = &[
-    "urn:ietf:params:scim:schemas:",
-    "urn:ietf:params:scim:schema:",
-    "urn:scim:schemas:",
-    "urn:ietf:scim:schemas:",
-];
+const PREFIXES: &[&str] =
+    &["urn:ietf:params:scim:schemas:", "urn:ietf:params:scim:schema:", "urn:scim:schemas:", "urn:ietf:scim:schemas:"];
 
 /// Longest first within what shares a beginning.
 const TAILS: &[(&str, Meaning)] = &[
@@ -87,8 +83,7 @@ pub fn is_urn(text: &str) -> bool {
 }
 
 fn starts_with(text: &str, beginning: &str) -> bool {
-    text.get(..beginning.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(beginning))
+    text.get(..beginning.len()).is_some_and(|start| start.eq_ignore_ascii_case(beginning))
 }
 
 #[cfg(test)]
@@ -103,22 +98,10 @@ mod tests {
             ("urn:scim:schemas:core:1.0", Some(Meaning::Core)),
             ("urn:scim:schemas:core:2.0", Some(Meaning::Core)),
             ("urn:scim:schemas:core:2.0:Group", Some(Meaning::Known(GROUP))),
-            (
-                "urn:scim:schemas:extension:enterprise:1.0",
-                Some(Meaning::Known(ENTERPRISE_USER)),
-            ),
-            (
-                "urn:scim:schemas:extension:enterprise:2.0",
-                Some(Meaning::Known(ENTERPRISE_USER)),
-            ),
-            (
-                "urn:ietf:params:scim:schemas:extension:enterprise:2.0User",
-                Some(Meaning::Known(ENTERPRISE_USER)),
-            ),
-            (
-                "urn:ietf:params:scim:schemas:extension:enterprise:2.0",
-                Some(Meaning::Known(ENTERPRISE_USER)),
-            ),
+            ("urn:scim:schemas:extension:enterprise:1.0", Some(Meaning::Known(ENTERPRISE_USER))),
+            ("urn:scim:schemas:extension:enterprise:2.0", Some(Meaning::Known(ENTERPRISE_USER))),
+            ("urn:ietf:params:scim:schemas:extension:enterprise:2.0User", Some(Meaning::Known(ENTERPRISE_USER))),
+            ("urn:ietf:params:scim:schemas:extension:enterprise:2.0", Some(Meaning::Known(ENTERPRISE_USER))),
             ("urn:ietf:params:scim:schemas:extension:acme:2.0:User", None),
             ("urn:ietf:params:scim:schemas:core:2.0:Users", None),
             ("userName", None),
@@ -130,10 +113,7 @@ mod tests {
     #[test]
     fn the_longest_one_leads() {
         let path = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager";
-        assert_eq!(
-            leading(path),
-            Some((ENTERPRISE_USER.len(), Meaning::Known(ENTERPRISE_USER)))
-        );
+        assert_eq!(leading(path), Some((ENTERPRISE_USER.len(), Meaning::Known(ENTERPRISE_USER))));
         assert_eq!(
             leading("urn:scim:schemas:core:1.0:userName"),
             Some(("urn:scim:schemas:core:1.0".len(), Meaning::Core))

@@ -56,10 +56,7 @@ pub(super) fn single(at: Resolved<'_>, value: Value, dropped: &mut Vec<String>) 
         Value::Object(object) if attribute.kind == Kind::Complex => {
             Ok(complex(at, object, dropped)?.map(Value::Object))
         }
-        Value::Object(_) => Err(wrong(
-            at,
-            &format!("must be a {}, not an object", attribute.kind.as_str()),
-        )),
+        Value::Object(_) => Err(wrong(at, &format!("must be a {}, not an object", attribute.kind.as_str()))),
         value if attribute.kind == Kind::Complex => {
             let Some(sub) = attribute.sub("value").filter(|_| at.sub.is_none()) else {
                 return Err(wrong(at, "must be an object"));
@@ -140,9 +137,7 @@ fn complex(at: Resolved<'_>, object: Object, dropped: &mut Vec<String>) -> Resul
 /// `managerId` inside `manager` is its `value`.
 fn own_id<'a>(attribute: &'a Attribute, key: &str) -> Option<&'a Attribute> {
     let (stem, end) = key.split_at_checked(attribute.name.len())?;
-    (name::same(stem, &attribute.name) && name::same(end, "id"))
-        .then(|| attribute.sub("value"))
-        .flatten()
+    (name::same(stem, &attribute.name) && name::same(end, "id")).then(|| attribute.sub("value")).flatten()
 }
 
 /// The id that a `$ref`, relative or absolute, ends in.

@@ -47,11 +47,7 @@ fn rightmost<'h>(
     read: impl Fn(&'h str) -> Option<&'h str>,
 ) -> Option<IpAddr> {
     let mut last = None;
-    let values: Vec<&str> = headers
-        .get_all(name)
-        .iter()
-        .map(|value| value.to_str().unwrap_or(""))
-        .collect();
+    let values: Vec<&str> = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("")).collect();
     for element in values.iter().rev().flat_map(|value| value.rsplit(',')) {
         let Some(address) = read(element).and_then(node_address) else {
             return Some(last.unwrap_or(peer));
@@ -69,9 +65,7 @@ fn rightmost<'h>(
 fn forwarded_for(element: &str) -> Option<&str> {
     element.split(';').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
-        name.trim()
-            .eq_ignore_ascii_case("for")
-            .then(|| value.trim().trim_matches('"'))
+        name.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"'))
     })
 }
 
@@ -100,56 +94,20 @@ mod tests {
             ("192.0.2.9", &[("x-forwarded-for", "198.51.100.1")], "192.0.2.9"),
             ("::ffff:192.0.2.9", &[], "192.0.2.9"),
             ("10.0.0.2", &[], "10.0.0.2"),
-            (
-                "::ffff:10.0.0.2",
-                &[("x-forwarded-for", "198.51.100.1")],
-                "198.51.100.1",
-            ),
+            ("::ffff:10.0.0.2", &[("x-forwarded-for", "198.51.100.1")], "198.51.100.1"),
             ("10.0.0.2", &[("x-forwarded-for", "198.51.100.1")], "198.51.100.1"),
-            (
-                "10.0.0.2",
-                &[("x-forwarded-for", "203.0.113.66, 198.51.100.1")],
-                "198.51.100.1",
-            ),
-            (
-                "10.0.0.2",
-                &[("x-forwarded-for", "198.51.100.1, 10.0.0.7")],
-                "198.51.100.1",
-            ),
-            (
-                "10.0.0.2",
-                &[("x-forwarded-for", "203.0.113.66"), ("x-forwarded-for", "198.51.100.1")],
-                "198.51.100.1",
-            ),
+            ("10.0.0.2", &[("x-forwarded-for", "203.0.113.66, 198.51.100.1")], "198.51.100.1"),
+            ("10.0.0.2", &[("x-forwarded-for", "198.51.100.1, 10.0.0.7")], "198.51.100.1"),
+            ("10.0.0.2", &[("x-forwarded-for", "203.0.113.66"), ("x-forwarded-for", "198.51.100.1")], "198.51.100.1"),
             ("10.0.0.2", &[("x-forwarded-for", "10.0.0.8, 10.0.0.7")], "10.0.0.8"),
             ("10.0.0.2", &[("x-forwarded-for", "nonsense")], "10.0.0.2"),
-            (
-                "10.0.0.2",
-                &[("x-forwarded-for", "198.51.100.1, nonsense, 10.0.0.7")],
-                "10.0.0.7",
-            ),
+            ("10.0.0.2", &[("x-forwarded-for", "198.51.100.1, nonsense, 10.0.0.7")], "10.0.0.7"),
             ("10.0.0.2", &[("x-forwarded-for", "198.51.100.1:4711")], "198.51.100.1"),
-            (
-                "10.0.0.2",
-                &[("forwarded", "for=198.51.100.1;proto=https;by=10.0.0.2")],
-                "198.51.100.1",
-            ),
-            (
-                "10.0.0.2",
-                &[("forwarded", "For=\"[2001:db8::1]:4711\", for=10.0.0.9")],
-                "2001:db8::1",
-            ),
+            ("10.0.0.2", &[("forwarded", "for=198.51.100.1;proto=https;by=10.0.0.2")], "198.51.100.1"),
+            ("10.0.0.2", &[("forwarded", "For=\"[2001:db8::1]:4711\", for=10.0.0.9")], "2001:db8::1"),
             ("10.0.0.2", &[("forwarded", "for=_hidden")], "10.0.0.2"),
-            (
-                "10.0.0.2",
-                &[("forwarded", "for=198.51.100.1"), ("x-forwarded-for", "198.51.100.1")],
-                "198.51.100.1",
-            ),
-            (
-                "10.0.0.2",
-                &[("forwarded", "for=203.0.113.66"), ("x-forwarded-for", "198.51.100.1")],
-                "10.0.0.2",
-            ),
+            ("10.0.0.2", &[("forwarded", "for=198.51.100.1"), ("x-forwarded-for", "198.51.100.1")], "198.51.100.1"),
+            ("10.0.0.2", &[("forwarded", "for=203.0.113.66"), ("x-forwarded-for", "198.51.100.1")], "10.0.0.2"),
             ("fd00::1", &[("x-forwarded-for", "2001:db8::7")], "2001:db8::7"),
         ];
         for (peer, headers, client) in table {

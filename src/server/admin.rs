@@ -40,11 +40,7 @@ impl Admin {
         match &self.metrics {
             Some(metrics) => {
                 metrics.run_upkeep();
-                text(
-                    StatusCode::OK,
-                    metrics.render(),
-                    "text/plain; version=0.0.4; charset=utf-8",
-                )
+                text(StatusCode::OK, metrics.render(), "text/plain; version=0.0.4; charset=utf-8")
             }
             None => text(StatusCode::SERVICE_UNAVAILABLE, "metrics are off\n".to_owned(), PLAIN),
         }
@@ -57,9 +53,7 @@ impl Serve for Admin {
     async fn serve(&self, _: Peer, request: Request<Noted<Incoming>>) -> Response<Full<Bytes>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned(), PLAIN);
-            response
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
         match request.uri().path() {
@@ -69,11 +63,7 @@ impl Serve for Admin {
                 Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"), PLAIN),
             },
             "/metrics" => self.metrics(),
-            _ => text(
-                StatusCode::NOT_FOUND,
-                "here are /healthz, /readyz and /metrics\n".to_owned(),
-                PLAIN,
-            ),
+            _ => text(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics\n".to_owned(), PLAIN),
         }
     }
 }
@@ -99,8 +89,6 @@ async fn readiness(app: &Arc<App>, stopping: bool) -> Result<(), String> {
 fn text(status: StatusCode, body: String, content_type: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

@@ -58,10 +58,7 @@ impl Reply {
 
     /// A body that was rendered before.
     pub fn rendered(status: StatusCode, body: Bytes) -> Self {
-        Self {
-            body: Some(body),
-            ..Self::empty(status)
-        }
+        Self { body: Some(body), ..Self::empty(status) }
     }
 
     /// A message.
@@ -74,10 +71,7 @@ impl Reply {
 
     /// A resource; its version becomes the ETag.
     pub fn resource(status: StatusCode, resource: &Object, version: Option<String>) -> Self {
-        Self {
-            etag: version,
-            ..Self::message(status, resource)
-        }
+        Self { etag: version, ..Self::message(status, resource) }
     }
 
     /// An error document.
@@ -95,18 +89,12 @@ impl Reply {
     /// 405 with what is allowed (RFC 9110 15.5.6).
     pub fn method_not_allowed(method: &Method, allow: &'static str) -> Self {
         let detail = format!("{method} is not possible here; possible are {allow}");
-        Self {
-            allow: Some(allow),
-            ..Self::error(Error::new(405, detail))
-        }
+        Self { allow: Some(allow), ..Self::error(Error::new(405, detail)) }
     }
 
     /// 429: come back after `wait`.
     pub fn too_many(wait: Duration, detail: &str) -> Self {
-        Self {
-            retry_after: Some(wait),
-            ..Self::error(Error::new(429, detail))
-        }
+        Self { retry_after: Some(wait), ..Self::error(Error::new(429, detail)) }
     }
 }
 
@@ -139,11 +127,7 @@ impl Manner {
             tls,
             http_1: version < Version::HTTP_2,
             tried: headers.contains_key(AUTHORIZATION),
-            if_none_match: if reads {
-                headers.get(IF_NONE_MATCH).cloned()
-            } else {
-                None
-            },
+            if_none_match: if reads { headers.get(IF_NONE_MATCH).cloned() } else { None },
         }
     }
 }
@@ -151,16 +135,9 @@ impl Manner {
 /// Whether `Accept` names `application/json` and nothing that `application/scim+json` is.
 fn only_json(headers: &HeaderMap) -> bool {
     let mut json = false;
-    for range in headers
-        .get_all(ACCEPT)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
-    {
+    for range in headers.get_all(ACCEPT).iter().flat_map(|value| value.as_bytes().split(|b| *b == b',')) {
         let range = range.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-        if [&b"application/scim+json"[..], b"application/*", b"*/*"]
-            .iter()
-            .any(|r| range.eq_ignore_ascii_case(r))
-        {
+        if [&b"application/scim+json"[..], b"application/*", b"*/*"].iter().any(|r| range.eq_ignore_ascii_case(r)) {
             return false;
         }
         json |= range.eq_ignore_ascii_case(b"application/json");
@@ -199,11 +176,8 @@ pub fn render(mut reply: Reply, manner: &Manner, request_id: &str) -> Response<F
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
     }
     if reply.status == StatusCode::UNAUTHORIZED {
-        let challenge = if manner.tried {
-            "Bearer realm=\"scim\", error=\"invalid_token\""
-        } else {
-            "Bearer realm=\"scim\""
-        };
+        let challenge =
+            if manner.tried { "Bearer realm=\"scim\", error=\"invalid_token\"" } else { "Bearer realm=\"scim\"" };
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     if manner.tls {
@@ -225,10 +199,7 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<&str>) {
 pub fn none_match_fails(asked: &[u8], etag: &str) -> bool {
     let opaque = |tag: &[u8]| tag.strip_prefix(b"W/").unwrap_or(tag).to_vec();
     let etag = opaque(etag.as_bytes());
-    asked
-        .split(|b| *b == b',')
-        .map(<[u8]>::trim_ascii)
-        .any(|tag| tag == b"*" || opaque(tag) == etag)
+    asked.split(|b| *b == b',').map(<[u8]>::trim_ascii).any(|tag| tag == b"*" || opaque(tag) == etag)
 }
 
 #[cfg(test)]
@@ -236,10 +207,7 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
-            .collect()
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
     }
 
     #[test]
@@ -248,10 +216,7 @@ mod tests {
             (None, "application/scim+json"),
             (Some("application/json"), "application/json"),
             (Some("application/json, text/html;q=0.1"), "application/json"),
-            (
-                Some("application/json;q=0.5, application/scim+json"),
-                "application/scim+json",
-            ),
+            (Some("application/json;q=0.5, application/scim+json"), "application/scim+json"),
             (Some("*/*"), "application/scim+json"),
             (Some("text/html"), "application/scim+json"),
         ] {
@@ -289,12 +254,7 @@ mod tests {
     fn errors() {
         let none = Manner::of(&Method::GET, Version::HTTP_11, &HeaderMap::new(), false);
         let challenge = render(Reply::error(Error::unauthorized("no")), &none, "r");
-        assert!(
-            challenge.headers()[WWW_AUTHENTICATE]
-                .to_str()
-                .unwrap()
-                .starts_with("Bearer")
-        );
+        assert!(challenge.headers()[WWW_AUTHENTICATE].to_str().unwrap().starts_with("Bearer"));
         let later = render(Reply::error(Error::unavailable("down")), &none, "r");
         assert_eq!(later.headers()[RETRY_AFTER], "5");
         let wait = render(Reply::too_many(Duration::from_secs(17), "slow down"), &none, "r");

@@ -134,11 +134,7 @@ impl Assembler {
         let tokens = LiveTokens::new(Arc::new(store), keys, self.config.public_url.clone());
         Ok(Ready {
             directory: Arc::new(directory),
-            endpoints: adapter
-                .resource_types
-                .iter()
-                .map(|type_| Endpoint::new(&type_.endpoint))
-                .collect(),
+            endpoints: adapter.resource_types.iter().map(|type_| Endpoint::new(&type_.endpoint)).collect(),
             identity: Identity::new(known, tokens, Arc::clone(&self.failures)),
             servers,
         })
@@ -147,17 +143,11 @@ impl Assembler {
     fn served(&self, server: &IdentityServer, actor: Option<Actor>, adapter: &Adapter) -> Served {
         let page = self.config.limits.page;
         let form = |base_url: String| {
-            Arc::new(Form {
-                discovery: Discovery::new(adapter, &base_url, page),
-                base_url: Arc::from(base_url),
-            })
+            Arc::new(Form { discovery: Discovery::new(adapter, &base_url, page), base_url: Arc::from(base_url) })
         };
         let by_name = form(format!("{}/scim/{}/v2", self.config.public_url, server.name));
-        let by_default = if server.default {
-            form(format!("{}/scim/v2", self.config.public_url))
-        } else {
-            Arc::clone(&by_name)
-        };
+        let by_default =
+            if server.default { form(format!("{}/scim/v2", self.config.public_url)) } else { Arc::clone(&by_name) };
         Served {
             name: Arc::from(server.name.as_str()),
             view: Arc::new(ServerView {
@@ -199,11 +189,7 @@ pub fn read_adapter(config: &Config, findings: &mut Findings) -> Option<Document
         .adapter
         .parameters
         .iter()
-        .flat_map(|node| {
-            node.entries()
-                .iter()
-                .map(|(key, value)| (key.text.clone(), value.clone()))
-        })
+        .flat_map(|node| node.entries().iter().map(|(key, value)| (key.text.clone(), value.clone())))
         .collect();
     adapter::load(&config.adapter.path, &parameters, findings)
 }
@@ -215,10 +201,7 @@ pub fn refuse_unserved(config: &Config, findings: &mut Findings) {
         for (key, node) in [("scope", &server.scope), ("parameters", &server.parameters)] {
             if let Some(node) = node.as_ref().filter(|node| !node.entries().is_empty()) {
                 findings
-                    .error(
-                        node,
-                        format!("this version does not act on `{key}` of an identity server"),
-                    )
+                    .error(node, format!("this version does not act on `{key}` of an identity server"))
                     .help("leave it out; parameters for all identity servers stand under `adapter`");
             }
         }
@@ -274,8 +257,6 @@ fn permissions(server: &IdentityServer) -> Permissions {
         Action::Delete => Operation::Delete,
     };
     Permissions::only(
-        may.iter()
-            .map(|(key, actions)| (key.text.clone(), actions.iter().map(operation).collect()))
-            .collect(),
+        may.iter().map(|(key, actions)| (key.text.clone(), actions.iter().map(operation).collect())).collect(),
     )
 }

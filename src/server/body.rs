@@ -54,11 +54,7 @@ where
             break;
         }
     }
-    Ok(if rest.is_empty() {
-        first.unwrap_or_default()
-    } else {
-        rest.freeze()
-    })
+    Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() })
 }
 
 /// Reads on and forgets, at most `limit` bytes, so that a client that sends before it reads gets to its
@@ -103,26 +99,11 @@ mod tests {
     #[tokio::test]
     async fn bodies() {
         let idle = Duration::from_millis(20);
-        assert_eq!(
-            read(&mut Full::new(Bytes::from_static(b"{}")), 2, idle).await.unwrap(),
-            "{}"
-        );
-        assert_eq!(
-            read(&mut Full::new(Bytes::from_static(b"{ }")), 2, idle).await,
-            Err(BodyError::TooLarge)
-        );
+        assert_eq!(read(&mut Full::new(Bytes::from_static(b"{}")), 2, idle).await.unwrap(), "{}");
+        assert_eq!(read(&mut Full::new(Bytes::from_static(b"{ }")), 2, idle).await, Err(BodyError::TooLarge));
         assert_eq!(read(&mut Full::new(Bytes::new()), 2, idle).await.unwrap(), "");
-        assert_eq!(
-            read(&mut Pieces(vec!["a", "b", "c"], false), 3, idle).await.unwrap(),
-            "abc"
-        );
-        assert_eq!(
-            read(&mut Pieces(vec!["a", "b", "c"], false), 2, idle).await,
-            Err(BodyError::TooLarge)
-        );
-        assert_eq!(
-            read(&mut Pieces(vec!["a"], true), 2, idle).await,
-            Err(BodyError::TooSlow)
-        );
+        assert_eq!(read(&mut Pieces(vec!["a", "b", "c"], false), 3, idle).await.unwrap(), "abc");
+        assert_eq!(read(&mut Pieces(vec!["a", "b", "c"], false), 2, idle).await, Err(BodyError::TooLarge));
+        assert_eq!(read(&mut Pieces(vec!["a"], true), 2, idle).await, Err(BodyError::TooSlow));
     }
 }

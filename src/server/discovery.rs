@@ -90,15 +90,8 @@ impl Document {
     fn new(value: &Value) -> Self {
         let body = serde_json::to_vec(value).unwrap_or_default();
         let digest = Sha256::digest(&body);
-        let etag = digest
-            .iter()
-            .take(12)
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>();
-        Self {
-            body: Bytes::from(body),
-            etag: format!("\"{etag}\""),
-        }
+        let etag = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect::<String>();
+        Self { body: Bytes::from(body), etag: format!("\"{etag}\"") }
     }
 
     fn reply(&self) -> Reply {
@@ -110,19 +103,13 @@ impl Document {
 
 impl Collection {
     fn new(members: Vec<(String, Value)>) -> Self {
-        let each = members
-            .iter()
-            .map(|(name, value)| (name.clone(), Document::new(value)))
-            .collect();
+        let each = members.iter().map(|(name, value)| (name.clone(), Document::new(value))).collect();
         let resources: Vec<Object> = members
             .into_iter()
             .filter_map(|(_, value)| if let Value::Object(o) = value { Some(o) } else { None })
             .collect();
         let total = u64::try_from(resources.len()).unwrap_or(0);
-        Self {
-            list: Document::new(&ListResponse::new(total, 1, resources).into_value()),
-            each,
-        }
+        Self { list: Document::new(&ListResponse::new(total, 1, resources).into_value()), each }
     }
 
     fn reply(&self, kind: &str, name: Option<&str>) -> Reply {
@@ -139,10 +126,7 @@ impl Collection {
 /// RFC 7643 5, as strictly as the strictest reader wants it: a `documentationUri` that is no absolute
 /// URL, or a scheme without description, makes some clients take everything for unsupported.
 fn service_provider_config(adapter: &Adapter, base_url: &str, page: usize) -> Value {
-    let password = adapter
-        .resource_types
-        .iter()
-        .any(|type_| type_.schema.core.attribute("password").is_some());
+    let password = adapter.resource_types.iter().any(|type_| type_.schema.core.attribute("password").is_some());
     json!({
         "schemas": [urn::SERVICE_PROVIDER_CONFIG],
         "patch": { "supported": true },

@@ -37,9 +37,7 @@ impl App {
         let limit = self.config.limits.request_timeout;
         let reply = match tokio::time::timeout(limit, self.answer(&head, body, peer, &mut note)).await {
             Ok(Ok(reply) | Err(reply)) => reply,
-            Err(_) => Reply::error(Error::unavailable(format_args!(
-                "the request took longer than {limit:?}"
-            ))),
+            Err(_) => Reply::error(Error::unavailable(format_args!("the request took longer than {limit:?}"))),
         };
         if let Some(error) = &reply.error {
             note.error(error);
@@ -57,10 +55,7 @@ impl App {
         if let Some(refusal) = refuse(head, peer.doubt) {
             // Where this request ends may be as doubtful as what it says.
             let error = Error::new(refusal.status.as_u16(), refusal.detail);
-            return Err(Reply {
-                close: true,
-                ..Reply::error(error)
-            });
+            return Err(Reply { close: true, ..Reply::error(error) });
         }
         let path = head.uri.path();
         if !is_ours(path) {
@@ -81,11 +76,7 @@ impl App {
         note.routed(&served.name, route.target.template(&ready.endpoints));
         let client = client_address(peer.address, &head.headers, &self.config.trusted_proxies);
         note.client(client);
-        let session = ready
-            .identity
-            .authenticate(server, &head.headers, client)
-            .await
-            .map_err(denied)?;
+        let session = ready.identity.authenticate(server, &head.headers, client).await.map_err(denied)?;
         let reads = matches!(head.method, Method::GET | Method::HEAD)
             || matches!(route.target, Target::Search(_) | Target::SearchAll);
         if session.read_only && !reads {
@@ -119,10 +110,7 @@ impl App {
                         metrics::counter!("scimshim_pool_timeouts_total").increment(1);
                         let error =
                             Error::unavailable(format_args!("no database connection was free within {patience:?}"));
-                        return Err(Reply {
-                            retry_after: Some(Duration::from_secs(1)),
-                            ..Reply::error(error)
-                        });
+                        return Err(Reply { retry_after: Some(Duration::from_secs(1)), ..Reply::error(error) });
                     }
                 }
             }
@@ -220,11 +208,7 @@ impl Authenticated<'_> {
 
     /// RFC 7644 4: discovery cannot be filtered, and a client must not believe that it was.
     fn refuse_filter(&self) -> Result<(), Error> {
-        if self
-            .parameters()?
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case("filter"))
-        {
+        if self.parameters()?.iter().any(|(name, _)| name.eq_ignore_ascii_case("filter")) {
             return Err(Error::forbidden("discovery endpoints take no filter"));
         }
         Ok(())
@@ -308,19 +292,15 @@ impl Authenticated<'_> {
         body: B,
     ) -> Result<Reply, Reply> {
         let message = self.message(body).await?;
-        let limits = patch::Limits {
-            operations: self.app.config.limits.patch_operations,
-            filter: self.app.filter_limits(),
-        };
+        let limits =
+            patch::Limits { operations: self.app.config.limits.patch_operations, filter: self.app.filter_limits() };
         let patch = Patch::parse(message, &limits)?;
         let (projection, condition, id) = (self.projection()?, self.condition(), id.to_owned());
         self.run(move |directory, caller| {
-            Ok(
-                match directory.patch(caller, type_, &id, &patch, &condition, &projection)? {
-                    Some(answer) => Reply::resource(StatusCode::OK, &answer.resource, answer.version),
-                    None => Reply::empty(StatusCode::NO_CONTENT),
-                },
-            )
+            Ok(match directory.patch(caller, type_, &id, &patch, &condition, &projection)? {
+                Some(answer) => Reply::resource(StatusCode::OK, &answer.resource, answer.version),
+                None => Reply::empty(StatusCode::NO_CONTENT),
+            })
         })
         .await
     }
@@ -346,11 +326,7 @@ impl Authenticated<'_> {
 
     /// The URL it came to, and what stands there.
     fn form(&self) -> &Form {
-        if self.by_name {
-            &self.served.by_name
-        } else {
-            &self.served.by_default
-        }
+        if self.by_name { &self.served.by_name } else { &self.served.by_default }
     }
 
     fn caller(&self) -> Caller {
@@ -376,10 +352,7 @@ impl Authenticated<'_> {
         };
         let parameters = query::decode(query)?;
         let value = |wanted: &str| {
-            parameters
-                .iter()
-                .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
-                .map(|(_, value)| value.as_ref())
+            parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_ref())
         };
         Projection::parse(value("attributes"), value("excludedAttributes"))
     }
@@ -412,10 +385,7 @@ impl Authenticated<'_> {
             }
             Err(BodyError::TooSlow) => {
                 let error = Error::new(408, "the body did not arrive in time");
-                return Err(Reply {
-                    close: true,
-                    ..Reply::error(error)
-                });
+                return Err(Reply { close: true, ..Reply::error(error) });
             }
             Err(BodyError::Broken) => return Err(Error::invalid_syntax("the body broke off").into()),
         };
@@ -425,28 +395,17 @@ impl Authenticated<'_> {
 
 /// RFC 7644 3.1 and 8.1, with what clients send besides; parameters such as a charset are not looked at.
 fn media_type(headers: &HeaderMap) -> Result<(), Error> {
-    if headers
-        .get(CONTENT_ENCODING)
-        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
-    {
+    if headers.get(CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Error::new(415, "the body must not be compressed"));
     }
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return Ok(());
     };
-    let media = value
-        .as_bytes()
-        .split(|b| *b == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
+    let media = value.as_bytes().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
     if media.eq_ignore_ascii_case(b"application/scim+json") || media.eq_ignore_ascii_case(b"application/json") {
         return Ok(());
     }
-    Err(Error::new(
-        415,
-        "the Content-Type must be application/scim+json or application/json",
-    ))
+    Err(Error::new(415, "the Content-Type must be application/scim+json or application/json"))
 }
 
 /// The entity tags of a conditional header; `None` without it (RFC 9110 13.1).

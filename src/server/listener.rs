@@ -76,17 +76,10 @@ pub struct Listener {
 impl Listener {
     /// Binds an address. An address that was in use a moment ago can be bound again.
     pub fn bind(address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        Ok(Self {
-            socket: socket.listen(1024)?,
-            tls,
-        })
+        Ok(Self { socket: socket.listen(1024)?, tls })
     }
 
     /// Where it listens: the port is known where 0 was asked for.
@@ -108,13 +101,7 @@ pub async fn serve<S: Serve>(
     let door = Arc::new(Door::new(settings));
     let mut loops = tokio::task::JoinSet::new();
     for listener in listeners {
-        loops.spawn(accept(
-            listener,
-            Arc::clone(&service),
-            Arc::clone(&door),
-            stop.clone(),
-            alive.clone(),
-        ));
+        loops.spawn(accept(listener, Arc::clone(&service), Arc::clone(&door), stop.clone(), alive.clone()));
     }
     drop(alive);
     while loops.join_next().await.is_some() {}
@@ -140,10 +127,7 @@ async fn accept<S: Serve>(
             Ok(accepted) => accepted,
             Err(error) => {
                 // A connection that was gone before it was accepted is nothing; out of descriptors is.
-                if !matches!(
-                    error.kind(),
-                    io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
-                ) {
+                if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
@@ -173,11 +157,7 @@ async fn connection<S: Serve>(
     settings: &Settings,
     stop: watch::Receiver<bool>,
 ) {
-    let peer = Peer {
-        address,
-        tls: acceptor.is_some(),
-        doubt: None,
-    };
+    let peer = Peer { address, tls: acceptor.is_some(), doubt: None };
     let Some(acceptor) = acceptor else {
         return http_1(stream, peer, service, settings, stop).await;
     };
@@ -238,10 +218,7 @@ async fn http_1<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let noted = Arc::clone(&activity);
     let answer = service_fn(move |request: Request<Incoming>| {
         let (service, in_flight) = (Arc::clone(&service), noted.request());
-        let peer = Peer {
-            doubt: in_flight.doubt(),
-            ..peer
-        };
+        let peer = Peer { doubt: in_flight.doubt(), ..peer };
         async move {
             let request = Request::map(request, |body| in_flight.note(body));
             let response = service.serve(peer, request).await;
@@ -268,10 +245,7 @@ async fn http_2<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let noted = Arc::clone(&activity);
     let answer = service_fn(move |request: Request<Incoming>| {
         let (service, in_flight) = (Arc::clone(&service), noted.request());
-        let peer = Peer {
-            doubt: in_flight.doubt(),
-            ..peer
-        };
+        let peer = Peer { doubt: in_flight.doubt(), ..peer };
         async move {
             let request = Request::map(request, |body| in_flight.note(body));
             let response = service.serve(peer, request).await;
@@ -310,10 +284,7 @@ struct Entered {
 
 impl Door {
     fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            inside: Mutex::default(),
-        }
+        Self { settings, inside: Mutex::default() }
     }
 
     fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Entered> {
@@ -330,10 +301,7 @@ impl Door {
             *count += 1;
         }
         inside.all += 1;
-        Some(Entered {
-            door: Arc::clone(self),
-            address: counted,
-        })
+        Some(Entered { door: Arc::clone(self), address: counted })
     }
 }
 
@@ -370,10 +338,7 @@ mod tests {
     fn caps() {
         let door = Arc::new(Door::new(Settings {
             handshake: Duration::from_secs(1),
-            patience: Patience {
-                headers: Duration::from_secs(1),
-                idle: Duration::from_secs(1),
-            },
+            patience: Patience { headers: Duration::from_secs(1), idle: Duration::from_secs(1) },
             header_bytes: 16384,
             connections: 4,
             connections_per_address: 2,

@@ -30,21 +30,12 @@ pub fn start(log: &Log) {
     let filter = tracing_subscriber::filter::Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target("scimshim", level);
-    let builder = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(writer)
-        .with_target(false);
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(writer).with_target(false);
     use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::util::SubscriberInitExt;
     let _ = match (json, journal) {
         (true, false) => builder.json().flatten_event(true).finish().with(filter).try_init(),
-        (true, true) => builder
-            .json()
-            .flatten_event(true)
-            .without_time()
-            .finish()
-            .with(filter)
-            .try_init(),
+        (true, true) => builder.json().flatten_event(true).without_time().finish().with(filter).try_init(),
         (false, false) => builder.with_ansi(colour(terminal)).finish().with(filter).try_init(),
         (false, true) => builder.with_ansi(false).without_time().finish().with(filter).try_init(),
     };
@@ -86,16 +77,11 @@ impl Gathered {
     fn start() -> Self {
         GATHERED
             .get_or_init(|| {
-                let shared = Arc::new(Shared {
-                    lines: Mutex::default(),
-                    out: Mutex::default(),
-                    thread: OnceLock::new(),
-                });
+                let shared =
+                    Arc::new(Shared { lines: Mutex::default(), out: Mutex::default(), thread: OnceLock::new() });
                 let gathered = Gathered(shared);
                 let own = gathered.clone();
-                let spawned = std::thread::Builder::new()
-                    .name("log".to_owned())
-                    .spawn(move || own.run());
+                let spawned = std::thread::Builder::new().name("log".to_owned()).spawn(move || own.run());
                 if let Ok(handle) = spawned {
                     let _ = gathered.0.thread.set(handle.thread().clone());
                 }
@@ -133,10 +119,7 @@ impl Gathered {
         let mut stderr = std::io::stderr().lock();
         let _ = stderr.write_all(&bytes);
         if dropped > 0 {
-            let _ = writeln!(
-                stderr,
-                "scimshim: {dropped} log lines were lost: they came faster than they were read"
-            );
+            let _ = writeln!(stderr, "scimshim: {dropped} log lines were lost: they came faster than they were read");
         }
         true
     }

@@ -8,9 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-const DURATIONS: &[f64] = &[
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-];
+const DURATIONS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
@@ -19,10 +17,7 @@ pub fn start() -> Option<PrometheusHandle> {
     RECORDER
         .get_or_init(|| {
             let matcher = Matcher::Suffix("_seconds".to_owned());
-            let recorder = PrometheusBuilder::new()
-                .set_buckets_for_metric(matcher, DURATIONS)
-                .ok()?
-                .build_recorder();
+            let recorder = PrometheusBuilder::new().set_buckets_for_metric(matcher, DURATIONS).ok()?.build_recorder();
             let handle = recorder.handle();
             metrics::set_global_recorder(recorder).ok()?;
             describe();
@@ -34,21 +29,12 @@ pub fn start() -> Option<PrometheusHandle> {
 
 fn describe() {
     metrics::describe_counter!("scimshim_requests_total", "Requests answered");
-    metrics::describe_histogram!(
-        "scimshim_request_duration_seconds",
-        "Time from the head of a request to its answer"
-    );
+    metrics::describe_histogram!("scimshim_request_duration_seconds", "Time from the head of a request to its answer");
     metrics::describe_gauge!("scimshim_requests_in_flight", "Requests being answered");
     metrics::describe_counter!("scimshim_scim_errors_total", "SCIM errors by scimType");
-    metrics::describe_counter!(
-        "scimshim_authentication_failures_total",
-        "Requests that could not be authenticated"
-    );
+    metrics::describe_counter!("scimshim_authentication_failures_total", "Requests that could not be authenticated");
     metrics::describe_counter!("scimshim_connections_refused_total", "Connections over one of the caps");
-    metrics::describe_counter!(
-        "scimshim_tls_handshakes_failed_total",
-        "TLS handshakes that failed or took too long"
-    );
+    metrics::describe_counter!("scimshim_tls_handshakes_failed_total", "TLS handshakes that failed or took too long");
     metrics::describe_counter!(
         "scimshim_pool_timeouts_total",
         "Requests that found no free database connection in time"
@@ -56,10 +42,7 @@ fn describe() {
     metrics::describe_gauge!("scimshim_pool_connections", "Database connections by state");
     metrics::describe_gauge!("scimshim_pool_waiting", "Requests waiting for a database connection");
     metrics::describe_gauge!("scimshim_build_info", "The version that runs");
-    metrics::describe_gauge!(
-        "scimshim_ready",
-        "1 while the database is reachable and the adapter fits it"
-    );
+    metrics::describe_gauge!("scimshim_ready", "1 while the database is reachable and the adapter fits it");
 }
 
 /// What tells one series of requests from another.
@@ -87,12 +70,8 @@ impl Requests {
         server: &Arc<str>,
         took: Duration,
     ) {
-        let series = Series {
-            route,
-            method: method_label(method),
-            status: status.as_u16() / 100,
-            server: Arc::clone(server),
-        };
+        let series =
+            Series { route, method: method_label(method), status: status.as_u16() / 100, server: Arc::clone(server) };
         let known = self.series.read().unwrap_or_else(PoisonError::into_inner);
         if let Some((counter, histogram)) = known.get(&series) {
             counter.increment(1);
@@ -110,10 +89,7 @@ impl Requests {
         let histogram = metrics::histogram!("scimshim_request_duration_seconds", &labels);
         counter.increment(1);
         histogram.record(took);
-        self.series
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(series, (counter, histogram));
+        self.series.write().unwrap_or_else(PoisonError::into_inner).insert(series, (counter, histogram));
     }
 }
 

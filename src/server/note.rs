@@ -85,9 +85,7 @@ impl<'a> Note<'a> {
     fn write(&self, status: StatusCode) {
         let took = self.began.elapsed();
         self.app.in_flight.decrement(1.0);
-        self.app
-            .requests
-            .answered(self.route, &self.method, status, &self.server, took);
+        self.app.requests.answered(self.route, &self.method, status, &self.server, took);
         tracing::info!(
             request = &*self.request_id,
             client = %self.client,

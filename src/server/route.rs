@@ -98,12 +98,7 @@ impl Endpoint {
                 _ => Box::leak(format!("/{name}{suffix}").into_boxed_str()),
             }
         };
-        Self {
-            collection: known(""),
-            resource: known("/{id}"),
-            search: known("/.search"),
-            name,
-        }
+        Self { collection: known(""), resource: known("/{id}"), search: known("/.search"), name }
     }
 }
 
@@ -130,10 +125,7 @@ pub fn route<'p>(path: &'p str, endpoints: &[Endpoint]) -> Option<Route<'p>> {
         _ => (None, false),
     };
     let target = if version { target(segments, endpoints) } else { None };
-    Some(Route {
-        server,
-        target: target.unwrap_or(Target::Unknown),
-    })
+    Some(Route { server, target: target.unwrap_or(Target::Unknown) })
 }
 
 fn target<'p>(mut segments: impl Iterator<Item = Option<Cow<'p, str>>>, endpoints: &[Endpoint]) -> Option<Target<'p>> {
@@ -148,11 +140,7 @@ fn target<'p>(mut segments: impl Iterator<Item = Option<Cow<'p, str>>>, endpoint
     let found = endpoints
         .iter()
         .position(|endpoint| endpoint.name == *first)
-        .or_else(|| {
-            endpoints
-                .iter()
-                .position(|endpoint| endpoint.name.eq_ignore_ascii_case(&first))
-        });
+        .or_else(|| endpoints.iter().position(|endpoint| endpoint.name.eq_ignore_ascii_case(&first)));
     if let Some(n) = found {
         return Some(match second {
             None => Target::Collection(n),
@@ -184,11 +172,7 @@ mod tests {
 
     #[test]
     fn routes() {
-        let endpoints = [
-            Endpoint::new("/Users"),
-            Endpoint::new("/Groups"),
-            Endpoint::new("/Locations"),
-        ];
+        let endpoints = [Endpoint::new("/Users"), Endpoint::new("/Groups"), Endpoint::new("/Locations")];
         let c = |text: &'static str| Cow::Borrowed(text);
         let table: Vec<(&str, Option<&str>, Target<'_>, &str)> = vec![
             ("/scim/v2/Users", None, Target::Collection(0), "/Users"),
@@ -197,64 +181,24 @@ mod tests {
             ("/scim/v2/users", None, Target::Collection(0), "/Users"),
             ("/SCIM/V2/Users", None, Target::Collection(0), "/Users"),
             ("/scim/v2/Groups/7", None, Target::Resource(1, c("7")), "/Groups/{id}"),
-            (
-                "/scim/v2/Groups/profile-7/",
-                None,
-                Target::Resource(1, c("profile-7")),
-                "/Groups/{id}",
-            ),
-            (
-                "/scim/v2/Users/a%20b",
-                None,
-                Target::Resource(0, c("a b")),
-                "/Users/{id}",
-            ),
+            ("/scim/v2/Groups/profile-7/", None, Target::Resource(1, c("profile-7")), "/Groups/{id}"),
+            ("/scim/v2/Users/a%20b", None, Target::Resource(0, c("a b")), "/Users/{id}"),
             ("/scim/v2/Users/a+b", None, Target::Resource(0, c("a+b")), "/Users/{id}"),
             ("/scim/v2/Users/%ff", None, Target::Unknown, "unknown"),
             ("/scim/v2/Users/.search", None, Target::Search(0), "/Users/.search"),
-            (
-                "/scim/v2/Locations/1",
-                None,
-                Target::Resource(2, c("1")),
-                "/Locations/{id}",
-            ),
+            ("/scim/v2/Locations/1", None, Target::Resource(2, c("1")), "/Locations/{id}"),
             ("/scim/entra/v2/Users", Some("entra"), Target::Collection(0), "/Users"),
             ("/scim/entra/v2/Users/1/x", Some("entra"), Target::Unknown, "unknown"),
             ("/scim/entra/v3/Users", Some("entra"), Target::Unknown, "unknown"),
             ("/scim/entra", Some("entra"), Target::Unknown, "unknown"),
             ("/scim/v2", None, Target::Unknown, "unknown"),
             ("/scim", None, Target::Unknown, "unknown"),
-            (
-                "/scim/v2/ServiceProviderConfig",
-                None,
-                Target::ServiceProviderConfig,
-                "/ServiceProviderConfig",
-            ),
-            (
-                "/scim/v2/ServiceProviderConfigs",
-                None,
-                Target::ServiceProviderConfig,
-                "/ServiceProviderConfig",
-            ),
+            ("/scim/v2/ServiceProviderConfig", None, Target::ServiceProviderConfig, "/ServiceProviderConfig"),
+            ("/scim/v2/ServiceProviderConfigs", None, Target::ServiceProviderConfig, "/ServiceProviderConfig"),
             ("/scim/v2/ServiceProviderConfig/x", None, Target::Unknown, "unknown"),
-            (
-                "/scim/v2/ResourceTypes/User",
-                None,
-                Target::ResourceTypes(Some(c("User"))),
-                "/ResourceTypes",
-            ),
-            (
-                "/scim/v2/Schemas/urn:a:b",
-                None,
-                Target::Schemas(Some(c("urn:a:b"))),
-                "/Schemas",
-            ),
-            (
-                "/scim/v2/Schemas/urn%3Aa%3Ab",
-                None,
-                Target::Schemas(Some(c("urn:a:b"))),
-                "/Schemas",
-            ),
+            ("/scim/v2/ResourceTypes/User", None, Target::ResourceTypes(Some(c("User"))), "/ResourceTypes"),
+            ("/scim/v2/Schemas/urn:a:b", None, Target::Schemas(Some(c("urn:a:b"))), "/Schemas"),
+            ("/scim/v2/Schemas/urn%3Aa%3Ab", None, Target::Schemas(Some(c("urn:a:b"))), "/Schemas"),
             ("/scim/v2/Me", None, Target::Me, "/Me"),
             ("/scim/v2/Bulk", None, Target::Bulk, "/Bulk"),
             ("/scim/v2/.search", None, Target::SearchAll, "/.search"),

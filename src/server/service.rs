@@ -92,19 +92,11 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
     let listeners = bind(&config, certificate.as_ref())?;
     let private =
         Listener::bind(config.admin.listen, None).map_err(|error| cannot_listen(config.admin.listen, &error))?;
-    let addresses = listeners
-        .iter()
-        .filter_map(|listener| listener.address().ok())
-        .collect();
-    let admin = private
-        .address()
-        .map_err(|error| cannot_listen(config.admin.listen, &error))?;
+    let addresses = listeners.iter().filter_map(|listener| listener.address().ok()).collect();
+    let admin = private.address().map_err(|error| cannot_listen(config.admin.listen, &error))?;
 
     let app = App::new(Arc::clone(&config));
-    let service = Arc::new(Service {
-        app: ArcSwap::new(Arc::clone(&app)),
-        stopping: AtomicBool::new(false),
-    });
+    let service = Arc::new(Service { app: ArcSwap::new(Arc::clone(&app)), stopping: AtomicBool::new(false) });
     let (failed_sender, mut failed) = mpsc::channel(1);
     let (looked, first) = oneshot::channel();
     let supervisor = tokio::spawn(supervise(app, assembler, Some(looked), failed_sender.clone()));
@@ -117,12 +109,7 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
     let settings = settings(&config);
     let public = listener::serve(listeners, Arc::clone(&service), settings.clone(), stopped.clone());
     let about = Arc::new(Admin::new(Arc::clone(&service), recorder.clone()));
-    let settings = Settings {
-        connections: 64,
-        connections_per_address: 64,
-        grace: Duration::ZERO,
-        ..settings
-    };
+    let settings = Settings { connections: 64, connections_per_address: 64, grace: Duration::ZERO, ..settings };
     tokio::spawn(listener::serve(vec![private], about, settings, stopped.clone()));
     if let Some(recorder) = recorder {
         tokio::spawn(async move {
@@ -133,26 +120,14 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         });
     }
     let listeners = tokio::spawn(public);
-    Ok(Running {
-        addresses,
-        admin,
-        service,
-        certificate,
-        stop,
-        listeners,
-        supervisor,
-        failed_sender,
-        failed,
-    })
+    Ok(Running { addresses, admin, service, certificate, stop, listeners, supervisor, failed_sender, failed })
 }
 
 fn bind(config: &Config, certificate: Option<&Arc<Certificate>>) -> Result<Vec<Listener>, Failed> {
     let tls = match (certificate, &config.tls) {
-        (Some(certificate), Some(tls)) => Some(
-            certificate
-                .server_config(tls.minimum == TlsVersion::V1_2)
-                .map_err(Failed::Message)?,
-        ),
+        (Some(certificate), Some(tls)) => {
+            Some(certificate.server_config(tls.minimum == TlsVersion::V1_2).map_err(Failed::Message)?)
+        }
         _ => None,
     };
     let bind =
@@ -168,10 +143,7 @@ fn settings(config: &Config) -> Settings {
     let limits = &config.limits;
     Settings {
         handshake: limits.handshake,
-        patience: Patience {
-            headers: limits.headers,
-            idle: limits.idle,
-        },
+        patience: Patience { headers: limits.headers, idle: limits.idle },
         header_bytes: limits.header_bytes,
         connections: limits.connections,
         connections_per_address: limits.connections_per_address,

@@ -134,10 +134,7 @@ pub(super) struct RequestIds {
 impl RequestIds {
     fn new() -> Self {
         let random = uuid::Uuid::new_v4().simple().to_string();
-        Self {
-            process: random.chars().take(8).collect(),
-            next: AtomicU64::new(1),
-        }
+        Self { process: random.chars().take(8).collect(), next: AtomicU64::new(1) }
     }
 
     /// A fresh one: `3f9a1c07-1a`.

@@ -35,16 +35,12 @@ impl Certificate {
     pub fn load(certificate: &Path, private_key: &Path) -> Result<Arc<Self>, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let key = certified_key(&provider, certificate, private_key)?;
-        Ok(Arc::new(Self {
-            provider,
-            current: ArcSwap::from_pointee(key),
-        }))
+        Ok(Arc::new(Self { provider, current: ArcSwap::from_pointee(key) }))
     }
 
     /// Reads the files again. New connections get what is read; on an error the old one stays.
     pub fn reload(&self, certificate: &Path, private_key: &Path) -> Result<(), String> {
-        self.current
-            .store(Arc::new(certified_key(&self.provider, certificate, private_key)?));
+        self.current.store(Arc::new(certified_key(&self.provider, certificate, private_key)?));
         Ok(())
     }
 

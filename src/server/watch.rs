@@ -65,9 +65,7 @@ impl Activity {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis())
-            .unwrap_or(u64::MAX)
-            .max(1)
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
     }
 
     /// A request was handed over; dropping the guard is its answer.
@@ -141,10 +139,7 @@ impl InFlight {
         if body.is_end_stream() {
             self.0.body_ended();
         }
-        Noted {
-            body,
-            activity: Arc::clone(&self.0),
-        }
+        Noted { body, activity: Arc::clone(&self.0) }
     }
 }
 
@@ -261,12 +256,7 @@ impl Head {
 impl<S> Watched<S> {
     /// Notes what happens on `stream` in `activity`.
     pub fn new(stream: S, activity: Arc<Activity>, notes_reads: bool) -> Self {
-        Self {
-            stream,
-            activity,
-            notes_reads,
-            head: Head::default(),
-        }
+        Self { stream, activity, notes_reads, head: Head::default() }
     }
 }
 
@@ -345,16 +335,8 @@ mod tests {
             ("GET / HTTP/1.1\n\n", true, LF),
             ("POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n", true, None),
             ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", true, None),
-            (
-                "POST / HTTP/1.1\r\nX: Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-                true,
-                None,
-            ),
-            (
-                "POST / HTTP/1.1\r\ncontent-length: 1\r\nTRANSFER-ENCODING: chunked\r\n\r\n",
-                true,
-                TWO,
-            ),
+            ("POST / HTTP/1.1\r\nX: Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", true, None),
+            ("POST / HTTP/1.1\r\ncontent-length: 1\r\nTRANSFER-ENCODING: chunked\r\n\r\n", true, TWO),
         ] {
             assert_eq!(Head::default().look(head.as_bytes()), (ended, doubt), "{head:?}");
             // The same in pieces.

@@ -11,10 +11,7 @@ use std::collections::BTreeMap;
 /// Where to connect to, ready for Diesel.
 pub(super) enum Address {
     /// Diesel URLs, one a host in order, and the database to `USE` where the URL cannot name it.
-    Mysql {
-        urls: Vec<String>,
-        database: Option<String>,
-    },
+    Mysql { urls: Vec<String>, database: Option<String> },
     /// A libpq connection string.
     Postgres(String),
     /// A path, or `:memory:`.
@@ -38,9 +35,7 @@ impl Address {
             "mysql" | "mariadb" => mysql(&Parts::parse(rest)?, options),
             "postgres" | "postgresql" => postgres(&Parts::parse(rest)?, options),
             "sqlite" => sqlite(rest, options),
-            _ => Err(never(
-                "the database URL must begin with mysql://, postgres:// or sqlite://",
-            )),
+            _ => Err(never("the database URL must begin with mysql://, postgres:// or sqlite://")),
         }
     }
 }
@@ -50,9 +45,7 @@ fn never(message: impl Into<String>) -> Error {
 }
 
 fn decode(text: &str) -> Result<String, Error> {
-    let text = percent_decode_str(text)
-        .decode_utf8()
-        .map_err(|_| never("the database URL is not UTF-8"))?;
+    let text = percent_decode_str(text).decode_utf8().map_err(|_| never("the database URL is not UTF-8"))?;
     if text.contains('\0') {
         return Err(never("the database URL holds the character U+0000"));
     }
@@ -112,11 +105,7 @@ fn host(text: &str) -> Result<(String, Option<u16>), Error> {
     };
     let port = match port {
         "" => None,
-        digits => Some(
-            digits
-                .parse()
-                .map_err(|_| never("the database URL's port is not a number"))?,
-        ),
+        digits => Some(digits.parse().map_err(|_| never("the database URL's port is not a number"))?),
     };
     Ok((decode(host)?, port))
 }
@@ -140,28 +129,18 @@ fn mysql(parts: &Parts, options: &Options) -> Result<Address, Error> {
         parameters.insert(name, value.clone());
     }
     if let Some(tls) = &options.tls {
-        let ca = tls
-            .ca
-            .to_str()
-            .ok_or_else(|| never("the path of the database's CA is not UTF-8"))?;
+        let ca = tls.ca.to_str().ok_or_else(|| never("the path of the database's CA is not UTF-8"))?;
         parameters.insert("ssl_ca", ca.to_owned());
-        parameters
-            .entry("ssl_mode")
-            .or_insert_with(|| "verify_identity".to_owned());
+        parameters.entry("ssl_mode").or_insert_with(|| "verify_identity".to_owned());
     }
-    let wants_tls = parameters
-        .get("ssl_mode")
-        .is_some_and(|mode| mode == "required" || mode.starts_with("verify"));
+    let wants_tls = parameters.get("ssl_mode").is_some_and(|mode| mode == "required" || mode.starts_with("verify"));
     if wants_tls && !parameters.contains_key("ssl_ca") {
         // MariaDB's client library would connect in plain text without a word.
         return Err(never("ssl_mode without a CA protects nothing: give database.tls.ca"));
     }
     let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     // Diesel does not decode the database's name.
-    let plain = |name: &String| {
-        name.chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$'))
-    };
+    let plain = |name: &String| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$'));
     let (in_url, to_use) = match parts.database.clone() {
         Some(name) if plain(&name) => (Some(name), None),
         other => (None, other),
@@ -171,24 +150,14 @@ fn mysql(parts: &Parts, options: &Options) -> Result<Address, Error> {
         (Some(user), None) => format!("{}@", encode(user)),
         (None, _) => String::new(),
     };
-    let query: Vec<String> = parameters
-        .iter()
-        .map(|(name, value)| format!("{name}={}", encode(value)))
-        .collect();
+    let query: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
     let mut urls = Vec::new();
     for (host, port) in &parts.hosts {
         let host = if host.is_empty() { "localhost" } else { host };
-        if !host
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'))
-        {
+        if !host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':')) {
             return Err(never("the database URL's host name is malformed"));
         }
-        let host = if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host.to_owned()
-        };
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         let port = port.map(|port| format!(":{port}")).unwrap_or_default();
         let database = in_url.as_deref().unwrap_or_default();
         urls.push(format!("mysql://{login}{host}{port}/{database}?{}", query.join("&")));
@@ -206,17 +175,10 @@ fn postgres(parts: &Parts, options: &Options) -> Result<Address, Error> {
     settings.insert("keepalives_interval", "10".to_owned());
     settings.insert("keepalives_count", "3".to_owned());
     settings.insert("tcp_user_timeout", "30000".to_owned());
-    if parts
-        .hosts
-        .iter()
-        .any(|(host, port)| !host.is_empty() || port.is_some())
-    {
+    if parts.hosts.iter().any(|(host, port)| !host.is_empty() || port.is_some()) {
         settings.insert("host", join(parts.hosts.iter().map(|(host, _)| host.clone())));
         if parts.hosts.iter().any(|(_, port)| port.is_some()) {
-            let ports = parts
-                .hosts
-                .iter()
-                .map(|(_, port)| port.map(|port| port.to_string()).unwrap_or_default());
+            let ports = parts.hosts.iter().map(|(_, port)| port.map(|port| port.to_string()).unwrap_or_default());
             settings.insert("port", join(ports));
         }
     }
@@ -235,16 +197,12 @@ fn postgres(parts: &Parts, options: &Options) -> Result<Address, Error> {
         settings.insert(name, value.clone());
     }
     if let Some(tls) = &options.tls {
-        let ca = tls
-            .ca
-            .to_str()
-            .ok_or_else(|| never("the path of the database's CA is not UTF-8"))?;
+        let ca = tls.ca.to_str().ok_or_else(|| never("the path of the database's CA is not UTF-8"))?;
         settings.insert("sslmode", "verify-full".to_owned());
         settings.insert("sslrootcert", ca.to_owned());
     }
-    let quoted = settings
-        .iter()
-        .map(|(name, value)| format!("{name}='{}'", value.replace('\\', "\\\\").replace('\'', "\\'")));
+    let quoted =
+        settings.iter().map(|(name, value)| format!("{name}='{}'", value.replace('\\', "\\\\").replace('\'', "\\'")));
     Ok(Address::Postgres(quoted.collect::<Vec<_>>().join(" ")))
 }
 
@@ -286,12 +244,7 @@ mod tests {
     fn mysql_urls() {
         for (url, password, expected, to_use) in [
             ("mysql://u@h/db", None, &["mysql://u@h/db?"][..], None),
-            (
-                "mysql://u:p%40@h:3307/db",
-                None,
-                &["mysql://u:p%40@h:3307/db?"][..],
-                None,
-            ),
+            ("mysql://u:p%40@h:3307/db", None, &["mysql://u:p%40@h:3307/db?"][..], None),
             ("mysql://u:x@h/db", Some("a/b"), &["mysql://u:a%2Fb@h/db?"][..], None),
             (
                 "mariadb://u@a,b:1,[::1]:2/db",
@@ -300,16 +253,9 @@ mod tests {
                 None,
             ),
             ("mysql://u@h/my%20db", None, &["mysql://u@h/?"][..], Some("my db")),
-            (
-                "mysql://u@/db?socket=/run/s",
-                None,
-                &["mysql://u@localhost/db?unix_socket=%2Frun%2Fs"][..],
-                None,
-            ),
+            ("mysql://u@/db?socket=/run/s", None, &["mysql://u@localhost/db?unix_socket=%2Frun%2Fs"][..], None),
         ] {
-            let Address::Mysql { urls, database } = Address::parse(url, &options(password)).unwrap() else {
-                panic!()
-            };
+            let Address::Mysql { urls, database } = Address::parse(url, &options(password)).unwrap() else { panic!() };
             assert_eq!(urls, expected);
             assert_eq!(database.as_deref(), to_use);
         }
@@ -318,17 +264,10 @@ mod tests {
     #[test]
     fn postgres_urls() {
         let url = "postgres://u:p%27q@a:1,b/d%20b?sslmode=require";
-        let Address::Postgres(text) = Address::parse(url, &options(None)).unwrap() else {
-            panic!()
-        };
-        for part in [
-            "host='a,b'",
-            "port='1,'",
-            r"password='p\'q'",
-            "dbname='d b'",
-            "sslmode='require'",
-            "='read-write'",
-        ] {
+        let Address::Postgres(text) = Address::parse(url, &options(None)).unwrap() else { panic!() };
+        for part in
+            ["host='a,b'", "port='1,'", r"password='p\'q'", "dbname='d b'", "sslmode='require'", "='read-write'"]
+        {
             assert!(text.contains(part), "{part} in {text}");
         }
     }
@@ -341,9 +280,7 @@ mod tests {
             "mysql://u:secret@h/db?tls=1",
             "sqlite://",
         ] {
-            let Err(error) = Address::parse(url, &options(None)) else {
-                panic!("{url}")
-            };
+            let Err(error) = Address::parse(url, &options(None)) else { panic!("{url}") };
             assert!(!error.message.contains("secret"));
         }
     }

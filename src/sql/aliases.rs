@@ -48,9 +48,6 @@ pub fn aliases_in_predicate(predicate: &Predicate, used: &mut BTreeSet<Alias>) {
 
 fn aliases_in_select(select: &Select, used: &mut BTreeSet<Alias>) {
     select.columns.iter().for_each(|column| aliases_in(column, used));
-    select
-        .joins
-        .iter()
-        .for_each(|join| aliases_in_predicate(&join.on, used));
+    select.joins.iter().for_each(|join| aliases_in_predicate(&join.on, used));
     aliases_in_predicate(&select.filter, used);
 }

@@ -31,11 +31,7 @@ pub(super) trait SqlBackend: Backend + 'static {
 
 /// The type of NULL: with OID 0 PostgreSQL infers the parameter's type from where it stands.
 #[derive(Clone, Copy, Debug, SqlType)]
-#[diesel(
-    postgres_type(oid = 0, array_oid = 0),
-    mysql_type(name = "String"),
-    sqlite_type(name = "Text")
-)]
+#[diesel(postgres_type(oid = 0, array_oid = 0), mysql_type(name = "String"), sqlite_type(name = "Text"))]
 pub(super) struct Untold;
 
 /// NULL itself.
@@ -46,20 +42,12 @@ const NOTHING: &Nothing = &Nothing;
 
 /// Bound as text whatever the Rust type: numbers beyond `bigint`, and SQLite's dates.
 #[derive(Clone, Copy, Debug, SqlType)]
-#[diesel(
-    postgres_type(oid = 25, array_oid = 1009),
-    mysql_type(name = "String"),
-    sqlite_type(name = "Text")
-)]
+#[diesel(postgres_type(oid = 25, array_oid = 1009), mysql_type(name = "String"), sqlite_type(name = "Text"))]
 pub(super) struct Printed;
 
 /// A row count.
 #[derive(Clone, Copy, Debug, SqlType)]
-#[diesel(
-    postgres_type(oid = 20, array_oid = 1016),
-    mysql_type(name = "LongLong"),
-    sqlite_type(name = "Long")
-)]
+#[diesel(postgres_type(oid = 20, array_oid = 1016), mysql_type(name = "LongLong"), sqlite_type(name = "Long"))]
 pub(super) struct Count;
 
 macro_rules! null_and_count {

@@ -130,23 +130,15 @@ fn table_of(schemas: &[Option<Ident>], own: &str, schema: &str, name: &str) -> V
     schemas
         .iter()
         .filter(|asked| asked.as_ref().map_or(own, Ident::as_str) == schema)
-        .map(|asked| Table {
-            schema: asked.clone(),
-            name: Ident::new(name),
-        })
+        .map(|asked| Table { schema: asked.clone(), name: Ident::new(name) })
         .collect()
 }
 
 fn bounds(bits: u32, unsigned: bool) -> ColumnKind {
-    let reach = 1_i128
-        .checked_shl(if unsigned { bits } else { bits.saturating_sub(1) })
-        .unwrap_or(i128::MAX);
+    let reach = 1_i128.checked_shl(if unsigned { bits } else { bits.saturating_sub(1) }).unwrap_or(i128::MAX);
     if unsigned {
         ColumnKind::Integer { min: 0, max: reach - 1 }
     } else {
-        ColumnKind::Integer {
-            min: -reach,
-            max: reach - 1,
-        }
+        ColumnKind::Integer { min: -reach, max: reach - 1 }
     }
 }

@@ -55,25 +55,15 @@ fn mysql_host(
     if proven {
         // MariaDB's client library connects in plain text rather than fail.
         let cipher = session.text("SHOW STATUS LIKE 'Ssl_cipher'", &[])?;
-        let cipher = cipher
-            .first()
-            .and_then(|row| row.0.get(1))
-            .and_then(Value::to_text)
-            .unwrap_or_default();
+        let cipher = cipher.first().and_then(|row| row.0.get(1)).and_then(Value::to_text).unwrap_or_default();
         if cipher.is_empty() {
-            return Err(Error::new(
-                Failure::Connection,
-                "the connection to the database is not encrypted: refused",
-            ));
+            return Err(Error::new(Failure::Connection, "the connection to the database is not encrypted: refused"));
         }
     }
     if one_of_several {
         let read_only = session.text("SELECT @@global.read_only", &[])?;
         if read_only.first().and_then(|row| row.0.first()).and_then(Value::as_int) == Some(1) {
-            return Err(Error::new(
-                Failure::ReadOnly,
-                "every database host that answers is read only",
-            ));
+            return Err(Error::new(Failure::ReadOnly, "every database host that answers is read only"));
         }
     }
     session.batch(&mysql_settings(options))?;
@@ -89,11 +79,7 @@ fn mysql_settings(options: &Options) -> String {
     let lock = options.lock_timeout.as_secs().max(1);
     let seconds = options.statement_timeout.as_secs_f64();
     let millis = options.statement_timeout.as_millis();
-    let strict = if options.strict {
-        ", SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"
-    } else {
-        ""
-    };
+    let strict = if options.strict { ", SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'" } else { "" };
     format!(
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
          SET NAMES utf8mb4; \
@@ -109,26 +95,18 @@ fn mysql_settings(options: &Options) -> String {
 fn within(timeout: Duration, url: String) -> Result<MysqlConnection, Error> {
     if UNDER_WAY.fetch_add(1, Ordering::Relaxed) >= MAX_ABANDONED {
         UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
-        return Err(Error::new(
-            Failure::Connection,
-            "too many attempts to connect to the database hang",
-        ));
+        return Err(Error::new(Failure::Connection, "too many attempts to connect to the database hang"));
     }
     let (sender, receiver) = mpsc::sync_channel(1);
-    let started = std::thread::Builder::new()
-        .name("mysql-connect".to_owned())
-        .spawn(move || {
-            let outcome = MysqlConnection::establish(&url);
-            UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
-            // Where nobody waits any more the connection is closed here.
-            let _ = sender.send(outcome);
-        });
+    let started = std::thread::Builder::new().name("mysql-connect".to_owned()).spawn(move || {
+        let outcome = MysqlConnection::establish(&url);
+        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
+        // Where nobody waits any more the connection is closed here.
+        let _ = sender.send(outcome);
+    });
     if let Err(error) = started {
         UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
-        return Err(Error::new(
-            Failure::Connection,
-            format!("no thread to connect with: {error}"),
-        ));
+        return Err(Error::new(Failure::Connection, format!("no thread to connect with: {error}")));
     }
     match receiver.recv_timeout(timeout) {
         Ok(outcome) => outcome.map_err(|error| failure::of_connecting(Dialect::Mysql, error)),
@@ -154,19 +132,10 @@ fn postgres(text: &str, options: &Options, epoch: u64) -> Result<Box<dyn Pooled>
          (SELECT s.ssl FROM pg_catalog.pg_stat_ssl s WHERE s.pid = pg_backend_pid())",
         &[],
     )?;
-    let fact = |index: usize| {
-        facts
-            .first()
-            .and_then(|Row(values)| values.get(index))
-            .cloned()
-            .unwrap_or_default()
-    };
+    let fact = |index: usize| facts.first().and_then(|Row(values)| values.get(index)).cloned().unwrap_or_default();
     // Unix sockets ignore sslmode.
     if options.tls.is_some() && fact(2) != Value::Bool(true) {
-        return Err(Error::new(
-            Failure::Connection,
-            "the connection to the database is not encrypted: refused",
-        ));
+        return Err(Error::new(Failure::Connection, "the connection to the database is not encrypted: refused"));
     }
     if fact(0).as_int().is_some_and(|version| version >= 160_000) {
         session.set_json_guard(JsonGuard::InputIsValid);

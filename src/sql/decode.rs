@@ -67,13 +67,7 @@ fn numeric(bytes: &[u8]) -> deserialize::Result<String> {
     }
     let groups: Vec<u16> = words.collect();
     let weight = i32::from(i16::from_be_bytes(weight.to_be_bytes()));
-    let group = |index: i32| {
-        usize::try_from(index)
-            .ok()
-            .and_then(|index| groups.get(index))
-            .copied()
-            .unwrap_or(0)
-    };
+    let group = |index: i32| usize::try_from(index).ok().and_then(|index| groups.get(index)).copied().unwrap_or(0);
     let mut out = String::new();
     if sign == 0x4000 {
         out.push('-');
@@ -133,12 +127,7 @@ pub(super) fn mysql(raw: MysqlValue<'_>) -> deserialize::Result<Value> {
         }
         MysqlType::Time => {
             let at = <MysqlTime as FromSql<sql_types::Time, Mysql>>::from_sql(raw)?;
-            Value::Text(format!(
-                "{:02}:{:02}:{:02}",
-                at.day * 24 + at.hour,
-                at.minute,
-                at.second
-            ))
+            Value::Text(format!("{:02}:{:02}:{:02}", at.day * 24 + at.hour, at.minute, at.second))
         }
         // TEXT and BLOB are one type on the wire as Diesel tells it: what is UTF-8 is text.
         _ => match std::str::from_utf8(bytes) {

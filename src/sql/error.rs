@@ -43,10 +43,7 @@ pub enum Failure {
 impl Error {
     /// An error of our own making.
     pub fn new(failure: Failure, message: impl Into<String>) -> Self {
-        Self {
-            failure,
-            message: message.into(),
-        }
+        Self { failure, message: message.into() }
     }
 
     /// Whether trying the whole transaction again can help.

@@ -62,10 +62,7 @@ fn of_message(dialect: Dialect, message: &str) -> Failure {
         Dialect::Postgres => POSTGRES,
         Dialect::Sqlite => SQLITE,
     };
-    known
-        .iter()
-        .find(|(pattern, _)| pattern.matches(message))
-        .map_or(Failure::Other, |(_, failure)| *failure)
+    known.iter().find(|(pattern, _)| pattern.matches(message)).map_or(Failure::Other, |(_, failure)| *failure)
 }
 
 enum Pattern {
@@ -112,10 +109,7 @@ const MYSQL: &[(Pattern, Failure)] = &[
     (Begins("Prepared statement needs to be re-prepared"), Failure::Retry), // 1615
     (Begins("WSREP detected deadlock"), Failure::Retry), // 1213, Galera
     (Begins("Lock wait timeout exceeded"), Failure::Timeout), // 1205
-    (
-        Begins("Statement aborted because lock(s) could not be acquired"),
-        Failure::Timeout,
-    ), // 3572
+    (Begins("Statement aborted because lock(s) could not be acquired"), Failure::Timeout), // 3572
     (Begins("Query execution was interrupted"), Failure::Timeout), // 1317, 1969, 3024
     (Begins("Unknown column "), Failure::Schema),  // 1054
     (Begins("Unknown database "), Failure::Schema), // 1049
@@ -127,10 +121,7 @@ const MYSQL: &[(Pattern, Failure)] = &[
     (Within(" command denied to user "), Failure::Privilege), // 1142, 1143, 1370
     (Then("The M", "running with the --"), Failure::ReadOnly), // 1290
     (Begins("Running in read-only mode"), Failure::ReadOnly), // 1836
-    (
-        Begins("Cannot execute statement in a READ ONLY transaction"),
-        Failure::ReadOnly,
-    ), // 1792
+    (Begins("Cannot execute statement in a READ ONLY transaction"), Failure::ReadOnly), // 1792
     (Within("erver has gone away"), Failure::Connection), // 2006
     (Begins("Lost connection to "), Failure::Connection), // 2013, 2055
     (Begins("Can't connect to "), Failure::Connection), // 2002, 2003
@@ -141,34 +132,22 @@ const MYSQL: &[(Pattern, Failure)] = &[
     (Begins("Too many connections"), Failure::Connection), // 1040
     (Then("User ", "max_user_connections"), Failure::Connection), // 1203
     // Closing this connection frees its statements.
-    (
-        Begins("Can't create more than max_prepared_stmt_count"),
-        Failure::Connection,
-    ), // 1461
-    (
-        Begins("The client was disconnected by the server because of inactivity"),
-        Failure::Connection,
-    ), // 4031
+    (Begins("Can't create more than max_prepared_stmt_count"), Failure::Connection), // 1461
+    (Begins("The client was disconnected by the server because of inactivity"), Failure::Connection), // 4031
 ];
 
 /// PostgreSQL's, with their SQLSTATEs.
 const POSTGRES: &[(Pattern, Failure)] = &[
     (Begins("deadlock detected"), Failure::Retry),          // 40P01
     (Begins("could not serialize access"), Failure::Retry), // 40001
-    (
-        Begins("canceling statement due to conflict with recovery"),
-        Failure::Retry,
-    ), // 40001
+    (Begins("canceling statement due to conflict with recovery"), Failure::Retry), // 40001
     (Begins("tuple concurrently "), Failure::Retry),        // XX000
     (Begins("canceling statement due to"), Failure::Timeout), // 55P03, 57014
     (Begins("could not obtain lock on"), Failure::Timeout), // 55P03
     (Begins("value too long for type"), Failure::Value),    // 22001
     (Begins("invalid input "), Failure::Value),             // 22P02
     (Begins("invalid byte sequence"), Failure::Value),      // 22021
-    (
-        Then("character with byte sequence ", " has no equivalent"),
-        Failure::Value,
-    ), // 22P05
+    (Then("character with byte sequence ", " has no equivalent"), Failure::Value), // 22P05
     (Begins("unsupported Unicode escape"), Failure::Value), // 22P05
     (Begins("numeric field overflow"), Failure::Value),     // 22003
     (Begins("date/time field value out of range"), Failure::Value), // 22008
@@ -188,10 +167,7 @@ const POSTGRES: &[(Pattern, Failure)] = &[
     (Begins("permission denied"), Failure::Privilege),                    // 42501
     (Begins("must be owner of"), Failure::Privilege),                     // 42501
     (Begins("new row violates row-level security"), Failure::Privilege),  // 42501
-    (
-        Then("cannot execute ", " in a read-only transaction"),
-        Failure::ReadOnly,
-    ), // 25006
+    (Then("cannot execute ", " in a read-only transaction"), Failure::ReadOnly), // 25006
     (Then("cannot execute ", " during recovery"), Failure::ReadOnly),     // 25006
     (Begins("terminating connection due to"), Failure::Connection),       // 57P01, 57P05, 25P03
     (Begins("the database system is "), Failure::Connection),             // 57P03
@@ -210,10 +186,7 @@ const SQLITE: &[(Pattern, Failure)] = &[
     (Begins("database is locked"), Failure::Retry),
     (Begins("database table is locked"), Failure::Retry),
     (Begins("database schema is locked"), Failure::Retry),
-    (
-        Begins("cannot start a transaction within a transaction"),
-        Failure::Connection,
-    ),
+    (Begins("cannot start a transaction within a transaction"), Failure::Connection),
     (Begins("no such table"), Failure::Schema),
     (Begins("no such column"), Failure::Schema),
     (Then("table ", " has no column named"), Failure::Schema),
@@ -241,11 +214,7 @@ mod tests {
     fn messages_are_recognised_by_how_they_begin() {
         for (dialect, message, failure) in [
             (Dialect::Mysql, "Table 'app.gone' doesn't exist", Failure::Schema),
-            (
-                Dialect::Mysql,
-                "SELECT command denied to user 'x'@'y' for table `a`.`b`",
-                Failure::Privilege,
-            ),
+            (Dialect::Mysql, "SELECT command denied to user 'x'@'y' for table `a`.`b`", Failure::Privilege),
             (Dialect::Mysql, "MySQL server has gone away", Failure::Connection),
             (Dialect::Mysql, "Server has gone away", Failure::Connection),
             (
@@ -253,18 +222,10 @@ mod tests {
                 "The MariaDB server is running with the --read-only option so it cannot execute this statement",
                 Failure::ReadOnly,
             ),
-            (
-                Dialect::Mysql,
-                "Duplicate entry 'Deadlock found' for key 'name'",
-                Failure::Unique,
-            ),
+            (Dialect::Mysql, "Duplicate entry 'Deadlock found' for key 'name'", Failure::Unique),
             (Dialect::Postgres, "integer out of range", Failure::Value),
             (Dialect::Postgres, "column t0.gone does not exist", Failure::Schema),
-            (
-                Dialect::Postgres,
-                "syntax error at or near \"deadlock detected\"",
-                Failure::Other,
-            ),
+            (Dialect::Postgres, "syntax error at or near \"deadlock detected\"", Failure::Other),
             (Dialect::Sqlite, "no such table: gone", Failure::Schema),
         ] {
             assert_eq!(of_message(dialect, message), failure, "{message}");

@@ -50,18 +50,12 @@ pub struct Table {
 impl Table {
     /// A table of the connection's own schema.
     pub fn new(name: impl AsRef<str>) -> Self {
-        Self {
-            schema: None,
-            name: Ident::new(name),
-        }
+        Self { schema: None, name: Ident::new(name) }
     }
 
     /// A table of another schema or database on the same server.
     pub fn within(schema: impl AsRef<str>, name: impl AsRef<str>) -> Self {
-        Self {
-            schema: Some(Ident::new(schema)),
-            name: Ident::new(name),
-        }
+        Self { schema: Some(Ident::new(schema)), name: Ident::new(name) }
     }
 }
 

@@ -51,10 +51,7 @@ pub(super) fn open(url: &str, options: Options) -> Result<Arc<dyn Database>, Err
     let in_memory = matches!(&address, Address::Sqlite(path) if path.starts_with(":memory:"));
     let max = if in_memory { 1 } else { options.max };
     if max == 0 || options.checkout_timeout.is_zero() || options.connect_timeout.is_zero() {
-        return Err(Error::new(
-            Failure::Other,
-            "a pool needs room for a connection and time to make one",
-        ));
+        return Err(Error::new(Failure::Other, "a pool needs room for a connection and time to make one"));
     }
     let builder = Pool::builder()
         .max_size(max)
@@ -62,25 +59,10 @@ pub(super) fn open(url: &str, options: Options) -> Result<Arc<dyn Database>, Err
         .connection_timeout(options.checkout_timeout)
         .test_on_check_out(true)
         .error_handler(Box::new(NopErrorHandler));
-    let builder = if in_memory {
-        builder.idle_timeout(None).max_lifetime(None)
-    } else {
-        builder
-    };
-    let state = Arc::new(Shared {
-        epoch: AtomicU64::new(0),
-        last_error: Mutex::new(None),
-    });
-    let manager = Manager {
-        address,
-        options,
-        state: Arc::clone(&state),
-    };
-    Ok(Arc::new(Store {
-        dialect,
-        pool: builder.build_unchecked(manager),
-        state,
-    }))
+    let builder = if in_memory { builder.idle_timeout(None).max_lifetime(None) } else { builder };
+    let state = Arc::new(Shared { epoch: AtomicU64::new(0), last_error: Mutex::new(None) });
+    let manager = Manager { address, options, state: Arc::clone(&state) };
+    Ok(Arc::new(Store { dialect, pool: builder.build_unchecked(manager), state }))
 }
 
 /// What the manager and the pool's users share.
@@ -123,16 +105,9 @@ impl ManageConnection for Manager {
 
     fn is_valid(&self, connection: &mut Self::Connection) -> Result<(), Error> {
         if connection.health().epoch != self.state.epoch.load(Ordering::Relaxed) {
-            return Err(Error::new(
-                Failure::Connection,
-                "the schema changed since this connection was made",
-            ));
+            return Err(Error::new(Failure::Connection, "the schema changed since this connection was made"));
         }
-        if connection.health().last_heard.elapsed() > SILENCE {
-            connection.ping()
-        } else {
-            Ok(())
-        }
+        if connection.health().last_heard.elapsed() > SILENCE { connection.ping() } else { Ok(()) }
     }
 
     fn has_broken(&self, connection: &mut Self::Connection) -> bool {
@@ -154,10 +129,7 @@ impl Store {
                 return Error::new(Failure::Exhausted, "every connection to the database is in use");
             }
             self.state.last_error().unwrap_or_else(|| {
-                Error::new(
-                    Failure::Connection,
-                    "no connection to the database could be made in time",
-                )
+                Error::new(Failure::Connection, "no connection to the database could be made in time")
             })
         })
     }
@@ -202,10 +174,6 @@ impl Database for Store {
 
     fn usage(&self) -> (u32, u32, u32) {
         let state = self.pool.state();
-        (
-            state.connections.saturating_sub(state.idle_connections),
-            state.idle_connections,
-            self.pool.max_size(),
-        )
+        (state.connections.saturating_sub(state.idle_connections), state.idle_connections, self.pool.max_size())
     }
 }

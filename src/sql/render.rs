@@ -45,11 +45,7 @@ pub(super) enum JsonGuard {
 
 /// The statement's SQL and its binds, for people and logs; no connection is needed.
 pub fn sql_text(dialect: Dialect, statement: &Statement, params: &[Value]) -> String {
-    let bound = Bound {
-        body: Body::Statement(statement),
-        params,
-        json: JsonGuard::InputIsValid,
-    };
+    let bound = Bound { body: Body::Statement(statement), params, json: JsonGuard::InputIsValid };
     match dialect {
         Dialect::Mysql => debug_query::<diesel::mysql::Mysql, _>(&bound).to_string(),
         Dialect::Postgres => debug_query::<diesel::pg::Pg, _>(&bound).to_string(),
@@ -70,12 +66,7 @@ impl<C> RunQueryDsl<C> for Bound<'_> {}
 
 impl<DB: SqlBackend> QueryFragment<DB> for Bound<'_> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        let mut writer = Writer {
-            out,
-            params: self.params,
-            json: self.json,
-            target: None,
-        };
+        let mut writer = Writer { out, params: self.params, json: self.json, target: None };
         match self.body {
             Body::Statement(Statement::Select(select)) => writer.select(select),
             Body::Statement(Statement::Union(union)) => writer.union(union),
@@ -267,10 +258,7 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
             self.out.unsafe_to_cache_prepared();
         }
         if insert.rows.is_empty() || insert.rows.iter().any(|row| row.len() != insert.columns.len()) {
-            return Err(refuse(format!(
-                "an insert into {} whose rows do not match its columns",
-                insert.table
-            )));
+            return Err(refuse(format!("an insert into {} whose rows do not match its columns", insert.table)));
         }
         self.sql("INSERT INTO ");
         self.table(&insert.table)?;
@@ -299,11 +287,7 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
 
     fn upsert(&mut self, key: &'b [Ident], columns: &'b [Ident]) -> QueryResult<()> {
         // Without columns the key is set to itself, which takes the row's lock all the same.
-        let columns = if columns.is_empty() {
-            key.get(..1).unwrap_or_default()
-        } else {
-            columns
-        };
+        let columns = if columns.is_empty() { key.get(..1).unwrap_or_default() } else { columns };
         if DB::DIALECT == Dialect::Mysql {
             self.sql(" ON DUPLICATE KEY UPDATE ");
             return self.list(columns, ", ", |writer, column| {

@@ -60,21 +60,8 @@ where
     C::Backend: SqlBackend + QueryMetadata<Untyped>,
 {
     pub(super) fn new(inner: C, epoch: u64) -> Self {
-        let health = Health {
-            broken: false,
-            in_transaction: false,
-            last_heard: Instant::now(),
-            answered: 0,
-            epoch,
-        };
-        Self {
-            inner,
-            health,
-            doomed: None,
-            prepares_control: true,
-            query_only: false,
-            json: JsonGuard::Shape,
-        }
+        let health = Health { broken: false, in_transaction: false, last_heard: Instant::now(), answered: 0, epoch };
+        Self { inner, health, doomed: None, prepares_control: true, query_only: false, json: JsonGuard::Shape }
     }
 
     pub(super) fn set_json_guard(&mut self, guard: JsonGuard) {
@@ -83,20 +70,13 @@ where
 
     /// Runs static text of this room's own.
     pub(super) fn text(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Error> {
-        let bound = Bound {
-            body: Body::Text(sql),
-            params,
-            json: self.json,
-        };
+        let bound = Bound { body: Body::Text(sql), params, json: self.json };
         self.run("other", |inner| bound.load::<Row>(inner))
     }
 
     fn run<T>(&mut self, kind: &'static str, work: impl FnOnce(&mut C) -> QueryResult<T>) -> Result<T, Error> {
         if let Some(failure) = self.doomed.filter(|_| self.health.in_transaction) {
-            return Err(Error::new(
-                failure,
-                "the transaction failed earlier and can only be rolled back",
-            ));
+            return Err(Error::new(failure, "the transaction failed earlier and can only be rolled back"));
         }
         metrics::counter!(STATEMENTS, "kind" => kind).increment(1);
         match work(&mut self.inner) {
@@ -119,10 +99,7 @@ where
         // After a deadlock MySQL has already rolled back: what followed would be committed one by one.
         // PostgreSQL answers a COMMIT of a failed transaction with a silent ROLLBACK.
         let dooms = C::Backend::DIALECT == Dialect::Postgres
-            || matches!(
-                error.failure,
-                Failure::Retry | Failure::Timeout | Failure::Connection | Failure::ReadOnly
-            );
+            || matches!(error.failure, Failure::Retry | Failure::Timeout | Failure::Connection | Failure::ReadOnly);
         if self.health.in_transaction && dooms {
             self.doomed = Some(error.failure);
         }
@@ -133,11 +110,7 @@ where
     /// the server can (MariaDB 10.6).
     fn control(&mut self, sql: &'static str) -> Result<(), Error> {
         if C::Backend::DIALECT == Dialect::Mysql && self.prepares_control {
-            let bound = Bound {
-                body: Body::Text(sql),
-                params: &[],
-                json: self.json,
-            };
+            let bound = Bound { body: Body::Text(sql), params: &[], json: self.json };
             match self.run("transaction", |inner| bound.execute(inner)) {
                 Err(error) if error.message.contains("prepared statement protocol") => self.prepares_control = false,
                 done => return done.map(|_| ()),
@@ -164,11 +137,7 @@ where
     }
 
     fn query(&mut self, statement: &Statement, params: &[Value]) -> Result<Vec<Row>, Error> {
-        let bound = Bound {
-            body: Body::Statement(statement),
-            params,
-            json: self.json,
-        };
+        let bound = Bound { body: Body::Statement(statement), params, json: self.json };
         self.run("select", |inner| bound.load::<Row>(inner))
     }
 
@@ -179,37 +148,22 @@ where
             Statement::Update(_) => "update",
             Statement::Delete(_) => "delete",
         };
-        let bound = Bound {
-            body: Body::Statement(statement),
-            params,
-            json: self.json,
-        };
+        let bound = Bound { body: Body::Statement(statement), params, json: self.json };
         let count = self.run(kind, |inner| bound.execute(inner))?;
         Ok(u64::try_from(count).unwrap_or(u64::MAX))
     }
 
     fn insert(&mut self, insert: &Insert, key: &Ident) -> Result<Value, Error> {
         let [row] = insert.rows.as_slice() else {
-            return Err(Error::new(
-                Failure::Other,
-                "a key can be returned of one inserted row only",
-            ));
+            return Err(Error::new(Failure::Other, "a key can be returned of one inserted row only"));
         };
-        let bound = Bound {
-            body: Body::InsertReturning(insert, Some(key)),
-            params: &[],
-            json: self.json,
-        };
+        let bound = Bound { body: Body::InsertReturning(insert, Some(key)), params: &[], json: self.json };
         if C::Backend::DIALECT != Dialect::Mysql {
             let rows = self.run("insert", |inner| bound.load::<Row>(inner))?;
             let value = rows.into_iter().next().and_then(|row| row.0.into_iter().next());
             return value.ok_or_else(|| Error::new(Failure::Other, "the insert returned no key"));
         }
-        let given = insert
-            .columns
-            .iter()
-            .position(|column| column == key)
-            .and_then(|index| row.get(index));
+        let given = insert.columns.iter().position(|column| column == key).and_then(|index| row.get(index));
         match given {
             None | Some(Expr::Value(Value::Null, _)) => {
                 self.run("insert", |inner| bound.execute(inner))?;

@@ -73,10 +73,9 @@ fn captured_on_sqlite() {
 
 /// One captured dialogue on a real, empty Snipe-IT database.
 fn on_snipe_it(version: &str, name: &str) {
-    let (Some(schema), Some(dialogue)) = (
-        shared(&format!("schemas/snipe-it-{version}.sql")),
-        shared(&format!("idp/{name}.yaml")),
-    ) else {
+    let (Some(schema), Some(dialogue)) =
+        (shared(&format!("schemas/snipe-it-{version}.sql")), shared(&format!("idp/{name}.yaml")))
+    else {
         println!("../shared is not here: nothing was tested");
         return;
     };

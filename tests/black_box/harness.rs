@@ -14,10 +14,7 @@ fn rows_as_they_are() {
         let text = |value: &str| Some(value.to_owned());
         assert_eq!(
             database.rows("SELECT login, given, family, enabled FROM people ORDER BY login"),
-            [
-                [text("a"), text("tab\there"), None, text("1")],
-                [text("b"), text("é \u{1f9d1}"), text(""), text("0")]
-            ],
+            [[text("a"), text("tab\there"), None, text("1")], [text("b"), text("é \u{1f9d1}"), text(""), text("0")]],
             "{engine:?}"
         );
         assert_eq!(database.count("SELECT COUNT(*) FROM people"), 2);
@@ -65,16 +62,9 @@ fn statements_of_one_login() {
         as_login(&other, "SELECT 'of another'");
         as_login(&ours, "SELECT 'one',\n 'two'");
         as_login(&ours, "UPDATE people SET title = 'x'");
-        let seen: Vec<String> = statements::since(&ours, mark)
-            .executed
-            .into_iter()
-            .filter(|text| !text.contains("@@"))
-            .collect();
-        assert_eq!(
-            seen,
-            ["SELECT 'one',\n 'two'", "UPDATE people SET title = 'x'"],
-            "{engine:?}"
-        );
+        let seen: Vec<String> =
+            statements::since(&ours, mark).executed.into_iter().filter(|text| !text.contains("@@")).collect();
+        assert_eq!(seen, ["SELECT 'one',\n 'two'", "UPDATE people SET title = 'x'"], "{engine:?}");
     }
 }
 

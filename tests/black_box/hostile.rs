@@ -53,13 +53,7 @@ fn values(marker: &str) -> Vec<String> {
 /// Percent-encodes everything but letters and digits.
 fn encode(text: &str) -> String {
     text.bytes()
-        .map(|byte| {
-            if byte.is_ascii_alphanumeric() {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
         .collect()
 }
 
@@ -83,11 +77,7 @@ fn send_everywhere(client: &mut Client, marker: &str, user: &str, group: &str) -
                     && answer.status != 414
                     && answer.json()["schemas"][0] != "urn:ietf:params:scim:api:messages:2.0:Error" =>
             {
-                problems.push(format!(
-                    "{method} {shown}: {} is no SCIM error: {}",
-                    answer.status,
-                    answer.text()
-                ));
+                problems.push(format!("{method} {shown}: {} is no SCIM error: {}", answer.status, answer.text()));
             }
             Ok(_) => {}
             Err(failure) => problems.push(format!("{method} {shown}: {failure:?}")),
@@ -118,12 +108,7 @@ fn send_everywhere(client: &mut Client, marker: &str, user: &str, group: &str) -
                 json!({ ENTERPRISE: { "department": value, "employeeNumber": value, "manager": { "value": value } } }),
             )),
         );
-        send(
-            client,
-            "POST",
-            "/Users",
-            Some(&json!({ "schemas": [value], "userName": value })),
-        );
+        send(client, "POST", "/Users", Some(&json!({ "schemas": [value], "userName": value })));
         send(
             client,
             "PUT",
@@ -142,24 +127,14 @@ fn send_everywhere(client: &mut Client, marker: &str, user: &str, group: &str) -
             json!({ "op": value, "path": "title", "value": "x" }),
             json!({ "op": "replace", "value": { value: value, "nickName": value, format!("{ENTERPRISE}:{value}"): value } }),
         ] {
-            send(
-                client,
-                "PATCH",
-                &format!("/Users/{user}"),
-                Some(&client::patch(json!([operation]))),
-            );
+            send(client, "PATCH", &format!("/Users/{user}"), Some(&client::patch(json!([operation]))));
         }
         for operation in [
             json!({ "op": "add", "path": "members", "value": [{ "value": value }] }),
             json!({ "op": "remove", "path": format!("members[value eq {}]", json!(value)) }),
             json!({ "op": "replace", "path": "displayName", "value": value }),
         ] {
-            send(
-                client,
-                "PATCH",
-                &format!("/Groups/{group}"),
-                Some(&client::patch(json!([operation]))),
-            );
+            send(client, "PATCH", &format!("/Groups/{group}"), Some(&client::patch(json!([operation]))));
         }
         send(client, "POST", "/Groups", Some(&client::group(value, &[value])));
         send(
@@ -184,36 +159,14 @@ fn send_everywhere(client: &mut Client, marker: &str, user: &str, group: &str) -
             ("eq", "externalId"),
             ("ne", "groups.value"),
         ] {
-            send(
-                client,
-                "GET",
-                &format!("/Users?filter={attribute}+{operator}+{}", quoted(value)),
-                None,
-            );
+            send(client, "GET", &format!("/Users?filter={attribute}+{operator}+{}", quoted(value)), None);
         }
-        send(
-            client,
-            "GET",
-            &format!("/Users?filter={}+eq+%22x%22", encode(value)),
-            None,
-        );
+        send(client, "GET", &format!("/Users?filter={}+eq+%22x%22", encode(value)), None);
         send(client, "GET", &format!("/Users?filter={}", encode(value)), None);
-        send(
-            client,
-            "GET",
-            &format!("/Groups?filter=members.value+eq+{}", quoted(value)),
-            None,
-        );
-        for parameter in [
-            "sortBy",
-            "sortOrder",
-            "attributes",
-            "excludedAttributes",
-            "count",
-            "startIndex",
-            "cursor",
-            "nonsense",
-        ] {
+        send(client, "GET", &format!("/Groups?filter=members.value+eq+{}", quoted(value)), None);
+        for parameter in
+            ["sortBy", "sortOrder", "attributes", "excludedAttributes", "count", "startIndex", "cursor", "nonsense"]
+        {
             send(client, "GET", &format!("/Users?{parameter}={}", encode(value)), None);
         }
         for method in ["GET", "DELETE", "PATCH", "PUT"] {
@@ -222,14 +175,7 @@ fn send_everywhere(client: &mut Client, marker: &str, user: &str, group: &str) -
             send(client, method, &format!("/Groups/{}", encode(value)), body.as_ref());
         }
         let printable: String = value.chars().filter(|c| c.is_ascii_graphic()).collect();
-        for name in [
-            "User-Agent",
-            "X-Forwarded-For",
-            "If-Match",
-            "Accept",
-            "Accept-Language",
-            "X-Request-Id",
-        ] {
+        for name in ["User-Agent", "X-Forwarded-For", "If-Match", "Accept", "Accept-Language", "X-Request-Id"] {
             if let Ok(answer) = client.send("GET", &format!("/scim/v2/Users/{user}"), &[(name, &printable)], None)
                 && answer.status >= 500
             {
@@ -251,29 +197,17 @@ fn nothing_is_damaged(engine: Engine) {
     );
     let service = Service::start(&database, Options::small());
     let mut client = service.client();
-    let user = client
-        .post("/Users", &client::user("victim", json!({})))
-        .expect(201)
-        .id();
+    let user = client.post("/Users", &client::user("victim", json!({}))).expect(201).id();
     let group = client.post("/Groups", &client::group("victims", &[])).expect(201).id();
 
     let start = database.log().map(|_| statements::mark(&database));
     let mut templates: Vec<BTreeSet<String>> = Vec::new();
     for marker in ["zqfirst", "zqsecond", "zqthird"] {
         let problems = send_everywhere(&mut client, marker, &user, &group);
-        assert!(
-            problems.is_empty(),
-            "{} answers of 5xx or none:\n{}",
-            problems.len(),
-            problems.join("\n")
-        );
+        assert!(problems.is_empty(), "{} answers of 5xx or none:\n{}", problems.len(), problems.join("\n"));
         if let Some(start) = start {
             templates.push(
-                statements::since(&database, start)
-                    .templates
-                    .iter()
-                    .map(|text| statements::shape(text))
-                    .collect(),
+                statements::since(&database, start).templates.iter().map(|text| statements::shape(text)).collect(),
             );
         }
     }
@@ -288,10 +222,7 @@ fn nothing_is_damaged(engine: Engine) {
             assert!(!text.contains("zq"), "a statement carries what the client sent: {text}");
         }
         let new: Vec<_> = third.difference(second).collect();
-        assert!(
-            new.is_empty(),
-            "the third round brought statements that the first two had not: {new:#?}"
-        );
+        assert!(new.is_empty(), "the third round brought statements that the first two had not: {new:#?}");
         assert!(first.len() < 500, "{} templates", first.len());
     }
     // And it still works.
@@ -337,25 +268,12 @@ fn kept_exactly(engine: Engine) {
     .iter()
     .enumerate()
     {
-        let created = client
-            .post(
-                "/Users",
-                &client::user(&format!("kept{number}"), json!({ "title": text })),
-            )
-            .expect(201);
-        assert_eq!(
-            client.get(&format!("/Users/{}", created.id())).expect(200).json()["title"],
-            *text
-        );
-        let found = client
-            .get(&format!("/Users?filter=title+eq+{}", quoted(text)))
-            .expect(200)
-            .json();
+        let created =
+            client.post("/Users", &client::user(&format!("kept{number}"), json!({ "title": text }))).expect(201);
+        assert_eq!(client.get(&format!("/Users/{}", created.id())).expect(200).json()["title"], *text);
+        let found = client.get(&format!("/Users?filter=title+eq+{}", quoted(text))).expect(200).json();
         assert_eq!(found["totalResults"], 1, "title eq {text:?}: {found}");
-        let starts = client
-            .get(&format!("/Users?filter=title+sw+{}", quoted(text)))
-            .expect(200)
-            .json();
+        let starts = client.get(&format!("/Users?filter=title+sw+{}", quoted(text))).expect(200).json();
         assert_eq!(starts["totalResults"], 1, "title sw {text:?}: {starts}");
     }
 }
@@ -383,20 +301,11 @@ fn bodies() {
     let mut client = service.client();
     let mut send = |body: &[u8]| {
         client
-            .send(
-                "POST",
-                "/scim/v2/Users",
-                &[("Content-Type", "application/scim+json")],
-                Some(body),
-            )
+            .send("POST", "/scim/v2/Users", &[("Content-Type", "application/scim+json")], Some(body))
             .expect("an answer")
     };
     let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
-    let deep_map = format!(
-        "{{\"userName\":\"deep\",\"x\":{}1{}}}",
-        "{\"a\":".repeat(10_000),
-        "}".repeat(10_000)
-    );
+    let deep_map = format!("{{\"userName\":\"deep\",\"x\":{}1{}}}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
     let bodies: [&[u8]; 12] = [
         b"",
         b"{",
@@ -432,14 +341,10 @@ fn filters() {
     let service = Service::start(&database, Options::small());
     let mut client = service.client();
     let nested = format!("{}title pr{}", "(".repeat(200), ")".repeat(200));
-    client
-        .get(&format!("/Users?filter={}", encode(&nested)))
-        .expect_error(400, Some("invalidFilter"), "");
+    client.get(&format!("/Users?filter={}", encode(&nested))).expect_error(400, Some("invalidFilter"), "");
     let long = format!("title eq \"{}\"", "x".repeat(9000));
     let search = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"], "filter": long });
-    client
-        .post("/Users/.search", &search)
-        .expect_error(400, Some("invalidFilter"), "");
+    client.post("/Users/.search", &search).expect_error(400, Some("invalidFilter"), "");
     for wrong in [
         "userName",
         "userName eq",
@@ -452,8 +357,6 @@ fn filters() {
         "emails[",
         "userName eq 'x'",
     ] {
-        client
-            .get(&format!("/Users?filter={}", encode(wrong)))
-            .expect_error(400, Some("invalidFilter"), "");
+        client.get(&format!("/Users?filter={}", encode(wrong))).expect_error(400, Some("invalidFilter"), "");
     }
 }

@@ -19,11 +19,7 @@ const WRITERS: usize = 8;
 /// Lets eight clients write through `service` while `kill` is called again and again, then compares.
 fn during(what: &str, database: &Database, tables: &Tables, service: &mut Service, mut kill: impl FnMut(&mut Service)) {
     let kills = size("SCIMSHIM_KILLS", 5);
-    let group = service
-        .client()
-        .post("/Groups", &client::group("everybody", &[]))
-        .expect(201)
-        .id();
+    let group = service.client().post("/Groups", &client::group("everybody", &[])).expect(201).id();
     let progress = Arc::new(Progress::default());
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
@@ -37,39 +33,22 @@ fn during(what: &str, database: &Database, tables: &Tables, service: &mut Servic
         let before = progress.answered.load(Ordering::Relaxed);
         let patience = Instant::now() + Duration::from_secs(60);
         while progress.answered.load(Ordering::Relaxed) < before + 2 * WRITERS {
-            assert!(
-                Instant::now() < patience,
-                "no write is answered any more:\n{}",
-                service.stderr()
-            );
+            assert!(Instant::now() < patience, "no write is answered any more:\n{}", service.stderr());
             std::thread::sleep(Duration::from_millis(2));
         }
-        moment = moment
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         std::thread::sleep(Duration::from_micros(moment >> 48));
         kill(service);
     }
     let before = progress.answered.load(Ordering::Relaxed);
     let patience = Instant::now() + Duration::from_secs(60);
     while progress.answered.load(Ordering::Relaxed) < before + WRITERS {
-        assert!(
-            Instant::now() < patience,
-            "no write is answered after the last kill:\n{}",
-            service.stderr()
-        );
+        assert!(Instant::now() < patience, "no write is answered after the last kill:\n{}", service.stderr());
         std::thread::sleep(Duration::from_millis(5));
     }
     progress.stop.store(true, Ordering::Relaxed);
-    let ledgers: Vec<_> = writers
-        .into_iter()
-        .map(|writer| writer.join().expect("a writer"))
-        .collect();
-    assert!(
-        service.stop().success(),
-        "SIGTERM ends the service well:\n{}",
-        service.stderr()
-    );
+    let ledgers: Vec<_> = writers.into_iter().map(|writer| writer.join().expect("a writer")).collect();
+    assert!(service.stop().success(), "SIGTERM ends the service well:\n{}", service.stderr());
     let patience = Instant::now() + Duration::from_secs(20);
     while database.sessions() > 0 {
         assert!(Instant::now() < patience, "sessions of a service that is gone");
@@ -79,12 +58,7 @@ fn during(what: &str, database: &Database, tables: &Tables, service: &mut Servic
     let answered: usize = ledgers.iter().map(|ledger| ledger.answered).sum();
     let unanswered: usize = ledgers.iter().map(|ledger| ledger.unanswered).sum();
     let wrong: Vec<&String> = ledgers.iter().flat_map(|ledger| &ledger.wrong).collect();
-    assert!(
-        verdict.problems.is_empty(),
-        "{} problems:\n{}",
-        verdict.problems.len(),
-        verdict.problems.join("\n")
-    );
+    assert!(verdict.problems.is_empty(), "{} problems:\n{}", verdict.problems.len(), verdict.problems.join("\n"));
     assert!(wrong.is_empty(), "answers that no kill explains: {wrong:?}");
     assert!(answered > 0 && verdict.people > 0);
     report(
@@ -155,11 +129,6 @@ fn mariadb_of_snipe_it() {
     let mut server = MariaDbServer::start();
     let database = Database::create_on(Engine::MariaDb, server.server());
     database.load(&schema);
-    mariadb_killed(
-        &mut server,
-        &database,
-        Options::adapter("adapters/snipe-it.yaml"),
-        &ledger::SNIPE_IT,
-    );
+    mariadb_killed(&mut server, &database, Options::adapter("adapters/snipe-it.yaml"), &ledger::SNIPE_IT);
     real_case("snipe-it 8.6.3 kills of MariaDB");
 }

@@ -37,21 +37,12 @@ fn without_its_database() {
     let answer = client.post("/Users", &client::user("lost", json!({})));
     assert_eq!(answer.status, 503, "{}", answer.text());
     until("not ready any more", || !service.ready());
-    assert!(
-        service
-            .admin("/healthz")
-            .is_some_and(|answer| answer.starts_with("HTTP/1.1 200")),
-        "the process is up"
-    );
+    assert!(service.admin("/healthz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")), "the process is up");
 
     // And it starts without one, too.
     assert!(service.stop().success());
     service.spawn();
-    until("the process is up", || {
-        service
-            .admin("/healthz")
-            .is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
-    });
+    until("the process is up", || service.admin("/healthz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")));
     assert!(!service.ready());
     let answer = service.client().get("/Users");
     assert_eq!(answer.status, 503, "{}", answer.text());
@@ -72,19 +63,13 @@ fn a_row_held_by_another() {
     options.more.push_str("log: { level: info }\n");
     let service = Service::start(&database, options);
     let mut client = service.client();
-    let id = client
-        .post("/Users", &client::user("held", json!({ "title": "t" })))
-        .expect(201)
-        .id();
+    let id = client.post("/Users", &client::user("held", json!({ "title": "t" }))).expect(201).id();
     let before = database.table("people");
     std::thread::scope(|scope| {
         scope.spawn(|| database.execute("BEGIN; SELECT * FROM people FOR UPDATE; DO SLEEP(9); ROLLBACK;"));
         std::thread::sleep(Duration::from_millis(700));
         let start = Instant::now();
-        let answer = client.patch(
-            &format!("/Users/{id}"),
-            json!([{ "op": "replace", "path": "title", "value": "u" }]),
-        );
+        let answer = client.patch(&format!("/Users/{id}"), json!([{ "op": "replace", "path": "title", "value": "u" }]));
         assert_eq!(answer.status, 503, "{}", answer.text());
         assert!(answer.header("retry-after").is_some(), "{:?}", answer.headers);
         assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
@@ -130,18 +115,12 @@ fn stopped_in_the_midst() {
     let mut service = Service::start(&database, Options::small());
     let mut clients: Vec<_> = (0..4).map(|_| service.client()).collect();
     for (number, client) in clients.iter_mut().enumerate() {
-        client
-            .post("/Users", &client::user(&format!("u{number}"), json!({})))
-            .expect(201);
+        client.post("/Users", &client::user(&format!("u{number}"), json!({}))).expect(201);
     }
     let start = Instant::now();
     let status = service.stop();
     assert!(status.success(), "{status}: {}", service.stderr());
-    assert!(
-        start.elapsed() < Duration::from_secs(10),
-        "idle connections do not hold it: {:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(10), "idle connections do not hold it: {:?}", start.elapsed());
     assert_eq!(database.count("SELECT COUNT(*) FROM people"), 4);
 }
 
@@ -157,20 +136,8 @@ fn mistakes_in_the_configuration() {
         let output = service.run(verb);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
-        for word in [
-            "limitz",
-            "limits",
-            "body",
-            "many",
-            "filter_dept",
-            "filter_depth",
-            "one.yaml:",
-        ] {
-            assert!(
-                text.contains(word),
-                "{verb:?} does not say {word}: {}",
-                describe(&output)
-            );
+        for word in ["limitz", "limits", "body", "many", "filter_dept", "filter_depth", "one.yaml:"] {
+            assert!(text.contains(word), "{verb:?} does not say {word}: {}", describe(&output));
         }
     }
 }
@@ -193,58 +160,29 @@ fn mistakes_in_the_adapter() {
     let service = Service::prepare(&database, options);
     for verb in [&["check"][..], &["serve"][..]] {
         let output = service.run(verb);
-        let text = format!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
-        for word in [
-            "titel",
-            "title",
-            "membership",
-            "memberships",
-            "userNaem",
-            "userName",
-            "wrong.yaml:",
-        ] {
-            assert!(
-                text.contains(word),
-                "{verb:?} does not say {word}: {}",
-                describe(&output)
-            );
+        for word in ["titel", "title", "membership", "memberships", "userNaem", "userName", "wrong.yaml:"] {
+            assert!(text.contains(word), "{verb:?} does not say {word}: {}", describe(&output));
         }
     }
 }
 
 #[test]
 fn command_line() {
-    let run = |arguments: &[&str]| {
-        Command::new(BINARY)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .expect("scimshim runs")
-    };
+    let run =
+        |arguments: &[&str]| Command::new(BINARY).args(arguments).stdin(Stdio::null()).output().expect("scimshim runs");
     let help = run(&["--help"]);
     assert!(help.status.success());
     for verb in ["demo", "setup", "check", "serve", "token"] {
-        assert!(
-            String::from_utf8_lossy(&help.stdout).contains(verb),
-            "{}",
-            describe(&help)
-        );
+        assert!(String::from_utf8_lossy(&help.stdout).contains(verb), "{}", describe(&help));
     }
     assert!(run(&["--version"]).status.success());
     assert_eq!(run(&["nonsense"]).status.code(), Some(2));
     assert_eq!(run(&["serve", "--nonsense"]).status.code(), Some(2));
     let missing = run(&["check", "--config", "/nonexistent/config.yaml"]);
     assert_eq!(missing.status.code(), Some(1), "{}", describe(&missing));
-    assert!(
-        String::from_utf8_lossy(&missing.stderr).contains("/nonexistent/config.yaml"),
-        "{}",
-        describe(&missing)
-    );
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("/nonexistent/config.yaml"), "{}", describe(&missing));
 }
 
 /// `setup` prints what `setup --apply` does, and a second one changes nothing.
@@ -278,21 +216,15 @@ fn setup() {
 fn demo() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
-    let output = Command::new(BINARY)
-        .args(["demo", "--data"])
-        .arg(&data)
-        .stdin(Stdio::null())
-        .output()
-        .expect("scimshim runs");
+    let output =
+        Command::new(BINARY).args(["demo", "--data"]).arg(&data).stdin(Stdio::null()).output().expect("scimshim runs");
     assert!(output.status.success(), "{}", describe(&output));
     let told: Value = serde_json::from_slice(&std::fs::read(data.join("demo.json")).expect("demo.json")).expect("JSON");
     for key in ["base_url", "token", "ca"] {
         assert!(told[key].as_str().is_some_and(|text| !text.is_empty()), "{key}: {told}");
     }
     let mode = std::os::unix::fs::PermissionsExt::mode(
-        &std::fs::metadata(data.join("demo.json"))
-            .expect("demo.json")
-            .permissions(),
+        &std::fs::metadata(data.join("demo.json")).expect("demo.json").permissions(),
     );
     assert_eq!(mode & 0o777, 0o600);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

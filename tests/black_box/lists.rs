@@ -13,13 +13,7 @@ const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:
 
 fn encode(text: &str) -> String {
     text.bytes()
-        .map(|byte| {
-            if byte.is_ascii_alphanumeric() {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
         .collect()
 }
 
@@ -36,10 +30,7 @@ fn filters(engine: Engine) {
             "bob",
             json!({ "title": "fitter", "displayName": "Bob B", "externalId": "x1", "active": false, "phoneNumbers": [{ "type": "work", "value": "123" }], ENTERPRISE: { "department": "Office" } }),
         ),
-        (
-            "cy%",
-            json!({ "title": "Chief_of", "displayName": "Cy", "active": true }),
-        ),
+        ("cy%", json!({ "title": "Chief_of", "displayName": "Cy", "active": true })),
         (
             "dee",
             json!({ "displayName": "Dee", "active": true, "phoneNumbers": [{ "type": "mobile", "value": "123" }] }),
@@ -54,18 +45,12 @@ fn filters(engine: Engine) {
         &format!("/Users/{}", ids["ann"]),
         json!([{ "op": "add", "path": format!("{ENTERPRISE}:manager"), "value": { "value": bob } }]),
     );
-    let team = client
-        .post("/Groups", &client::group("team", &[&ids["ann"], &ids["dee"]]))
-        .expect(201)
-        .id();
+    let team = client.post("/Groups", &client::group("team", &[&ids["ann"], &ids["dee"]])).expect(201).id();
     let mut problems = Vec::new();
     for (filter, expected) in [
         ("userName eq \"ANN\"".to_owned(), "ann"),
         ("USERNAME EQ \"ann\"".to_owned(), "ann"),
-        (
-            "urn:ietf:params:scim:schemas:core:2.0:User:userName eq \"ann\"".to_owned(),
-            "ann",
-        ),
+        ("urn:ietf:params:scim:schemas:core:2.0:User:userName eq \"ann\"".to_owned(), "ann"),
         ("userName ne \"ann\"".to_owned(), "bob cy% dee"),
         ("title eq \"FITTER\"".to_owned(), "ann bob"),
         ("title co \"itt\"".to_owned(), "ann bob"),
@@ -80,10 +65,7 @@ fn filters(engine: Engine) {
         ("active eq false".to_owned(), "bob"),
         ("active eq true and title pr".to_owned(), "ann cy%"),
         ("active eq false or userName eq \"dee\"".to_owned(), "bob dee"),
-        (
-            "not (active eq true) or (userName sw \"a\" and title eq \"fitter\")".to_owned(),
-            "ann bob",
-        ),
+        ("not (active eq true) or (userName sw \"a\" and title eq \"fitter\")".to_owned(), "ann bob"),
         // externalId is caseExact (RFC 7643 3.1).
         ("externalId eq \"X1\"".to_owned(), "ann"),
         ("emails eq \"ann@example.org\"".to_owned(), "ann"),
@@ -91,10 +73,7 @@ fn filters(engine: Engine) {
         ("emails[type eq \"work\" and value co \"@example\"]".to_owned(), "ann"),
         ("emails pr".to_owned(), "ann"),
         ("phoneNumbers[type eq \"work\"].value eq \"123\"".to_owned(), "bob"),
-        (
-            "phoneNumbers[type eq \"mobile\" and value eq \"123\"]".to_owned(),
-            "dee",
-        ),
+        ("phoneNumbers[type eq \"mobile\" and value eq \"123\"]".to_owned(), "dee"),
         ("phoneNumbers.value eq \"123\"".to_owned(), "bob dee"),
         (format!("{ENTERPRISE}:department eq \"yard\""), "ann"),
         (format!("{ENTERPRISE}:department ne \"yard\""), "bob cy% dee"),
@@ -124,10 +103,7 @@ fn filters(engine: Engine) {
             .collect();
         let expected: BTreeSet<&str> = expected.split_whitespace().collect();
         if found != expected || document["totalResults"] != expected.len() {
-            problems.push(format!(
-                "{filter}: {found:?} (totalResults {}), not {expected:?}",
-                document["totalResults"]
-            ));
+            problems.push(format!("{filter}: {found:?} (totalResults {}), not {expected:?}", document["totalResults"]));
         }
     }
     for (filter, total) in [
@@ -135,10 +111,7 @@ fn filters(engine: Engine) {
         (format!("members[value eq \"{bob}\"]"), 0),
         ("displayName eq \"TEAM\"".to_owned(), 1),
     ] {
-        let document = client
-            .get(&format!("/Groups?filter={}", encode(&filter)))
-            .expect(200)
-            .json();
+        let document = client.get(&format!("/Groups?filter={}", encode(&filter))).expect(200).json();
         if document["totalResults"] != total {
             problems.push(format!("{filter}: {document}"));
         }
@@ -164,20 +137,14 @@ fn filters_on_sqlite() {
 fn pages(engine: Engine) {
     let database = Database::small(engine);
     let rows: Vec<String> = (0..53).map(|n| format!("('p{n:02}', 'P', 1)")).collect();
-    database.execute(&format!(
-        "INSERT INTO people (login, given, enabled) VALUES {}",
-        rows.join(",")
-    ));
+    database.execute(&format!("INSERT INTO people (login, given, enabled) VALUES {}", rows.join(",")));
     database.execute("UPDATE people SET gone_at = '2020-01-01 00:00:00' WHERE login IN ('p07', 'p50')");
     let service = Service::start(&database, Options::small());
     let mut client = service.client();
     let mut seen = Vec::new();
     let mut start = 1;
     loop {
-        let page = client
-            .get(&format!("/Users?startIndex={start}&count=10"))
-            .expect(200)
-            .json();
+        let page = client.get(&format!("/Users?startIndex={start}&count=10")).expect(200).json();
         assert_eq!(page["totalResults"], 51);
         assert_eq!(page["startIndex"], start);
         let names: Vec<String> = page["Resources"]
@@ -196,18 +163,10 @@ fn pages(engine: Engine) {
     assert_eq!(seen.len(), 51);
     assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), 51, "everybody once");
     let none = client.get("/Users?count=0").expect(200).json();
-    assert_eq!(
-        (&none["totalResults"], none["Resources"].as_array().map_or(0, Vec::len)),
-        (&json!(51), 0)
-    );
+    assert_eq!((&none["totalResults"], none["Resources"].as_array().map_or(0, Vec::len)), (&json!(51), 0));
     let below = client.get("/Users?startIndex=-3&count=-1").expect(200).json();
-    assert_eq!(
-        (&below["startIndex"], below["Resources"].as_array().map_or(0, Vec::len)),
-        (&json!(1), 0)
-    );
-    client
-        .get("/Users?count=x")
-        .expect_error(400, Some("invalidValue"), "count");
+    assert_eq!((&below["startIndex"], below["Resources"].as_array().map_or(0, Vec::len)), (&json!(1), 0));
+    client.get("/Users?count=x").expect_error(400, Some("invalidValue"), "count");
 }
 
 #[test]
@@ -233,46 +192,20 @@ fn projections() {
     let more = json!({ "title": "t", "name": { "givenName": "Ann", "familyName": "Arm" }, "emails": [{ "value": "ann@example.org" }] });
     let id = client.post("/Users", &client::user("ann", more)).expect(201).id();
     client.post("/Groups", &client::group("team", &[&id])).expect(201);
-    let keys = |document: &Value| {
-        document
-            .as_object()
-            .expect("a resource")
-            .keys()
-            .cloned()
-            .collect::<BTreeSet<String>>()
-    };
-    let set = |words: &str| {
-        words
-            .split_whitespace()
-            .map(str::to_owned)
-            .collect::<BTreeSet<String>>()
-    };
+    let keys =
+        |document: &Value| document.as_object().expect("a resource").keys().cloned().collect::<BTreeSet<String>>();
+    let set = |words: &str| words.split_whitespace().map(str::to_owned).collect::<BTreeSet<String>>();
     let whole = client.get(&format!("/Users/{id}")).expect(200).json();
-    assert!(
-        keys(&whole).is_superset(&set("schemas id meta userName name title emails groups active")),
-        "{whole}"
-    );
-    let some = client
-        .get(&format!("/Users/{id}?attributes=userName,name.familyName"))
-        .expect(200)
-        .json();
+    assert!(keys(&whole).is_superset(&set("schemas id meta userName name title emails groups active")), "{whole}");
+    let some = client.get(&format!("/Users/{id}?attributes=userName,name.familyName")).expect(200).json();
     assert!(keys(&some).is_superset(&set("id userName name")), "{some}");
     assert!(keys(&some).is_disjoint(&set("title emails groups active")), "{some}");
     assert_eq!(some["name"], json!({ "familyName": "Arm" }));
-    let without = client
-        .get(&format!("/Users/{id}?excludedAttributes=groups,EMAILS.value,id"))
-        .expect(200)
-        .json();
-    assert!(
-        keys(&without).is_superset(&set("id userName name title")),
-        "id is always returned: {without}"
-    );
+    let without = client.get(&format!("/Users/{id}?excludedAttributes=groups,EMAILS.value,id")).expect(200).json();
+    assert!(keys(&without).is_superset(&set("id userName name title")), "id is always returned: {without}");
     assert!(keys(&without).is_disjoint(&set("groups")), "{without}");
     let list = client.get("/Users?attributes=userName").expect(200).json();
-    assert!(
-        keys(&list["Resources"][0]).is_disjoint(&set("title emails groups")),
-        "{list}"
-    );
+    assert!(keys(&list["Resources"][0]).is_disjoint(&set("title emails groups")), "{list}");
     let member = client.get("/Groups?excludedAttributes=members").expect(200).json();
     assert!(member["Resources"][0].get("members").is_none(), "{member}");
 }

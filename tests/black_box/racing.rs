@@ -26,10 +26,8 @@ fn race(database: &Database, options: Options, login: (&str, &str), follow_ups: 
                 let start = Arc::clone(&start);
                 let name = format!("race-{round}@example.org");
                 let name = if racer % 3 == 0 { name.to_uppercase() } else { name };
-                let body = client::user(
-                    &name,
-                    json!({ "name": { "givenName": "Racer", "familyName": racer.to_string() } }),
-                );
+                let body =
+                    client::user(&name, json!({ "name": { "givenName": "Racer", "familyName": racer.to_string() } }));
                 std::thread::spawn(move || {
                     client.get("/ServiceProviderConfig").expect(200); // the connection is open before the start
                     start.wait();
@@ -37,10 +35,7 @@ fn race(database: &Database, options: Options, login: (&str, &str), follow_ups: 
                 })
             })
             .collect();
-        let answers: Vec<_> = threads
-            .into_iter()
-            .map(|thread| thread.join().expect("a racer"))
-            .collect();
+        let answers: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("a racer")).collect();
         let won: Vec<_> = answers.iter().filter(|answer| answer.status == 201).collect();
         let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
         assert_eq!(won.len(), 1, "race {round}: {statuses:?}");
@@ -50,9 +45,8 @@ fn race(database: &Database, options: Options, login: (&str, &str), follow_ups: 
         }
     }
     let (table, column) = login;
-    let rows = database.rows(&format!(
-        "SELECT id, LOWER({column}) FROM {table} WHERE LOWER({column}) LIKE 'race-%' ORDER BY id"
-    ));
+    let rows = database
+        .rows(&format!("SELECT id, LOWER({column}) FROM {table} WHERE LOWER({column}) LIKE 'race-%' ORDER BY id"));
     assert_eq!(rows.len(), races, "one row a race: {rows:?}");
     let mut names: Vec<_> = rows.iter().map(|row| row[1].clone()).collect();
     names.sort();
@@ -62,11 +56,7 @@ fn race(database: &Database, options: Options, login: (&str, &str), follow_ups: 
     stored.sort();
     created.sort();
     assert_eq!(stored, created, "the ids answered are the ids stored");
-    assert_eq!(
-        database.count(follow_ups),
-        i64::try_from(races).unwrap(),
-        "one follow-up row a race"
-    );
+    assert_eq!(database.count(follow_ups), i64::try_from(races).unwrap(), "one follow-up row a race");
     report(
         "race",
         &format!(
@@ -80,12 +70,7 @@ fn race(database: &Database, options: Options, login: (&str, &str), follow_ups: 
 
 fn on_small(engine: Engine) {
     let database = Database::small(engine);
-    race(
-        &database,
-        Options::small(),
-        ("people", "login"),
-        "SELECT COUNT(*) FROM history WHERE what = 'create'",
-    );
+    race(&database, Options::small(), ("people", "login"), "SELECT COUNT(*) FROM history WHERE what = 'create'");
 }
 
 #[test]

@@ -45,88 +45,31 @@ fn ambiguous_requests() {
     for (what, request) in [
         ("no Host", format!("{get}{auth}\r\n")),
         ("two Hosts", format!("{get}Host: {host}\r\nHost: {host}\r\n{auth}\r\n")),
-        (
-            "two different Hosts",
-            format!("{get}Host: {host}\r\nHost: example.org\r\n{auth}\r\n"),
-        ),
+        ("two different Hosts", format!("{get}Host: {host}\r\nHost: example.org\r\n{auth}\r\n")),
         (
             "an authority that is not the Host",
             format!("GET https://example.org/scim/v2/Users HTTP/1.1\r\nHost: {host}\r\n{auth}\r\n"),
         ),
-        (
-            "bare line feeds",
-            format!("GET /scim/v2/Users HTTP/1.1\nHost: {host}\nAuthorization: Bearer {token}\n\n"),
-        ),
-        (
-            "a lower-case method",
-            format!("get /scim/v2/Users HTTP/1.1\r\nHost: {host}\r\n{auth}\r\n"),
-        ),
-        (
-            "CONNECT",
-            format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n{auth}\r\n"),
-        ),
-        (
-            "TRACE",
-            format!("TRACE /scim/v2/Users HTTP/1.1\r\nHost: {host}\r\n{auth}\r\n"),
-        ),
-        (
-            "chunked twice",
-            format!("{post}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}"),
-        ),
-        (
-            "gzip, chunked",
-            format!("{post}Transfer-Encoding: gzip, chunked\r\n\r\n{chunk}"),
-        ),
-        (
-            "an unknown coding",
-            format!("{post}Transfer-Encoding: xchunked\r\n\r\n{chunk}"),
-        ),
+        ("bare line feeds", format!("GET /scim/v2/Users HTTP/1.1\nHost: {host}\nAuthorization: Bearer {token}\n\n")),
+        ("a lower-case method", format!("get /scim/v2/Users HTTP/1.1\r\nHost: {host}\r\n{auth}\r\n")),
+        ("CONNECT", format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n{auth}\r\n")),
+        ("TRACE", format!("TRACE /scim/v2/Users HTTP/1.1\r\nHost: {host}\r\n{auth}\r\n")),
+        ("chunked twice", format!("{post}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}")),
+        ("gzip, chunked", format!("{post}Transfer-Encoding: gzip, chunked\r\n\r\n{chunk}")),
+        ("an unknown coding", format!("{post}Transfer-Encoding: xchunked\r\n\r\n{chunk}")),
         (
             "length and chunked",
-            format!(
-                "{post}Content-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}",
-                body.len()
-            ),
+            format!("{post}Content-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}", body.len()),
         ),
-        (
-            "two lengths",
-            format!(
-                "{post}Content-Length: {}\r\nContent-Length: 3\r\n\r\n{body}",
-                body.len()
-            ),
-        ),
-        (
-            "a space before the colon",
-            format!("{get}Host: {host}\r\nAuthorization : Bearer {token}\r\n\r\n"),
-        ),
-        (
-            "a folded header",
-            format!("{get}Host: {host}\r\n{auth}X-A: b\r\n c\r\n\r\n"),
-        ),
-        (
-            "dot segments",
-            format!("GET /scim/v2/Users/../Groups HTTP/1.1\r\nHost: {host}\r\n{auth}\r\n"),
-        ),
-        (
-            "encoded dot segments",
-            format!("GET /scim/v2/Users/%2e%2e/Groups HTTP/1.1\r\nHost: {host}\r\n{auth}\r\n"),
-        ),
-        (
-            "an encoded slash",
-            format!("GET /scim/v2/Users%2f1 HTTP/1.1\r\nHost: {host}\r\n{auth}\r\n"),
-        ),
-        (
-            "a backslash",
-            format!("GET /scim/v2\\Users HTTP/1.1\r\nHost: {host}\r\n{auth}\r\n"),
-        ),
-        (
-            "an encoded NUL",
-            format!("GET /scim/v2/Users/1%00 HTTP/1.1\r\nHost: {host}\r\n{auth}\r\n"),
-        ),
-        (
-            "an upgrade",
-            format!("{get}Host: {host}\r\n{auth}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"),
-        ),
+        ("two lengths", format!("{post}Content-Length: {}\r\nContent-Length: 3\r\n\r\n{body}", body.len())),
+        ("a space before the colon", format!("{get}Host: {host}\r\nAuthorization : Bearer {token}\r\n\r\n")),
+        ("a folded header", format!("{get}Host: {host}\r\n{auth}X-A: b\r\n c\r\n\r\n")),
+        ("dot segments", format!("GET /scim/v2/Users/../Groups HTTP/1.1\r\nHost: {host}\r\n{auth}\r\n")),
+        ("encoded dot segments", format!("GET /scim/v2/Users/%2e%2e/Groups HTTP/1.1\r\nHost: {host}\r\n{auth}\r\n")),
+        ("an encoded slash", format!("GET /scim/v2/Users%2f1 HTTP/1.1\r\nHost: {host}\r\n{auth}\r\n")),
+        ("a backslash", format!("GET /scim/v2\\Users HTTP/1.1\r\nHost: {host}\r\n{auth}\r\n")),
+        ("an encoded NUL", format!("GET /scim/v2/Users/1%00 HTTP/1.1\r\nHost: {host}\r\n{auth}\r\n")),
+        ("an upgrade", format!("{get}Host: {host}\r\n{auth}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n")),
     ] {
         if what == "an upgrade" {
             // Ignoring it is as good (RFC 9110 7.8); switching is not.
@@ -136,23 +79,14 @@ fn ambiguous_requests() {
             refused(&service, what, request.as_bytes());
         }
     }
-    assert_eq!(
-        database.count("SELECT COUNT(*) FROM people"),
-        0,
-        "nothing was smuggled in"
-    );
+    assert_eq!(database.count("SELECT COUNT(*) FROM people"), 0, "nothing was smuggled in");
 
     // Length and chunked: the length does not count (RFC 9112 6.3), so this is one request, refused or served.
     let both = format!(
         "{post}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}GET /scim/v2/Users HTTP/1.1\r\nHost: {host}\r\n\r\n"
     );
     if let Some(answer) = raw(&service, both.as_bytes()) {
-        assert!(
-            answer.status == 201 || (400..500).contains(&answer.status),
-            "{} {}",
-            answer.status,
-            answer.text()
-        );
+        assert!(answer.status == 201 || (400..500).contains(&answer.status), "{} {}", answer.status, answer.text());
     }
     assert!(database.count("SELECT COUNT(*) FROM people") <= 1);
 }
@@ -172,34 +106,22 @@ fn routes() {
         ("POST", "/scim/v2/ServiceProviderConfig", 405),
     ] {
         let body = (method != "GET" && method != "DELETE").then_some(&b"{}"[..]);
-        let answer = client
-            .send(method, path, &[("Content-Type", "application/scim+json")], body)
-            .expect("an answer");
+        let answer = client.send(method, path, &[("Content-Type", "application/scim+json")], body).expect("an answer");
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
-        assert_eq!(
-            answer.json()["schemas"][0],
-            "urn:ietf:params:scim:api:messages:2.0:Error",
-            "{method} {path}"
-        );
+        assert_eq!(answer.json()["schemas"][0], "urn:ietf:params:scim:api:messages:2.0:Error", "{method} {path}");
         assert_eq!(answer.json()["status"], status.to_string(), "{method} {path}");
     }
     let answer = client.send("GET", "/elsewhere", &[], None).expect("an answer");
     assert_eq!(answer.status, 404);
     let answer = client
-        .send(
-            "POST",
-            "/scim/v2/Users",
-            &[("Content-Type", "text/plain")],
-            Some(b"{\"userName\":\"x\"}"),
-        )
+        .send("POST", "/scim/v2/Users", &[("Content-Type", "text/plain")], Some(b"{\"userName\":\"x\"}"))
         .expect("an answer");
     assert!(matches!(answer.status, 400 | 415), "{}", answer.text());
     // Both forms of the URL, and both media types, for the default identity server.
     for base in ["/scim/v2", "/scim/test/v2"] {
         for accept in ["application/scim+json", "application/json", "*/*"] {
-            let answer = client
-                .send("GET", &format!("{base}/ResourceTypes"), &[("Accept", accept)], None)
-                .expect("an answer");
+            let answer =
+                client.send("GET", &format!("{base}/ResourceTypes"), &[("Accept", accept)], None).expect("an answer");
             assert_eq!(answer.status, 200, "{base} {accept}: {}", answer.text());
         }
     }
@@ -208,21 +130,13 @@ fn routes() {
 #[test]
 fn too_large() {
     let database = Database::small(Engine::Sqlite);
-    let service = Service::start(
-        &database,
-        Options::small().more("limits: { body: 64KiB, header_bytes: 8KiB }"),
-    );
+    let service = Service::start(&database, Options::small().more("limits: { body: 64KiB, header_bytes: 8KiB }"));
     let host = format!("localhost:{}", service.address().port());
     let mut client = service.client();
     let long = "x".repeat(100_000);
     let body = serde_json::to_vec(&client::user("large", json!({ "title": long }))).expect("JSON");
     let answer = client
-        .send(
-            "POST",
-            "/scim/v2/Users",
-            &[("Content-Type", "application/scim+json")],
-            Some(&body),
-        )
+        .send("POST", "/scim/v2/Users", &[("Content-Type", "application/scim+json")], Some(&body))
         .expect("an answer");
     assert_eq!(answer.status, 413, "{}", answer.text());
     assert_eq!(answer.json()["status"], "413");
@@ -243,11 +157,7 @@ fn too_large() {
         assert_eq!(answer.status, 413, "{}", answer.text());
     }
     let many: String = (0..200).map(|number| format!("X-{number}: y\r\n")).collect();
-    refused(
-        &service,
-        "200 headers",
-        format!("GET /scim/v2/Users HTTP/1.1\r\nHost: {host}\r\n{many}\r\n").as_bytes(),
-    );
+    refused(&service, "200 headers", format!("GET /scim/v2/Users HTTP/1.1\r\nHost: {host}\r\n{many}\r\n").as_bytes());
     refused(
         &service,
         "a header of 100 kB",
@@ -273,21 +183,15 @@ fn no_body_is_read_of_strangers() {
 #[test]
 fn too_slow() {
     let database = Database::small(Engine::Sqlite);
-    let service = Service::start(
-        &database,
-        Options::small().more("limits: { headers: 1s, body_idle: 1s, idle: 2s }"),
-    );
+    let service = Service::start(&database, Options::small().more("limits: { headers: 1s, body_idle: 1s, idle: 2s }"));
     let host = format!("localhost:{}", service.address().port());
     let half_a_head = format!("GET /scim/v2/Users HTTP/1.1\r\nHost: {host}\r\nX-A:");
     let half_a_body = format!(
         "POST /scim/v2/Users HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {}\r\nContent-Type: application/scim+json\r\nContent-Length: 100\r\n\r\n{{\"userName\":",
         service.token()
     );
-    for (what, bytes) in [
-        ("half a head", half_a_head),
-        ("half a body", half_a_body),
-        ("nothing at all", String::new()),
-    ] {
+    for (what, bytes) in [("half a head", half_a_head), ("half a body", half_a_body), ("nothing at all", String::new())]
+    {
         let mut stream = service.client().connect().expect("a connection");
         stream.write_all(bytes.as_bytes()).expect("written");
         stream.flush().expect("written");
@@ -295,21 +199,13 @@ fn too_slow() {
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
         let text = String::from_utf8_lossy(&answer).into_owned();
-        assert!(
-            start.elapsed() < Duration::from_secs(12),
-            "{what}: held for {:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() < Duration::from_secs(12), "{what}: held for {:?}", start.elapsed());
         assert!(text.is_empty() || text.starts_with("HTTP/1.1 4"), "{what}: {text}");
     }
     // And bytes that are no TLS at all.
     let mut socket = std::net::TcpStream::connect(service.address()).expect("a connection");
-    socket
-        .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        .expect("written");
-    socket
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .expect("a timeout");
+    socket.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("written");
+    socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
     let mut answer = Vec::new();
     let _ = socket.read_to_end(&mut answer);
     assert!(!String::from_utf8_lossy(&answer).contains("200 OK"));

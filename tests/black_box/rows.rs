@@ -58,27 +58,12 @@ pub fn check_snipe_it(database: &Database, name: &str, version: &str) {
                     None
                 ]]
             );
-            assert_eq!(
-                database.count("SELECT COUNT(*) FROM permission_groups"),
-                0,
-                "the pushed group was deleted"
-            );
-            assert_eq!(
-                database.count("SELECT COUNT(*) FROM users_groups"),
-                0,
-                "and left no membership"
-            );
+            assert_eq!(database.count("SELECT COUNT(*) FROM permission_groups"), 0, "the pushed group was deleted");
+            assert_eq!(database.count("SELECT COUNT(*) FROM users_groups"), 0, "and left no membership");
             let updates = changes(database, "rpatel@example.com");
-            let noted = |column: &str| {
-                updates
-                    .iter()
-                    .filter_map(|change| change.get(column).cloned())
-                    .collect::<Vec<_>>()
-            };
-            assert_eq!(
-                noted("last_name"),
-                [serde_json::json!({ "old": "Patel", "new": "Patel-Shah" })]
-            );
+            let noted =
+                |column: &str| updates.iter().filter_map(|change| change.get(column).cloned()).collect::<Vec<_>>();
+            assert_eq!(noted("last_name"), [serde_json::json!({ "old": "Patel", "new": "Patel-Shah" })]);
             assert_eq!(
                 noted("email"),
                 [serde_json::json!({ "old": "rpatel@example.com", "new": "ravi.ps@example.com" })]
@@ -90,14 +75,9 @@ pub fn check_snipe_it(database: &Database, name: &str, version: &str) {
             assert_eq!(switches, ["1->0", "0->1"], "deactivated, then reactivated");
         }
         "entra_optscim" => {
-            let [arianne, lee] = users.as_slice() else {
-                panic!("two users, not {users:?}")
-            };
+            let [arianne, lee] = users.as_slice() else { panic!("two users, not {users:?}") };
             // The last PUT named these and no more: what it left out is cleared.
-            assert_eq!(
-                arianne[..3],
-                [text("arianne@example.com"), text("Arianne"), text("Kim")]
-            );
+            assert_eq!(arianne[..3], [text("arianne@example.com"), text("Arianne"), text("Kim")]);
             assert_eq!(arianne[3..6], [None, None, text("1")]);
             assert_eq!(arianne[7..], [None, None]);
             assert_eq!(
@@ -119,10 +99,7 @@ pub fn check_snipe_it(database: &Database, name: &str, version: &str) {
                 [[text("Claims"), None]],
                 "made on the way, once"
             );
-            assert_eq!(
-                database.rows("SELECT name FROM permission_groups"),
-                [[text("Claims Desk")]]
-            );
+            assert_eq!(database.rows("SELECT name FROM permission_groups"), [[text("Claims Desk")]]);
             assert_eq!(
                 database.rows("SELECT permissions FROM permission_groups"),
                 [[None::<String>]],
@@ -133,10 +110,7 @@ pub fn check_snipe_it(database: &Database, name: &str, version: &str) {
                 .iter()
                 .filter_map(|change| change.get("username").cloned())
                 .collect();
-            assert_eq!(
-                names,
-                [serde_json::json!({ "old": "akim@example.com", "new": "arianne@example.com" })]
-            );
+            assert_eq!(names, [serde_json::json!({ "old": "akim@example.com", "new": "arianne@example.com" })]);
             let managers: Vec<_> = changes(database, "arianne@example.com")
                 .iter()
                 .filter(|change| change.get("manager_id").is_some())
@@ -163,14 +137,8 @@ pub fn check_snipe_it(database: &Database, name: &str, version: &str) {
             );
             assert_eq!(users[0][1..4], [text("Cher"), None, text("Cher")]);
             assert_eq!(users[0][6], text("3f9ad1c07be54c1a8b7e3d2255aa90cc"));
-            assert_eq!(
-                database.count("SELECT COUNT(*) FROM action_logs WHERE action_type = 'delete'"),
-                1
-            );
-            assert_eq!(
-                database.rows("SELECT name FROM permission_groups"),
-                [[text("Printing")]]
-            );
+            assert_eq!(database.count("SELECT COUNT(*) FROM action_logs WHERE action_type = 'delete'"), 1);
+            assert_eq!(database.rows("SELECT name FROM permission_groups"), [[text("Printing")]]);
             assert_eq!(
                 database.rows(
                     "SELECT u.username FROM users_groups g JOIN users u ON u.id = g.user_id WHERE u.deleted_at IS NULL"
@@ -255,10 +223,7 @@ fn every_write_has_its_history(database: &Database, version: &str) {
             assert!(deletes.contains_key(&id), "a delete row for user {id}");
         }
     }
-    assert!(
-        creates.is_empty(),
-        "create rows of users that are not there: {creates:?}"
-    );
+    assert!(creates.is_empty(), "create rows of users that are not there: {creates:?}");
 }
 
 /// The differences noted in a user's `update` rows, oldest first.

@@ -29,72 +29,28 @@ fn do_not_grow(engine: Engine) {
     let mut ids = Vec::new();
     for number in 0..40 {
         let more = json!({ "title": "t", department: { "department": format!("D{}", number % 7) } });
-        ids.push(
-            client
-                .post("/Users", &client::user(&format!("u{number}"), more))
-                .expect(201)
-                .id(),
-        );
+        ids.push(client.post("/Users", &client::user(&format!("u{number}"), more)).expect(201).id());
     }
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let small = client
-        .post("/Groups", &client::group("small", &ids[..2]))
-        .expect(201)
-        .id();
-    let large = client
-        .post("/Groups", &client::group("large", &ids[..35]))
-        .expect(201)
-        .id();
+    let small = client.post("/Groups", &client::group("small", &ids[..2])).expect(201).id();
+    let large = client.post("/Groups", &client::group("large", &ids[..35])).expect(201).id();
     for number in 0..9 {
-        client
-            .post("/Groups", &client::group(&format!("more {number}"), &ids[..1]))
-            .expect(201);
+        client.post("/Groups", &client::group(&format!("more {number}"), &ids[..1])).expect(201);
     }
 
     let mut same = |what: &str, at_most: usize, few: &str, many: &str| {
         let few = of(&database, &mut client, |client| client.get(few));
         let many = of(&database, &mut client, |client| client.get(many));
-        assert_eq!(
-            few.executed.len(),
-            many.executed.len(),
-            "{what}\nfew:\n  {}\nmany:\n  {}",
-            show(&few),
-            show(&many)
-        );
-        assert!(
-            many.work() <= at_most,
-            "{what} takes {} statements:\n  {}",
-            many.work(),
-            show(&many)
-        );
+        assert_eq!(few.executed.len(), many.executed.len(), "{what}\nfew:\n  {}\nmany:\n  {}", show(&few), show(&many));
+        assert!(many.work() <= at_most, "{what} takes {} statements:\n  {}", many.work(), show(&many));
     };
     same("a page of 3 and of 40", 4, "/Users?count=3", "/Users?count=40");
     same("a page of groups, 2 and 11", 4, "/Groups?count=2", "/Groups?count=11");
-    same(
-        "a user in one group and in eleven",
-        2,
-        &format!("/Users/{}", ids[20]),
-        &format!("/Users/{}", ids[0]),
-    );
-    same(
-        "a group of 2 and of 35",
-        2,
-        &format!("/Groups/{small}"),
-        &format!("/Groups/{large}"),
-    );
+    same("a user in one group and in eleven", 2, &format!("/Users/{}", ids[20]), &format!("/Users/{}", ids[0]));
+    same("a group of 2 and of 35", 2, &format!("/Groups/{small}"), &format!("/Groups/{large}"));
     let without = "?excludedAttributes=groups";
-    same(
-        "a user without groups",
-        1,
-        &format!("/Users/{}{without}", ids[20]),
-        &format!("/Users/{}{without}", ids[0]),
-    );
-    same(
-        "a filter",
-        3,
-        "/Users?filter=userName+eq+%22u3%22",
-        "/Users?filter=userName+eq+%22u33%22",
-    );
+    same("a user without groups", 1, &format!("/Users/{}{without}", ids[20]), &format!("/Users/{}{without}", ids[0]));
+    same("a filter", 3, "/Users?filter=userName+eq+%22u3%22", "/Users?filter=userName+eq+%22u33%22");
 
     // One member more, in a group of 2 and in one of 35: the same statements.
     let mut join = |group: &str, person: &str| {
@@ -114,13 +70,7 @@ fn do_not_grow(engine: Engine) {
     };
     let (few_added, few_removed) = join(&small, ids[39]);
     let (many_added, many_removed) = join(&large, ids[39]);
-    assert_eq!(
-        few_added.executed.len(),
-        many_added.executed.len(),
-        "add\n{}\n{}",
-        show(&few_added),
-        show(&many_added)
-    );
+    assert_eq!(few_added.executed.len(), many_added.executed.len(), "add\n{}\n{}", show(&few_added), show(&many_added));
     assert_eq!(
         few_removed.executed.len(),
         many_removed.executed.len(),
@@ -145,9 +95,7 @@ fn no_change_no_write(engine: Engine) {
     let database = Database::small(engine);
     let service = Service::start(&database, Options::small());
     let mut client = service.client();
-    let created = client
-        .post("/Users", &client::user("same", json!({ "title": "t" })))
-        .expect(201);
+    let created = client.post("/Users", &client::user("same", json!({ "title": "t" }))).expect(201);
     let path = format!("/Users/{}", created.id());
     let before = database.table("people");
     let mark = statements::mark(&database);
@@ -161,11 +109,7 @@ fn no_change_no_write(engine: Engine) {
         .collect();
     assert!(writes.is_empty(), "{writes:?}");
     assert_eq!(database.table("people"), before);
-    assert_eq!(
-        database.count("SELECT COUNT(*) FROM history"),
-        1,
-        "only that of the create"
-    );
+    assert_eq!(database.count("SELECT COUNT(*) FROM history"), 1, "only that of the create");
 }
 
 #[test]
@@ -184,13 +128,8 @@ fn only_changed_columns_are_written() {
     let database = Database::small(Engine::MariaDb);
     let service = Service::start(&database, Options::small());
     let mut client = service.client();
-    let path = format!(
-        "/Users/{}",
-        client
-            .post("/Users", &client::user("one", json!({ "title": "t" })))
-            .expect(201)
-            .id()
-    );
+    let path =
+        format!("/Users/{}", client.post("/Users", &client::user("one", json!({ "title": "t" }))).expect(201).id());
     database.execute("UPDATE people SET badge = 'of the application'");
     let mark = statements::mark(&database);
     client.patch(&path, json!([{ "op": "replace", "path": "title", "value": "u" }]));
@@ -200,13 +139,8 @@ fn only_changed_columns_are_written() {
         .iter()
         .filter(|text| text.to_uppercase().starts_with("UPDATE") && text.contains("people"))
         .collect();
-    let [update] = updates.as_slice() else {
-        panic!("one UPDATE of people, not {updates:?}")
-    };
-    assert!(
-        update.contains("title") && !update.contains("login") && !update.contains("badge"),
-        "{update}"
-    );
+    let [update] = updates.as_slice() else { panic!("one UPDATE of people, not {updates:?}") };
+    assert!(update.contains("title") && !update.contains("login") && !update.contains("badge"), "{update}");
     assert_eq!(
         database.rows("SELECT badge, title FROM people"),
         [[Some("of the application".to_owned()), Some("u".to_owned())]]

@@ -14,10 +14,7 @@ fn revoked_within_a_second(engine: Engine) {
     let one = Service::start(&database, Options::small());
     let two = one.second("two");
     let token = one.issue("test");
-    let mut clients = [
-        one.client_with("/scim/v2", Some(token.clone())),
-        two.client_with("/scim/v2", Some(token)),
-    ];
+    let mut clients = [one.client_with("/scim/v2", Some(token.clone())), two.client_with("/scim/v2", Some(token))];
     for client in &mut clients {
         client.get("/Users").expect(200);
     }
@@ -31,9 +28,7 @@ fn revoked_within_a_second(engine: Engine) {
     assert!(start.elapsed() < Duration::from_secs(3));
     // A new one works in both, at once.
     let token = one.issue("test");
-    one.client_with("/scim/v2", Some(token.clone()))
-        .get("/Users")
-        .expect(200);
+    one.client_with("/scim/v2", Some(token.clone())).get("/Users").expect(200);
     two.client_with("/scim/v2", Some(token)).get("/Users").expect(200);
 }
 
@@ -57,31 +52,13 @@ fn of_one_identity_server() {
     let database = Database::small(Engine::Sqlite);
     let service = Service::start(&database, Options::small().identity_servers(TWO_SERVERS));
     let other = service.issue("other");
-    service
-        .client_with("/scim/other/v2", Some(other.clone()))
-        .get("/Users")
-        .expect(200);
-    service
-        .client_with("/scim/v2", Some(other.clone()))
-        .get("/Users")
-        .expect(401);
-    service
-        .client_with("/scim/test/v2", Some(other.clone()))
-        .get("/Users")
-        .expect(401);
-    service
-        .client_with("/scim/other/v2", Some(service.token().to_owned()))
-        .get("/Users")
-        .expect(401);
-    service
-        .client_with("/scim/nobody/v2", Some(other))
-        .get("/Users")
-        .expect(404);
+    service.client_with("/scim/other/v2", Some(other.clone())).get("/Users").expect(200);
+    service.client_with("/scim/v2", Some(other.clone())).get("/Users").expect(401);
+    service.client_with("/scim/test/v2", Some(other.clone())).get("/Users").expect(401);
+    service.client_with("/scim/other/v2", Some(service.token().to_owned())).get("/Users").expect(401);
+    service.client_with("/scim/nobody/v2", Some(other)).get("/Users").expect(404);
     // The default one answers at both of its URLs.
-    service
-        .client_with("/scim/test/v2", Some(service.token().to_owned()))
-        .get("/Users")
-        .expect(200);
+    service.client_with("/scim/test/v2", Some(service.token().to_owned())).get("/Users").expect(200);
 }
 
 #[test]
@@ -106,27 +83,18 @@ fn nothing_else_opens() {
         let answer = service.client_with("/scim/v2", Some(wrong.clone())).get("/Users");
         assert_eq!(answer.status, 401, "{wrong:.60}: {}", answer.text());
         assert!(
-            answer
-                .header("www-authenticate")
-                .is_some_and(|value| value.starts_with("Bearer")),
+            answer.header("www-authenticate").is_some_and(|value| value.starts_with("Bearer")),
             "{:?}",
             answer.headers
         );
         assert!(wrong.is_empty() || !answer.text().contains(&wrong));
     }
     let mut client = service.client_with("/scim/v2", None);
-    let basic = client
-        .send(
-            "GET",
-            "/scim/v2/Users",
-            &[("Authorization", "Basic dGVzdDp0ZXN0")],
-            None,
-        )
-        .expect("an answer");
+    let basic =
+        client.send("GET", "/scim/v2/Users", &[("Authorization", "Basic dGVzdDp0ZXN0")], None).expect("an answer");
     assert_eq!(basic.status, 401);
-    let in_the_query = client
-        .send("GET", &format!("/scim/v2/Users?access_token={token}"), &[], None)
-        .expect("an answer");
+    let in_the_query =
+        client.send("GET", &format!("/scim/v2/Users?access_token={token}"), &[], None).expect("an answer");
     assert_eq!(in_the_query.status, 401);
 }
 
@@ -139,17 +107,11 @@ fn read_only() {
     let token = String::from_utf8(issued.stdout).expect("text").trim().to_owned();
     let mut client = service.client_with("/scim/v2", Some(token));
     client.get("/Users").expect(200);
-    client
-        .post("/Users", &client::user("x", serde_json::json!({})))
-        .expect_error(403, None, "");
+    client.post("/Users", &client::user("x", serde_json::json!({}))).expect_error(403, None, "");
     assert_eq!(database.count("SELECT COUNT(*) FROM people"), 0);
     let list = service.run(&["token", "list"]);
     assert!(list.status.success(), "{}", describe(&list));
-    assert!(
-        String::from_utf8_lossy(&list.stdout).contains("auditor"),
-        "{}",
-        describe(&list)
-    );
+    assert!(String::from_utf8_lossy(&list.stdout).contains("auditor"), "{}", describe(&list));
 }
 
 #[test]
@@ -193,19 +155,11 @@ fn may() {
     let servers = "{ test: { default: true, authentication: bearer, may: { User: [create, read, update, deactivate], Group: [read] } } }";
     let service = Service::start(&database, Options::small().identity_servers(servers));
     let mut client = service.client();
-    let id = client
-        .post("/Users", &client::user("kept", serde_json::json!({})))
-        .expect(201)
-        .id();
-    client
-        .post("/Groups", &client::group("none", &[]))
-        .expect_error(403, None, "");
+    let id = client.post("/Users", &client::user("kept", serde_json::json!({}))).expect(201).id();
+    client.post("/Groups", &client::group("none", &[])).expect_error(403, None, "");
     // Without `delete` but with `deactivate`, a DELETE deactivates.
     client.delete(&format!("/Users/{id}")).expect(204);
     let text = |value: &str| Some(value.to_owned());
-    assert_eq!(
-        database.rows("SELECT login, enabled, gone_at FROM people"),
-        [[text("kept"), text("0"), None]]
-    );
+    assert_eq!(database.rows("SELECT login, enabled, gone_at FROM people"), [[text("kept"), text("0"), None]]);
     assert_eq!(database.count("SELECT COUNT(*) FROM teams"), 0);
 }

@@ -35,15 +35,7 @@ fn case(
     kinds: &'static [&'static str],
     word: &'static str,
 ) -> Case {
-    Case {
-        what,
-        method: request.0,
-        path: request.1.to_owned(),
-        body: request.2,
-        status,
-        kinds,
-        word,
-    }
+    Case { what, method: request.0, path: request.1.to_owned(), body: request.2, status, kinds, word }
 }
 
 fn refusals(engine: Engine) {
@@ -52,27 +44,16 @@ fn refusals(engine: Engine) {
     let service = Service::start(&database, Options::small());
     let mut client = service.client();
     let post = |body: Value| ("POST", "/Users", Some(body));
-    let ann = client
-        .post("/Users", &client::user("ann", json!({ "title": "Fitter" })))
-        .expect(201)
-        .id();
+    let ann = client.post("/Users", &client::user("ann", json!({ "title": "Fitter" }))).expect(201).id();
     let bob = client.post("/Users", &client::user("bob", json!({}))).expect(201).id();
     let team = client.post("/Groups", &client::group("team", &[&ann])).expect(201).id();
     client.post("/Groups", &client::group("crew", &[])).expect(201);
     let root = database.count("SELECT id FROM people WHERE login = 'root'").to_string();
-    database.execute(&format!(
-        "INSERT INTO equipment (holder_id, label) VALUES ({bob}, 'laptop')"
-    ));
-    let (at_ann, at_bob, at_team, at_root) = (
-        format!("/Users/{ann}"),
-        format!("/Users/{bob}"),
-        format!("/Groups/{team}"),
-        format!("/Users/{root}"),
-    );
+    database.execute(&format!("INSERT INTO equipment (holder_id, label) VALUES ({bob}, 'laptop')"));
+    let (at_ann, at_bob, at_team, at_root) =
+        (format!("/Users/{ann}"), format!("/Users/{bob}"), format!("/Groups/{team}"), format!("/Users/{root}"));
     let patch = |path: &'static str, value: Value| {
-        Some(client::patch(
-            json!([{ "op": "replace", "path": path, "value": value }]),
-        ))
+        Some(client::patch(json!([{ "op": "replace", "path": path, "value": value }])))
     };
     let value: &[&str] = &["invalidValue"];
     let syntax: &[&str] = &["invalidSyntax", "invalidValue"];
@@ -84,41 +65,11 @@ fn refusals(engine: Engine) {
             value,
             "userName",
         ),
-        case(
-            "a blank userName",
-            post(client::user("  ", json!({}))),
-            400,
-            value,
-            "userName",
-        ),
-        case(
-            "a taken userName",
-            post(client::user("ann", json!({}))),
-            409,
-            &["uniqueness"],
-            "userName",
-        ),
-        case(
-            "a taken userName in other case",
-            post(client::user("ANN", json!({}))),
-            409,
-            &["uniqueness"],
-            "userName",
-        ),
-        case(
-            "a title too long",
-            post(client::user("long", json!({ "title": "x".repeat(101) }))),
-            400,
-            value,
-            "title",
-        ),
-        case(
-            "a userName too long",
-            post(client::user(&"u".repeat(101), json!({}))),
-            400,
-            value,
-            "userName",
-        ),
+        case("a blank userName", post(client::user("  ", json!({}))), 400, value, "userName"),
+        case("a taken userName", post(client::user("ann", json!({}))), 409, &["uniqueness"], "userName"),
+        case("a taken userName in other case", post(client::user("ANN", json!({}))), 409, &["uniqueness"], "userName"),
+        case("a title too long", post(client::user("long", json!({ "title": "x".repeat(101) }))), 400, value, "title"),
+        case("a userName too long", post(client::user(&"u".repeat(101), json!({}))), 400, value, "userName"),
         case(
             "an e-mail that is none",
             post(client::user("mail", json!({ "emails": [{ "value": "no mail" }] }))),
@@ -149,20 +100,14 @@ fn refusals(engine: Engine) {
         ),
         case(
             "an unknown manager",
-            post(client::user(
-                "m1",
-                json!({ ENTERPRISE: { "manager": { "value": "424242" } } }),
-            )),
+            post(client::user("m1", json!({ ENTERPRISE: { "manager": { "value": "424242" } } }))),
             400,
             value,
             "manager",
         ),
         case(
             "a manager that is no id",
-            post(client::user(
-                "m2",
-                json!({ ENTERPRISE: { "manager": { "value": "nobody" } } }),
-            )),
+            post(client::user("m2", json!({ ENTERPRISE: { "manager": { "value": "nobody" } } }))),
             400,
             value,
             "manager",
@@ -194,20 +139,10 @@ fn refusals(engine: Engine) {
             &["uniqueness"],
             "userName",
         ),
-        case(
-            "PATCH too long",
-            ("PATCH", &at_ann, patch("title", json!("x".repeat(101)))),
-            400,
-            value,
-            "title",
-        ),
+        case("PATCH too long", ("PATCH", &at_ann, patch("title", json!("x".repeat(101)))), 400, value, "title"),
         case(
             "userName taken away",
-            (
-                "PATCH",
-                &at_ann,
-                Some(client::patch(json!([{ "op": "remove", "path": "userName" }]))),
-            ),
+            ("PATCH", &at_ann, Some(client::patch(json!([{ "op": "remove", "path": "userName" }])))),
             400,
             &["mutability", "invalidValue"],
             "userName",
@@ -229,11 +164,7 @@ fn refusals(engine: Engine) {
         ),
         case(
             "no such operation",
-            (
-                "PATCH",
-                &at_ann,
-                Some(client::patch(json!([{ "op": "destroy", "path": "title" }]))),
-            ),
+            ("PATCH", &at_ann, Some(client::patch(json!([{ "op": "destroy", "path": "title" }])))),
             400,
             &["invalidSyntax"],
             "op",
@@ -254,22 +185,14 @@ fn refusals(engine: Engine) {
         ),
         case(
             "no operations",
-            (
-                "PATCH",
-                &at_ann,
-                Some(json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"] })),
-            ),
+            ("PATCH", &at_ann, Some(json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"] }))),
             400,
             &["invalidSyntax", "invalidValue"],
             "Operations",
         ),
         case(
             "a group without a name",
-            (
-                "POST",
-                "/Groups",
-                Some(json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"] })),
-            ),
+            ("POST", "/Groups", Some(json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"] }))),
             400,
             value,
             "displayName",
@@ -281,13 +204,7 @@ fn refusals(engine: Engine) {
             &["uniqueness"],
             "displayName",
         ),
-        case(
-            "an unknown member",
-            ("POST", "/Groups", Some(client::group("new", &["424242"]))),
-            400,
-            value,
-            "members",
-        ),
+        case("an unknown member", ("POST", "/Groups", Some(client::group("new", &["424242"]))), 400, value, "members"),
         case(
             "an unknown member added",
             (
@@ -308,65 +225,27 @@ fn refusals(engine: Engine) {
             &["uniqueness"],
             "displayName",
         ),
-        case(
-            "a protected user changed",
-            ("PATCH", &at_root, patch("active", json!(false))),
-            403,
-            &[],
-            "",
-        ),
+        case("a protected user changed", ("PATCH", &at_root, patch("active", json!(false))), 403, &[], ""),
         case("a protected user deleted", ("DELETE", &at_root, None), 403, &[], ""),
         case(
             "a protected user made a member",
             (
                 "PATCH",
                 &at_team,
-                Some(client::patch(
-                    json!([{ "op": "add", "path": "members", "value": [{ "value": root }] }]),
-                )),
+                Some(client::patch(json!([{ "op": "add", "path": "members", "value": [{ "value": root }] }]))),
             ),
             403,
             &[],
             "",
         ),
-        case(
-            "somebody who still holds equipment",
-            ("DELETE", &at_bob, None),
-            409,
-            &[],
-            "still holds 1",
-        ),
+        case("somebody who still holds equipment", ("DELETE", &at_bob, None), 409, &[], "still holds 1"),
         case("nobody", ("GET", "/Users/424242", None), 404, &[], "424242"),
-        case(
-            "nobody changed",
-            ("PATCH", "/Users/424242", patch("title", json!("x"))),
-            404,
-            &[],
-            "424242",
-        ),
-        case(
-            "nobody replaced",
-            ("PUT", "/Users/424242", Some(client::user("x", json!({})))),
-            404,
-            &[],
-            "424242",
-        ),
+        case("nobody changed", ("PATCH", "/Users/424242", patch("title", json!("x"))), 404, &[], "424242"),
+        case("nobody replaced", ("PUT", "/Users/424242", Some(client::user("x", json!({})))), 404, &[], "424242"),
         case("nobody deleted", ("DELETE", "/Users/424242", None), 404, &[], "424242"),
         case("an id that is no number", ("GET", "/Users/one", None), 404, &[], ""),
-        case(
-            "an id that only looks like one",
-            ("GET", &format!("/Users/0{ann}"), None),
-            404,
-            &[],
-            "",
-        ),
-        case(
-            "an id too large",
-            ("GET", "/Users/99999999999999999999999", None),
-            404,
-            &[],
-            "",
-        ),
+        case("an id that only looks like one", ("GET", &format!("/Users/0{ann}"), None), 404, &[], ""),
+        case("an id too large", ("GET", "/Users/99999999999999999999999", None), 404, &[], ""),
     ];
     let mut before = tables(&database);
     let mut problems = Vec::new();
@@ -384,16 +263,10 @@ fn refusals(engine: Engine) {
 }
 
 fn refused(client: &mut Client, case: &Case) -> Result<(), String> {
-    let answer: Answer = client
-        .try_scim(case.method, &case.path, case.body.as_ref())
-        .map_err(|failure| format!("{failure:?}"))?;
+    let answer: Answer =
+        client.try_scim(case.method, &case.path, case.body.as_ref()).map_err(|failure| format!("{failure:?}"))?;
     if answer.status != case.status {
-        return Err(format!(
-            "{} instead of {}: {}",
-            answer.status,
-            case.status,
-            answer.text()
-        ));
+        return Err(format!("{} instead of {}: {}", answer.status, case.status, answer.text()));
     }
     let document = answer.json();
     if document["schemas"][0] != "urn:ietf:params:scim:api:messages:2.0:Error"
@@ -431,42 +304,27 @@ fn refusals_on_sqlite() {
 #[test]
 fn parameters() {
     let database = Database::small(Engine::Sqlite);
-    let service = Service::start(
-        &database,
-        Options::small().parameters("{ departments: reject, on_blocked: deactivate }"),
-    );
+    let service =
+        Service::start(&database, Options::small().parameters("{ departments: reject, on_blocked: deactivate }"));
     let mut client = service.client();
     let body = client::user("dora", json!({ ENTERPRISE: { "department": "Nowhere" } }));
-    client
-        .post("/Users", &body)
-        .expect_error(400, Some("invalidValue"), "department");
-    assert_eq!(
-        database.count("SELECT COUNT(*) FROM people") + database.count("SELECT COUNT(*) FROM departments"),
-        0
-    );
+    client.post("/Users", &body).expect_error(400, Some("invalidValue"), "department");
+    assert_eq!(database.count("SELECT COUNT(*) FROM people") + database.count("SELECT COUNT(*) FROM departments"), 0);
     database.execute("INSERT INTO departments (name) VALUES ('Nowhere')");
     let id = client.post("/Users", &body).expect(201).id();
-    database.execute(&format!(
-        "INSERT INTO equipment (holder_id, label) VALUES ({id}, 'laptop')"
-    ));
+    database.execute(&format!("INSERT INTO equipment (holder_id, label) VALUES ({id}, 'laptop')"));
     // Blocked, so deactivated instead; for the client it is gone.
     client.delete(&format!("/Users/{id}")).expect(204);
     client.get(&format!("/Users/{id}")).expect(404);
     client.delete(&format!("/Users/{id}")).expect(404);
     let text = |value: &str| Some(value.to_owned());
-    assert_eq!(
-        database.rows("SELECT login, enabled, gone_at FROM people"),
-        [[text("dora"), text("0"), None]]
-    );
+    assert_eq!(database.rows("SELECT login, enabled, gone_at FROM people"), [[text("dora"), text("0"), None]]);
     let found = client.get("/Users?filter=userName+eq+%22dora%22").expect(200).json();
     assert_eq!(found["totalResults"], 0, "{found}");
     // A create with the name brings the same person back.
     let again = client.post("/Users", &client::user("dora", json!({}))).expect(201);
     assert_eq!(again.id(), id);
-    assert_eq!(
-        database.rows("SELECT login, enabled FROM people"),
-        [[text("dora"), text("1")]]
-    );
+    assert_eq!(database.rows("SELECT login, enabled FROM people"), [[text("dora"), text("1")]]);
 }
 
 /// Revival of rows in the application's trash, by policy.
@@ -477,20 +335,11 @@ fn revival() {
         database.execute(
             "INSERT INTO people (login, given, enabled, gone_at) VALUES ('eve', 'Eve', 0, '2020-01-01 00:00:00')",
         );
-        let service = Service::start(
-            &database,
-            Options::small().parameters(&format!("{{ revive: {policy} }}")),
-        );
+        let service = Service::start(&database, Options::small().parameters(&format!("{{ revive: {policy} }}")));
         let mut client = service.client();
-        let id = client
-            .post("/Users", &client::user("eve", json!({ "title": "back" })))
-            .expect(201)
-            .id();
+        let id = client.post("/Users", &client::user("eve", json!({ "title": "back" }))).expect(201).id();
         assert_eq!(id == "1", same, "revive: {policy}");
-        assert_eq!(
-            database.count("SELECT COUNT(*) FROM people WHERE login = 'eve' AND gone_at IS NULL"),
-            1
-        );
+        assert_eq!(database.count("SELECT COUNT(*) FROM people WHERE login = 'eve' AND gone_at IS NULL"), 1);
         assert_eq!(client.get(&format!("/Users/{id}")).expect(200).json()["title"], "back");
     }
 }
@@ -501,26 +350,13 @@ fn vanished() {
     let database = Database::small(Engine::Sqlite);
     let service = Service::start(&database, Options::small());
     let mut client = service.client();
-    let id = client
-        .post("/Users", &client::user("gone", json!({ "externalId": "e-1" })))
-        .expect(201)
-        .id();
+    let id = client.post("/Users", &client::user("gone", json!({ "externalId": "e-1" }))).expect(201).id();
     let team = client.post("/Groups", &client::group("team", &[&id])).expect(201).id();
     database.execute("DELETE FROM people");
     client.get(&format!("/Users/{id}")).expect(404);
-    client
-        .patch(
-            &format!("/Users/{id}"),
-            json!([{ "op": "replace", "path": "active", "value": false }]),
-        )
-        .expect(404);
+    client.patch(&format!("/Users/{id}"), json!([{ "op": "replace", "path": "active", "value": false }])).expect(404);
     client.delete(&format!("/Users/{id}")).expect(404);
     let group = client.get(&format!("/Groups/{team}")).expect(200).json();
-    assert!(
-        group.get("members").is_none_or(|members| members == &json!([])),
-        "{group}"
-    );
-    client
-        .post("/Users", &client::user("gone", json!({ "externalId": "e-1" })))
-        .expect(201);
+    assert!(group.get("members").is_none_or(|members| members == &json!([])), "{group}");
+    client.post("/Users", &client::user("gone", json!({ "externalId": "e-1" }))).expect(201);
 }

@@ -89,9 +89,7 @@ impl Asker<'_> {
     }
 
     fn several(&mut self, depth: u64) -> Vec<Question> {
-        (0..2 + self.random.below(2))
-            .map(|_| self.question(depth - 1))
-            .collect()
+        (0..2 + self.random.below(2)).map(|_| self.question(depth - 1)).collect()
     }
 
     fn brackets(&mut self) -> Question {
@@ -113,14 +111,12 @@ impl Asker<'_> {
 
     fn inside(&mut self, attributes: &[&'static Attribute], depth: u64) -> Question {
         match self.random.below(8) {
-            0..=1 if depth > 0 => Question::And(vec![
-                self.inside(attributes, depth - 1),
-                self.inside(attributes, depth - 1),
-            ]),
-            2 if depth > 0 => Question::Or(vec![
-                self.inside(attributes, depth - 1),
-                self.inside(attributes, depth - 1),
-            ]),
+            0..=1 if depth > 0 => {
+                Question::And(vec![self.inside(attributes, depth - 1), self.inside(attributes, depth - 1)])
+            }
+            2 if depth > 0 => {
+                Question::Or(vec![self.inside(attributes, depth - 1), self.inside(attributes, depth - 1)])
+            }
             3 if depth > 0 => Question::Not(Box::new(self.inside(attributes, depth - 1))),
             _ => {
                 let attribute = *self.random.pick(attributes);
@@ -136,21 +132,14 @@ impl Asker<'_> {
         if self.random.percent(6) {
             let op = *self.random.pick(&[Op::Eq, Op::Ne]);
             let empty = !matches!(attribute.kind, Kind::Number | Kind::Instant) && self.random.percent(50);
-            let nothing = if empty {
-                Literal::Text(String::new())
-            } else {
-                Literal::Null
-            };
+            let nothing = if empty { Literal::Text(String::new()) } else { Literal::Null };
             return Question::Compare(attribute, op, nothing);
         }
         let (ops, literal): (&[Op], Literal) = match attribute.kind {
             Kind::Boolean => (&[Op::Eq, Op::Ne], self.boolean()),
             Kind::Number => (&Op::ORDERED, Literal::Number(self.number(attribute))),
             Kind::Instant => (&Op::ORDERED, Literal::Instant(self.instant())),
-            Kind::Day => (
-                &Op::ORDERED,
-                Literal::Text(rows::wall(&mut self.random).date().to_string()),
-            ),
+            Kind::Day => (&Op::ORDERED, Literal::Text(rows::wall(&mut self.random).date().to_string())),
             _ => (&Op::ALL, Literal::Text(self.text(attribute))),
         };
         Question::Compare(attribute, *self.random.pick(ops), literal)
@@ -201,10 +190,8 @@ impl Asker<'_> {
         if self.random.percent(30) {
             return match self.random.below(4) {
                 0 => (*self.random.pick(rows::PIECES)).to_owned(),
-                1 => (*self
-                    .random
-                    .pick(&["work", "mobile", "direct", "User", "employee", "intern", "team-1", "7"]))
-                .to_owned(),
+                1 => (*self.random.pick(&["work", "mobile", "direct", "User", "employee", "intern", "team-1", "7"]))
+                    .to_owned(),
                 2 => format!("{}\0{}", self.random.pick(rows::PIECES), self.random.pick(rows::PIECES)),
                 _ => rows::text(&mut self.random),
             };

@@ -90,12 +90,7 @@ impl Application {
             client_agent: None,
             base_url: "https://localhost/scim/v2".into(),
         };
-        Self {
-            engine,
-            directory: Directory::new(pool, Arc::new(compiled), own, 10_000),
-            caller,
-            _database: database,
-        }
+        Self { engine, directory: Directory::new(pool, Arc::new(compiled), own, 10_000), caller, _database: database }
     }
 
     fn list(&self, type_: usize, query: &[(&str, &str)]) -> Result<Vec<Json>, scimshim::scim::Error> {
@@ -108,12 +103,7 @@ impl Application {
     /// How many resources a filter finds, and the ids of a page of them.
     fn found(&self, type_: usize, text: &str, start: usize) -> Result<(u64, Vec<String>), String> {
         let (start, count) = ((start + 1).to_string(), PAGE.to_string());
-        let query = [
-            ("filter", text),
-            ("attributes", "id"),
-            ("startIndex", &start),
-            ("count", &count),
-        ];
+        let query = [("filter", text), ("attributes", "id"), ("startIndex", &start), ("count", &count)];
         let page = ListQuery::parse(&query, &filter::Limits::default())
             .and_then(|query| self.directory.list(&self.caller, type_, &query))
             .map_err(|error| format!("{} {}", error.status, error.detail))?;
@@ -154,10 +144,7 @@ fn normal(value: &Json) -> Json {
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{variable}={text} is not a number")),
-    )
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
 }
 
 #[test]
@@ -186,11 +173,7 @@ fn every_filter_has_the_same_answer_everywhere() {
     for case in 0..cases {
         let random = || Random::new(seed.wrapping_add(case as u64 + 1).wrapping_mul(0x2545_F491_4F6C_DD1D));
         let type_ = if case % 6 == 5 { GROUPS } else { USERS };
-        let mut asker = Asker {
-            random: random(),
-            attributes: [OF_USERS, OF_GROUPS][type_],
-            resources: &all[type_],
-        };
+        let mut asker = Asker { random: random(), attributes: [OF_USERS, OF_GROUPS][type_], resources: &all[type_] };
         let question = asker.question(3);
         let text = question.text(&mut AnyCase(random()));
         questions.push((type_, question, text));
@@ -203,10 +186,7 @@ fn every_filter_has_the_same_answer_everywhere() {
             .collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    let telling = answers
-        .iter()
-        .filter(|met| met.contains(&true) && met.contains(&false))
-        .count();
+    let telling = answers.iter().filter(|met| met.contains(&true) && met.contains(&false)).count();
     let wrong: Vec<String> = std::thread::scope(|scope| {
         let threads = applications
             .each_ref()
@@ -216,18 +196,10 @@ fn every_filter_has_the_same_answer_everywhere() {
     let share = telling * 100 / cases.max(1);
     support::report(
         "filters",
-        &format!(
-            "{cases} filters on three databases, {} differences, {share} % found some and not all",
-            wrong.len()
-        ),
+        &format!("{cases} filters on three databases, {} differences, {share} % found some and not all", wrong.len()),
     );
     let shown: Vec<&str> = wrong.iter().take(40).map(String::as_str).collect();
-    assert!(
-        wrong.is_empty(),
-        "seed {seed}: {} differences\n{}",
-        wrong.len(),
-        shown.join("\n")
-    );
+    assert!(wrong.is_empty(), "seed {seed}: {} differences\n{}", wrong.len(), shown.join("\n"));
     assert!(share >= 30, "only {share} % of the filters found some and not all");
 }
 
@@ -263,16 +235,10 @@ fn differences(
             Ok((total, _)) => {
                 let query = [("filter", text.as_str()), ("attributes", "id")];
                 let found: Vec<String> = application.list(*type_, &query).unwrap().iter().map(id).collect();
-                let other = all[*type_]
-                    .iter()
-                    .find(|one| wanted.contains(&id(one)) != found.contains(&id(one)));
+                let other = all[*type_].iter().find(|one| wanted.contains(&id(one)) != found.contains(&id(one)));
                 let other =
                     other.map(|one| format!("{} {one}", if found.contains(&id(one)) { "has" } else { "lacks" }));
-                format!(
-                    "found {total} instead of {}; {}",
-                    wanted.len(),
-                    other.unwrap_or_default()
-                )
+                format!("found {total} instead of {}; {}", wanted.len(), other.unwrap_or_default())
             }
         };
         wrong.push(format!("{:?}: {text}\n    {said}", application.engine));
@@ -297,21 +263,13 @@ fn what_cannot_be_compared_is_refused() {
         (USERS, "logins eq \"many\"", "logins: the value is not a number"),
         (USERS, "logins co 1", "logins is not text"),
         (USERS, "rate gt null", "rate: null"),
-        (
-            USERS,
-            "hired gt \"yesterday\"",
-            "hired: the value is not a date and time",
-        ),
+        (USERS, "hired gt \"yesterday\"", "hired: the value is not a date and time"),
         (USERS, "born ge 7", "born: the value is not a date"),
         (USERS, "meta.created sw \"2025\"", "meta.created is not text"),
         (USERS, "userName gt null", "userName: null"),
         (USERS, "emails.display eq \"x\"", "emails.display cannot be compared"),
         (USERS, "emails[shoe eq \"x\"]", "emails.shoe is not an attribute"),
-        (
-            USERS,
-            "manager.displayName eq \"x\"",
-            "manager.displayName cannot be compared",
-        ),
+        (USERS, "manager.displayName eq \"x\"", "manager.displayName cannot be compared"),
         (USERS, "groups.display eq \"x\"", "groups.display cannot be compared"),
         (GROUPS, "members[display pr]", "members.display cannot be compared"),
         (GROUPS, "externalId eq \"x\"", "externalId is not mapped"),
@@ -319,11 +277,7 @@ fn what_cannot_be_compared_is_refused() {
         for application in &applications {
             let error = application.list(type_, &[("filter", text)]).expect_err(text);
             let place = format!("{:?}: {text}: {}", application.engine, error.detail);
-            assert_eq!(
-                (error.status, error.scim_type),
-                (400, Some(ScimType::InvalidFilter)),
-                "{place}"
-            );
+            assert_eq!((error.status, error.scim_type), (400, Some(ScimType::InvalidFilter)), "{place}");
             assert!(error.detail.contains(reason), "{place}");
         }
     }
@@ -347,11 +301,7 @@ fn what_is_refused_as_a_duplicate_is_found() {
             ("qärger", false, true),
             ("qjos", false, false),
         ] {
-            let expected = if engine == Engine::MariaDb {
-                on_mariadb
-            } else {
-                everywhere
-            };
+            let expected = if engine == Engine::MariaDb { on_mariadb } else { everywhere };
             let filter = format!("userName eq {}", Json::from(name));
             let found = application.found(USERS, &filter, 0).unwrap().0 > 0;
             assert_eq!(found, expected, "{engine:?}: {filter}");

@@ -102,10 +102,7 @@ impl Question {
 
     fn spell(&self, spelling: &mut impl Spelling, inside: bool) -> String {
         let joined = |all: &[Question], word: &str, spelling: &mut _| {
-            let parts: Vec<String> = all
-                .iter()
-                .map(|one| format!("({})", one.spell(spelling, inside)))
-                .collect();
+            let parts: Vec<String> = all.iter().map(|one| format!("({})", one.spell(spelling, inside))).collect();
             let word = Spelling::word(spelling, word);
             parts.join(&format!(" {word} "))
         };
@@ -117,11 +114,7 @@ impl Question {
                     None => attribute.name.to_owned(),
                 };
                 let name = Spelling::word(spelling, &name);
-                let urn = if Spelling::qualified(spelling) {
-                    attribute.urn
-                } else {
-                    ""
-                };
+                let urn = if Spelling::qualified(spelling) { attribute.urn } else { "" };
                 format!("{urn}{name}")
             }
         };
@@ -151,11 +144,7 @@ impl Question {
             Question::Present(attribute) => attribute.values(resource).iter().any(Option::is_some),
             Question::Compare(attribute, op, literal) => {
                 let values = attribute.values(resource);
-                let meets = |op| {
-                    values
-                        .iter()
-                        .any(|value| attribute.kind.meets(*value, op, literal, collation))
-                };
+                let meets = |op| values.iter().any(|value| attribute.kind.meets(*value, op, literal, collation));
                 match op {
                     // Of the whole: that nothing is there.
                     Op::Eq if literal.is_nothing() => !values.iter().any(Option::is_some),
@@ -164,10 +153,9 @@ impl Question {
                     op => meets(*op),
                 }
             }
-            Question::Brackets(attribute, inner) => attribute
-                .elements(resource)
-                .iter()
-                .any(|element| inner.holds_of_element(element, collation)),
+            Question::Brackets(attribute, inner) => {
+                attribute.elements(resource).iter().any(|element| inner.holds_of_element(element, collation))
+            }
         }
     }
 
@@ -215,10 +203,9 @@ impl Attribute {
             (Some(Json::Array(elements)), None) if !elements.iter().any(Json::is_object) => {
                 elements.iter().map(Some).collect()
             }
-            (Some(Json::Array(elements)), sub) => elements
-                .iter()
-                .map(|element| element.get(sub.unwrap_or("value")))
-                .collect(),
+            (Some(Json::Array(elements)), sub) => {
+                elements.iter().map(|element| element.get(sub.unwrap_or("value"))).collect()
+            }
             (Some(object @ Json::Object(_)), sub) => vec![object.get(sub.unwrap_or("value"))],
             (Some(value), _) => vec![Some(value)],
         }

@@ -48,14 +48,7 @@ pub fn text(random: &mut Random) -> String {
 /// The CREATE TABLEs.
 fn tables(engine: Engine) -> String {
     let (datetime, micro, instant, exact, loose, double) = match engine {
-        Engine::MariaDb => (
-            "datetime",
-            "datetime(6)",
-            "datetime(6)",
-            " COLLATE utf8mb4_bin",
-            "",
-            "double",
-        ),
+        Engine::MariaDb => ("datetime", "datetime(6)", "datetime(6)", " COLLATE utf8mb4_bin", "", "double"),
         Engine::Postgres => ("timestamp(0)", "timestamp", "timestamptz", "", "", "double precision"),
         Engine::Sqlite => ("DATETIME", "DATETIME", "DATETIME", "", " COLLATE NOCASE", "REAL"),
     };
@@ -87,11 +80,7 @@ impl Cell {
             Cell::Number(number) => number.clone(),
             Cell::Text(text) => {
                 let text = text.replace('\'', "''");
-                let text = if engine == Engine::MariaDb {
-                    text.replace('\\', "\\\\")
-                } else {
-                    text
-                };
+                let text = if engine == Engine::MariaDb { text.replace('\\', "\\\\") } else { text };
                 format!("'{text}'")
             }
             Cell::Wall(wall, true) if engine == Engine::Postgres => {
@@ -150,11 +139,7 @@ pub fn sql(engine: Engine, seed: u64) -> String {
         cells.push(maybe(&mut random, state));
         let logins = number([0, 1, 5, -3, 2_147_483_647, random.below(50) as i64][random.below(6) as usize]);
         cells.push(maybe(&mut random, logins));
-        let rate = format!(
-            "{}.{:04}",
-            random.below(20) as i64 - 5,
-            [0, 5000, 1, 1234][random.below(4) as usize]
-        );
+        let rate = format!("{}.{:04}", random.below(20) as i64 - 5, [0, 5000, 1, 1234][random.below(4) as usize]);
         cells.push(maybe(&mut random, Cell::Number(rate)));
         let score = ["0.1", "-2.5e10", "1e-7", "3.5", "7", "0"][random.below(6) as usize];
         cells.push(maybe(&mut random, Cell::Number(score.to_owned())));
@@ -178,16 +163,11 @@ pub fn sql(engine: Engine, seed: u64) -> String {
     }
     for id in 1..=TEAMS {
         let at = wall(&mut random);
-        insert(
-            "teams",
-            vec![number(id as i64), Cell::Text(text(&mut random)), Cell::Wall(at, false)],
-        );
+        insert("teams", vec![number(id as i64), Cell::Text(text(&mut random)), Cell::Wall(at, false)]);
         if random.percent(15) {
             continue;
         }
-        let mut members: Vec<i64> = (0..random.below(60))
-            .map(|_| 1 + random.below(PEOPLE as u64) as i64)
-            .collect();
+        let mut members: Vec<i64> = (0..random.below(60)).map(|_| 1 + random.below(PEOPLE as u64) as i64).collect();
         members.sort_unstable();
         members.dedup();
         for member in members {

@@ -26,10 +26,7 @@ pub struct Answer {
 impl Answer {
     /// The first header of that name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     pub fn text(&self) -> String {
@@ -62,16 +59,9 @@ impl Answer {
     pub fn expect_error(self, status: u16, scim_type: Option<&str>, word: &str) -> Answer {
         assert_eq!(self.status, status, "{}", self.text());
         let document = self.json();
-        assert_eq!(
-            document["schemas"][0], "urn:ietf:params:scim:api:messages:2.0:Error",
-            "{document}"
-        );
+        assert_eq!(document["schemas"][0], "urn:ietf:params:scim:api:messages:2.0:Error", "{document}");
         assert_eq!(document["status"], status.to_string(), "{document}");
-        assert_eq!(
-            document.get("scimType").and_then(Value::as_str),
-            scim_type,
-            "{document}"
-        );
+        assert_eq!(document.get("scimType").and_then(Value::as_str), scim_type, "{document}");
         let detail = document["detail"].as_str().unwrap_or_default();
         assert!(detail.contains(word), "{word:?} is not in the sentence of {document}");
         self
@@ -103,9 +93,7 @@ pub struct Client {
 pub fn tls(ca: &str) -> Arc<ClientConfig> {
     use rustls::pki_types::pem::PemObject;
     let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(ca.as_bytes()).expect("a certificate"))
-        .expect("a root");
+    roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).expect("a certificate")).expect("a root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -119,15 +107,7 @@ impl Client {
     /// `base` is put before the path of [`Client::get`] and its kin: `/scim/v2`.
     pub fn new(address: SocketAddr, tls: Arc<ClientConfig>, base: &str, token: Option<String>) -> Client {
         let name = format!("localhost:{}", address.port());
-        Client {
-            address,
-            name,
-            base: base.to_owned(),
-            token,
-            tls,
-            stream: None,
-            ahead: Vec::new(),
-        }
+        Client { address, name, base: base.to_owned(), token, tls, stream: None, ahead: Vec::new() }
     }
 
     /// The same client without a token of its own: what it sends is what a test says.
@@ -194,12 +174,9 @@ impl Client {
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
-        if let (Some(token), false) = (
-            &self.token,
-            headers
-                .iter()
-                .any(|(name, _)| name.eq_ignore_ascii_case("Authorization")),
-        ) {
+        if let (Some(token), false) =
+            (&self.token, headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Authorization")))
+        {
             request.push_str(&format!("Authorization: Bearer {token}\r\n"));
         }
         if let Some(body) = body {
@@ -218,10 +195,8 @@ impl Client {
             Some(stream) => stream,
             None => self.connect().map_err(Failure::NotSent)?,
         };
-        let outcome = stream
-            .write_all(bytes)
-            .and_then(|()| stream.flush())
-            .and_then(|()| self.read_answer(&mut stream, no_body));
+        let outcome =
+            stream.write_all(bytes).and_then(|()| stream.flush()).and_then(|()| self.read_answer(&mut stream, no_body));
         match outcome {
             Ok((answer, keep)) => {
                 if keep {
@@ -284,26 +259,17 @@ impl Client {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
             .collect();
-        let mut answer = Answer {
-            status,
-            headers,
-            body: Vec::new(),
-        };
+        let mut answer = Answer { status, headers, body: Vec::new() };
         if (100..200).contains(&status) {
             self.ahead = rest;
             return self.read_answer(stream, no_body);
         }
-        let mut keep = !answer
-            .header("connection")
-            .is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        let mut keep = !answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         if no_body || status == 204 || status == 304 {
             self.ahead = rest;
             return Ok((answer, keep));
         }
-        if answer
-            .header("transfer-encoding")
-            .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
-        {
+        if answer.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
             loop {
                 let line_end = loop {
                     if let Some(at) = find(&rest, b"\r\n") {
@@ -317,9 +283,7 @@ impl Client {
                 while rest.len() < line_end + 2 + length + 2 {
                     more(stream, &mut rest)?;
                 }
-                answer
-                    .body
-                    .extend_from_slice(&rest[line_end + 2..line_end + 2 + length]);
+                answer.body.extend_from_slice(&rest[line_end + 2..line_end + 2 + length]);
                 rest.drain(..line_end + 2 + length + 2);
                 if length == 0 {
                     break;

@@ -110,12 +110,7 @@ impl Database {
 
     /// An empty database on the server given.
     pub fn create_on(engine: Engine, server: Server) -> Database {
-        let database = Database {
-            engine,
-            name: fresh_name(),
-            server: Some(server),
-            folder: None,
-        };
+        let database = Database { engine, name: fresh_name(), server: Some(server), folder: None };
         let name = &database.name;
         match engine {
             Engine::MariaDb => database.administer(&format!(
@@ -126,9 +121,7 @@ impl Database {
             )),
             Engine::Postgres => {
                 database.administer(&format!("CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'"));
-                database.administer(&format!(
-                    "CREATE DATABASE {name} OWNER {name} TEMPLATE template0 ENCODING 'UTF8'"
-                ));
+                database.administer(&format!("CREATE DATABASE {name} OWNER {name} TEMPLATE template0 ENCODING 'UTF8'"));
             }
             Engine::Sqlite => unreachable!("SQLite has no server"),
         }
@@ -152,17 +145,11 @@ impl Database {
     pub fn execute(&self, sql: &str) {
         match self.engine {
             Engine::Sqlite => {
-                self.sqlite()
-                    .batch_execute(sql)
-                    .unwrap_or_else(|error| panic!("{error}\nin: {sql}"));
+                self.sqlite().batch_execute(sql).unwrap_or_else(|error| panic!("{error}\nin: {sql}"));
             }
             Engine::MariaDb => {
-                run(
-                    self.mariadb(true)
-                        .args(["--init-command=SET FOREIGN_KEY_CHECKS=0", &self.name]),
-                    sql,
-                )
-                .unwrap_or_else(|error| panic!("{error}"));
+                run(self.mariadb(true).args(["--init-command=SET FOREIGN_KEY_CHECKS=0", &self.name]), sql)
+                    .unwrap_or_else(|error| panic!("{error}"));
             }
             Engine::Postgres => {
                 run(&mut self.psql(true, &self.name), sql).unwrap_or_else(|error| panic!("{error}"));
@@ -185,24 +172,12 @@ impl Database {
                 Ok(rows.into_iter().map(|row| row.0).collect())
             }
             Engine::MariaDb => {
-                let text = run(
-                    self.mariadb(false).args(["--batch", "--skip-column-names", &self.name]),
-                    select,
-                )?;
-                Ok(text
-                    .lines()
-                    .map(|line| line.split('\t').map(|field| unescape(field, "NULL")).collect())
-                    .collect())
+                let text = run(self.mariadb(false).args(["--batch", "--skip-column-names", &self.name]), select)?;
+                Ok(text.lines().map(|line| line.split('\t').map(|field| unescape(field, "NULL")).collect()).collect())
             }
             Engine::Postgres => {
-                let text = run(
-                    &mut self.psql(false, &self.name),
-                    &format!("COPY ({select}) TO STDOUT;"),
-                )?;
-                Ok(text
-                    .lines()
-                    .map(|line| line.split('\t').map(|field| unescape(field, "\\N")).collect())
-                    .collect())
+                let text = run(&mut self.psql(false, &self.name), &format!("COPY ({select}) TO STDOUT;"))?;
+                Ok(text.lines().map(|line| line.split('\t').map(|field| unescape(field, "\\N")).collect()).collect())
             }
         }
     }
@@ -211,9 +186,7 @@ impl Database {
     pub fn count(&self, select: &str) -> i64 {
         let rows = self.rows(select);
         let field = rows.first().and_then(|row| row.first()).cloned().flatten();
-        field
-            .and_then(|text| text.parse().ok())
-            .unwrap_or_else(|| panic!("{select} answered {rows:?}, not a number"))
+        field.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{select} answered {rows:?}, not a number"))
     }
 
     /// A table whole, for comparing before and after: ordered by all its columns.
@@ -273,14 +246,12 @@ impl Database {
     pub fn sessions(&self) -> i64 {
         match self.engine {
             Engine::Sqlite => 0,
-            Engine::MariaDb => self.count(&format!(
-                "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}'",
-                self.name
-            )),
-            Engine::Postgres => self.count(&format!(
-                "SELECT COUNT(*) FROM pg_stat_activity WHERE usename = '{}'",
-                self.name
-            )),
+            Engine::MariaDb => {
+                self.count(&format!("SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}'", self.name))
+            }
+            Engine::Postgres => {
+                self.count(&format!("SELECT COUNT(*) FROM pg_stat_activity WHERE usename = '{}'", self.name))
+            }
         }
     }
 
@@ -298,36 +269,23 @@ impl Database {
     }
 
     fn path(&self) -> PathBuf {
-        self.folder
-            .as_ref()
-            .expect("a SQLite database has a folder")
-            .path()
-            .join("application.db")
+        self.folder.as_ref().expect("a SQLite database has a folder").path().join("application.db")
     }
 
     fn sqlite(&self) -> SqliteConnection {
         let mut connection =
             SqliteConnection::establish(&self.path().display().to_string()).expect("the SQLite file opens");
-        connection
-            .batch_execute("PRAGMA busy_timeout = 10000")
-            .expect("a busy timeout");
+        connection.batch_execute("PRAGMA busy_timeout = 10000").expect("a busy timeout");
         connection
     }
 
     fn mariadb(&self, as_login: bool) -> Command {
         let server = self.server.as_ref().expect("a server");
         let mut command = Command::new("mariadb");
-        command.args([
-            "--no-defaults",
-            "--default-character-set=utf8mb4",
-            "--protocol=tcp",
-            "--connect-timeout=5",
-        ]);
+        command.args(["--no-defaults", "--default-character-set=utf8mb4", "--protocol=tcp", "--connect-timeout=5"]);
         command.args(["--host", &server.host, "--port", &server.port.to_string()]);
         if as_login {
-            command
-                .args(["--user", &self.name])
-                .arg(format!("--password={PASSWORD}"));
+            command.args(["--user", &self.name]).arg(format!("--password={PASSWORD}"));
         } else {
             command.args(["--user", &server.administrator]);
         }
@@ -337,22 +295,8 @@ impl Database {
     fn psql(&self, as_login: bool, database: &str) -> Command {
         let server = self.server.as_ref().expect("a server");
         let mut command = Command::new("psql");
-        command.args([
-            "-X",
-            "-q",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-h",
-            &server.host,
-            "-p",
-            &server.port.to_string(),
-        ]);
-        command.args([
-            "-U",
-            if as_login { &self.name } else { &server.administrator },
-            "-d",
-            database,
-        ]);
+        command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", &server.host, "-p", &server.port.to_string()]);
+        command.args(["-U", if as_login { &self.name } else { &server.administrator }, "-d", database]);
         command.env("PGPASSWORD", PASSWORD).env("PGCLIENTENCODING", "UTF8");
         command
     }
@@ -377,10 +321,7 @@ impl Drop for Database {
                 let _ = run(&mut self.mariadb(false), &sql);
             }
             Engine::Postgres => {
-                let _ = run(
-                    &mut self.psql(false, "postgres"),
-                    &format!("DROP DATABASE {name} WITH (FORCE)"),
-                );
+                let _ = run(&mut self.psql(false, "postgres"), &format!("DROP DATABASE {name} WITH (FORCE)"));
                 let _ = run(&mut self.psql(false, "postgres"), &format!("DROP ROLE {name}"));
             }
         }
@@ -448,9 +389,7 @@ impl QueryableByName<Sqlite> for TextRow {
         for index in 0..diesel::row::Row::field_count(row) {
             let field = diesel::row::Row::get(row, index).ok_or("a field")?;
             let value = diesel::row::Field::value(&field);
-            let bytes = value
-                .map(|value| <Vec<u8> as FromSql<Binary, Sqlite>>::from_sql(value))
-                .transpose()?;
+            let bytes = value.map(|value| <Vec<u8> as FromSql<Binary, Sqlite>>::from_sql(value)).transpose()?;
             fields.push(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
         }
         Ok(TextRow(fields))

@@ -202,9 +202,7 @@ fn ask(
         Ok(answer) => {
             // 503 is how the service says that its database is away; anything else would be its own fault.
             if answer.status != 503 {
-                ledger
-                    .wrong
-                    .push(format!("{method} {path}: {} {}", answer.status, answer.text()));
+                ledger.wrong.push(format!("{method} {path}: {} {}", answer.status, answer.text()));
             }
             ledger.unanswered += 1;
             std::thread::sleep(Duration::from_millis(20));
@@ -242,23 +240,13 @@ pub fn compare(database: &Database, tables: &Tables, group: &str, ledgers: &[Led
         "SELECT {}, id, {}, {} FROM {} WHERE {} LIKE 'w%@example.org'",
         tables.login, tables.title, tables.deleted_at, tables.people, tables.login
     )) {
-        let [Some(login), Some(id), title, deleted] = row.as_slice() else {
-            panic!("a row of people: {row:?}")
-        };
-        by_login
-            .entry(login.clone())
-            .or_default()
-            .push((id.clone(), title.clone(), deleted.is_some()));
+        let [Some(login), Some(id), title, deleted] = row.as_slice() else { panic!("a row of people: {row:?}") };
+        by_login.entry(login.clone()).or_default().push((id.clone(), title.clone(), deleted.is_some()));
     }
     let mut follow_ups: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     for row in database.rows(tables.follow_ups) {
-        let [Some(id), Some(kind), changes] = row.as_slice() else {
-            panic!("a follow-up row: {row:?}")
-        };
-        follow_ups
-            .entry(id.clone())
-            .or_default()
-            .push((kind.clone(), changes.clone().unwrap_or_default()));
+        let [Some(id), Some(kind), changes] = row.as_slice() else { panic!("a follow-up row: {row:?}") };
+        follow_ups.entry(id.clone()).or_default().push((kind.clone(), changes.clone().unwrap_or_default()));
         verdict.follow_ups += 1;
     }
     let mut members: BTreeMap<String, usize> = BTreeMap::new();
@@ -275,9 +263,7 @@ pub fn compare(database: &Database, tables: &Tables, group: &str, ledgers: &[Led
             [] => None,
             [(id, title, deleted)] => {
                 if person.id.as_ref().is_some_and(|known| known != id) {
-                    verdict
-                        .problems
-                        .push(format!("{}: answered id {:?}, stored {id}", person.login, person.id));
+                    verdict.problems.push(format!("{}: answered id {:?}, stored {id}", person.login, person.id));
                 }
                 let rows = follow_ups.remove(id).unwrap_or_default();
                 Some(State {
@@ -309,11 +295,7 @@ pub fn compare(database: &Database, tables: &Tables, group: &str, ledgers: &[Led
         }
     };
     orphans("people", by_login.keys().collect(), &mut verdict.problems);
-    orphans(
-        "follow-up rows of ids",
-        follow_ups.keys().collect(),
-        &mut verdict.problems,
-    );
+    orphans("follow-up rows of ids", follow_ups.keys().collect(), &mut verdict.problems);
     orphans("members", members.keys().collect(), &mut verdict.problems);
     verdict
 }
@@ -325,10 +307,7 @@ fn follow_up(kind: &str, changes: &str) -> String {
     }
     let changes: serde_json::Value = serde_json::from_str(changes).unwrap_or_default();
     let change = changes.get("title").or_else(|| changes.get("jobtitle"));
-    match change
-        .and_then(|change| change.get("new"))
-        .and_then(serde_json::Value::as_str)
-    {
+    match change.and_then(|change| change.get("new")).and_then(serde_json::Value::as_str) {
         Some(new) => format!("update {new}"),
         None => format!("update, of which {changes} is no record"),
     }
@@ -350,12 +329,7 @@ mod tests {
 
     fn person(number: usize, certain: Option<State>, perhaps: Option<State>) -> Person {
         let id = certain.is_some().then(|| number.to_string());
-        Person {
-            login: format!("w0-{number}@example.org"),
-            id,
-            certain,
-            perhaps,
-        }
+        Person { login: format!("w0-{number}@example.org"), id, certain, perhaps }
     }
 
     /// A comparison that cannot fail would prove nothing: each kind of damage is found.

@@ -37,22 +37,16 @@ pub fn shared(path: &str) -> Option<PathBuf> {
 /// Notes that `case` has run, and passed, on a real application's schema: `make test` ends by counting these.
 pub fn real_case(case: &str) {
     if let Some(file) = std::env::var_os("SCIMSHIM_TEST_CASES") {
-        let mut file = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(file)
-            .expect("the file of cases opens");
-        file.write_all(format!("{case}\n").as_bytes())
-            .expect("the file of cases takes a line");
+        let mut file =
+            std::fs::OpenOptions::new().append(true).create(true).open(file).expect("the file of cases opens");
+        file.write_all(format!("{case}\n").as_bytes()).expect("the file of cases takes a line");
     }
 }
 
 /// A size of a test that the environment may raise: `make test` runs small, `make acceptance` at full size.
 pub fn size(variable: &str, otherwise: usize) -> usize {
     match std::env::var(variable) {
-        Ok(text) => text
-            .parse()
-            .unwrap_or_else(|_| panic!("{variable}={text} is not a number")),
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")),
         Err(_) => otherwise,
     }
 }
@@ -62,12 +56,7 @@ pub fn size(variable: &str, otherwise: usize) -> usize {
 pub fn report(key: &str, text: &str) {
     println!("{key}: {text}");
     if let Some(file) = std::env::var_os("SCIMSHIM_TEST_REPORT") {
-        let mut file = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(file)
-            .expect("the report opens");
-        file.write_all(format!("{key}\t{text}\n").as_bytes())
-            .expect("the report takes a line");
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(file).expect("the report opens");
+        file.write_all(format!("{key}\t{text}\n").as_bytes()).expect("the report takes a line");
     }
 }

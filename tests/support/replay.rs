@@ -41,23 +41,13 @@ pub fn replay(file: &Path, client: &mut Client, token: &str) -> Outcome {
         _ => HashMap::new(),
     };
     variables.insert("token".to_owned(), Value::from(token));
-    let defaults = document
-        .pointer("/defaults/headers")
-        .cloned()
-        .unwrap_or(Value::Object(Map::new()));
+    let defaults = document.pointer("/defaults/headers").cloned().unwrap_or(Value::Object(Map::new()));
     let mut outcome = Outcome::default();
-    for step in document["steps"]
-        .as_array()
-        .unwrap_or_else(|| panic!("{}: no steps", file.display()))
-    {
+    for step in document["steps"].as_array().unwrap_or_else(|| panic!("{}: no steps", file.display())) {
         outcome.steps += 1;
         let name = step["name"].as_str().unwrap_or("a step without a name");
         if let Err(problems) = play(step, &defaults, &mut variables, client) {
-            outcome.failures.push(format!(
-                "  {} {name}\n      {}",
-                outcome.steps,
-                problems.join("\n      ")
-            ));
+            outcome.failures.push(format!("  {} {name}\n      {}", outcome.steps, problems.join("\n      ")));
         }
     }
     outcome
@@ -89,10 +79,7 @@ fn play(
         .filter(|(name, value)| !value.is_null() && (body.is_some() || name != "Content-Type"))
         .map(|(name, value)| (name, plain(&value)))
         .collect();
-    let headers: Vec<(&str, &str)> = headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let method = request["method"].as_str().expect("a method");
     let path = request["path"].as_str().expect("a path");
     let answer = match client.send(method, path, &headers, body.as_deref()) {
@@ -108,11 +95,7 @@ fn play(
         }
     }
     let declined = step["optional"] == true && (400..=501).contains(&answer.status) && answer.status != 500;
-    if problems.is_empty() || declined {
-        Ok(())
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() || declined { Ok(()) } else { Err(problems) }
 }
 
 /// `${name}` anywhere in texts; a text that is nothing else takes the captured value whole.
@@ -136,11 +119,9 @@ fn substitute(value: &Value, variables: &HashMap<String, Value>) -> Result<Value
             out.push_str(rest);
             Value::String(out)
         }
-        Value::Array(items) => items
-            .iter()
-            .map(|item| substitute(item, variables))
-            .collect::<Result<Vec<_>, _>>()?
-            .into(),
+        Value::Array(items) => {
+            items.iter().map(|item| substitute(item, variables)).collect::<Result<Vec<_>, _>>()?.into()
+        }
         Value::Object(map) => {
             let mut out = Map::new();
             for (key, item) in map {
@@ -191,15 +172,11 @@ impl Found {
 fn get(document: &Value, path: &str) -> Found {
     let token = regex::Regex::new(r"\.([A-Za-z_$][\w$]*)|\['([^']*)'\]|\[(\d+)\]|\[(\*)\]|\[([A-Za-z$]+)=([^\]]*)\]")
         .expect("a pattern");
-    let mut rest = path
-        .strip_prefix('$')
-        .unwrap_or_else(|| panic!("a path starts with $: {path}"));
+    let mut rest = path.strip_prefix('$').unwrap_or_else(|| panic!("a path starts with $: {path}"));
     let mut current: Vec<Value> = vec![document.clone()];
     let mut many = false;
     while !rest.is_empty() {
-        let captures = token
-            .captures(rest)
-            .filter(|found| found.get(0).is_some_and(|all| all.start() == 0));
+        let captures = token.captures(rest).filter(|found| found.get(0).is_some_and(|all| all.start() == 0));
         let captures = captures.unwrap_or_else(|| panic!("bad path {path} at {rest}"));
         rest = &rest[captures[0].len()..];
         let mut next = Vec::new();
@@ -214,20 +191,14 @@ fn get(document: &Value, path: &str) -> Found {
                 next.extend(value.as_array().cloned().unwrap_or_default());
             } else {
                 let wanted = captures[6].to_lowercase();
-                let matches = |item: &&Value| {
-                    item.get(&captures[5])
-                        .is_some_and(|field| plain(field).to_lowercase() == wanted)
-                };
+                let matches =
+                    |item: &&Value| item.get(&captures[5]).is_some_and(|field| plain(field).to_lowercase() == wanted);
                 next.extend(value.as_array().and_then(|items| items.iter().find(matches)).cloned());
             }
         }
         current = next;
     }
-    if many {
-        Found::Many(current)
-    } else {
-        current.into_iter().next().map_or(Found::Nothing, Found::One)
-    }
+    if many { Found::Many(current) } else { current.into_iter().next().map_or(Found::Nothing, Found::One) }
 }
 
 /// Everything in which the answer is not what the step expects.
@@ -257,9 +228,8 @@ fn check(expect: &Value, answer: &Answer) -> Vec<String> {
             problems.push(format!("header {name} is {found:?}, which lacks {wanted}"));
         }
     }
-    let looks_inside = ["json", "type", "length", "exists", "absent", "members"]
-        .iter()
-        .any(|key| expect.get(key).is_some());
+    let looks_inside =
+        ["json", "type", "length", "exists", "absent", "members"].iter().any(|key| expect.get(key).is_some());
     // 204 where that is one of the expected answers: there is nothing to look at.
     if !looks_inside || (answer.status == 204 && statuses.contains(&204)) {
         return problems;

@@ -31,16 +31,8 @@ impl MariaDbServer {
             .arg(format!("--tmpdir={}", folder.path().display()))
             .output()
             .expect("mariadb-install-db runs: scripts/need test installs it");
-        assert!(
-            output.status.success(),
-            "mariadb-install-db: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let mut server = MariaDbServer {
-            folder,
-            port: super::service::free_port(),
-            child: None,
-        };
+        assert!(output.status.success(), "mariadb-install-db: {}", String::from_utf8_lossy(&output.stderr));
+        let mut server = MariaDbServer { folder, port: super::service::free_port(), child: None };
         server.start_again();
         let status = server
             .client()
@@ -53,12 +45,7 @@ impl MariaDbServer {
 
     /// Where it listens.
     pub fn server(&self) -> Server {
-        Server {
-            host: "127.0.0.1".to_owned(),
-            port: self.port,
-            administrator: "root".to_owned(),
-            log: None,
-        }
+        Server { host: "127.0.0.1".to_owned(), port: self.port, administrator: "root".to_owned(), log: None }
     }
 
     /// SIGKILL, in the midst of whatever it does.
@@ -101,12 +88,7 @@ impl MariaDbServer {
         self.child = Some(child);
         let patience = Instant::now() + Duration::from_secs(60);
         loop {
-            let up = self
-                .client()
-                .args(["-e", "SELECT 1"])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status();
+            let up = self.client().args(["-e", "SELECT 1"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
             if up.is_ok_and(|status| status.success()) {
                 return;
             }
@@ -121,12 +103,7 @@ impl MariaDbServer {
 
     fn client(&self) -> Command {
         let mut command = Command::new("mariadb");
-        command.args([
-            "--no-defaults",
-            "--protocol=socket",
-            "--user=root",
-            "--connect-timeout=2",
-        ]);
+        command.args(["--no-defaults", "--protocol=socket", "--user=root", "--connect-timeout=2"]);
         command.arg(format!("--socket={}", self.folder.path().join("socket").display()));
         command
     }
@@ -146,9 +123,5 @@ fn user() -> String {
 /// `mariadbd` is in /usr/sbin, which an ordinary user's PATH may lack.
 fn program() -> String {
     let system = PathBuf::from("/usr/sbin/mariadbd");
-    if system.exists() {
-        system.display().to_string()
-    } else {
-        "mariadbd".to_owned()
-    }
+    if system.exists() { system.display().to_string() } else { "mariadbd".to_owned() }
 }

@@ -107,25 +107,10 @@ impl Service {
             servers = options.identity_servers,
             more = options.more,
         );
-        let environment = database
-            .environment()
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect();
-        let installation = Arc::new(Installation {
-            folder,
-            configuration,
-            environment,
-            ca,
-        });
-        let service = Service {
-            installation,
-            name: "one".to_owned(),
-            port,
-            admin,
-            child: None,
-            token: String::new(),
-        };
+        let environment =
+            database.environment().iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let installation = Arc::new(Installation { folder, configuration, environment, ca });
+        let service = Service { installation, name: "one".to_owned(), port, admin, child: None, token: String::new() };
         service.write_configuration();
         service
     }
@@ -152,11 +137,7 @@ impl Service {
             if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
                 panic!("scimshim serve ended with {status}:\n{}", self.stderr());
             }
-            assert!(
-                Instant::now() < patience,
-                "scimshim is not ready after 30 s:\n{}",
-                self.stderr()
-            );
+            assert!(Instant::now() < patience, "scimshim is not ready after 30 s:\n{}", self.stderr());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -165,11 +146,8 @@ impl Service {
     pub fn spawn(&mut self) {
         assert!(self.child.is_none(), "the service runs already");
         self.write_configuration();
-        let stderr = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.stderr_file())
-            .expect("a log file");
+        let stderr =
+            std::fs::OpenOptions::new().create(true).append(true).open(self.stderr_file()).expect("a log file");
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--", BINARY, "serve", "--config"])
             .arg(self.config())
@@ -184,8 +162,7 @@ impl Service {
 
     /// Whether `/readyz` of the private listener says so.
     pub fn ready(&self) -> bool {
-        self.admin("/readyz")
-            .is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+        self.admin("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
     }
 
     /// The whole answer of the private listener to a GET, if it answers.
@@ -193,11 +170,7 @@ impl Service {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.admin));
         let mut socket = TcpStream::connect_timeout(&address, Duration::from_millis(500)).ok()?;
         socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        write!(
-            socket,
-            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        )
-        .ok()?;
+        write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
         let mut answer = String::new();
         socket.read_to_string(&mut answer).ok()?;
         Some(answer)
@@ -221,11 +194,7 @@ impl Service {
                 self.child = None;
                 return status;
             }
-            assert!(
-                Instant::now() < patience,
-                "scimshim does not end after SIGTERM:\n{}",
-                self.stderr()
-            );
+            assert!(Instant::now() < patience, "scimshim does not end after SIGTERM:\n{}", self.stderr());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -255,10 +224,7 @@ impl Service {
         assert!(issued.status.success(), "token issue {server}: {}", describe(&issued));
         let token = String::from_utf8(issued.stdout).expect("a token is text");
         let token = token.strip_suffix('\n').unwrap_or(&token).to_owned();
-        assert!(
-            !token.is_empty() && !token.contains(char::is_whitespace),
-            "a token alone on stdout, not {token:?}"
-        );
+        assert!(!token.is_empty() && !token.contains(char::is_whitespace), "a token alone on stdout, not {token:?}");
         token
     }
 
@@ -305,9 +271,7 @@ impl Service {
 
     /// What the process has written so far, stdout and stderr.
     pub fn stderr(&self) -> String {
-        std::fs::read(self.stderr_file())
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+        std::fs::read(self.stderr_file()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
     fn stderr_file(&self) -> PathBuf {
@@ -343,10 +307,7 @@ pub fn free_port() -> u16 {
 
 /// Sends a signal by name to one process.
 pub fn signal(pid: u32, name: &str) {
-    let status = Command::new("kill")
-        .args(["-s", name, &pid.to_string()])
-        .status()
-        .expect("kill runs");
+    let status = Command::new("kill").args(["-s", name, &pid.to_string()]).status().expect("kill runs");
     assert!(status.success(), "kill -s {name} {pid}");
 }
 

@@ -67,22 +67,13 @@ pub fn shape(template: &str) -> String {
     let list = regex::Regex::new(r"IN \((?:CAST\([^()]*\)|[?]|\$\d+)(?:, ?(?:CAST\([^()]*\)|[?]|\$\d+))*\)")
         .expect("a pattern");
     let numbers = regex::Regex::new(r"\$\d+").expect("a pattern");
-    numbers
-        .replace_all(&list.replace_all(template, "IN (..)"), "$")
-        .into_owned()
+    numbers.replace_all(&list.replace_all(template, "IN (..)"), "$").into_owned()
 }
 
 fn is_control(text: &str) -> bool {
-    let first = text
-        .trim_start()
-        .split(|c: char| !c.is_ascii_alphabetic())
-        .next()
-        .unwrap_or_default()
-        .to_ascii_uppercase();
-    matches!(
-        first.as_str(),
-        "BEGIN" | "START" | "COMMIT" | "ROLLBACK" | "SAVEPOINT" | "RELEASE" | "SET" | "SHOW" | ""
-    )
+    let first =
+        text.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_ascii_uppercase();
+    matches!(first.as_str(), "BEGIN" | "START" | "COMMIT" | "ROLLBACK" | "SAVEPOINT" | "RELEASE" | "SET" | "SHOW" | "")
 }
 
 /// An entry: `TIME<TAB>  THREAD COMMAND<TAB>TEXT`, a tab for the time where it repeats; other lines continue the text.

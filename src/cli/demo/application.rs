@@ -132,9 +132,7 @@ fn rows() -> String {
         let closed = closed.map_or_else(|| "NULL".to_owned(), |day| format!("'{day}'"));
         line(format_args!("INSERT INTO projects VALUES ({n}, '{name}', {closed});"));
     }
-    let names = FAMILY
-        .iter()
-        .flat_map(|family| GIVEN.iter().map(move |given| (*given, *family)));
+    let names = FAMILY.iter().flat_map(|family| GIVEN.iter().map(move |given| (*given, *family)));
     for (n, (given, family)) in (1..=PEOPLE).zip(names) {
         let login = format!("{}.{}", given.to_lowercase(), family.to_lowercase());
         // The first of a department leads it; the very first leads those.
@@ -145,11 +143,7 @@ fn rows() -> String {
             (_, true) => "1".to_owned(),
             (_, false) => department.to_string(),
         };
-        let title = if leads {
-            "Head"
-        } else {
-            TITLES.iter().cycle().nth(n).copied().unwrap_or("Clerk")
-        };
+        let title = if leads { "Head" } else { TITLES.iter().cycle().nth(n).copied().unwrap_or("Clerk") };
         let gone = n % 29 == 0;
         let (enabled, left) = if gone { (0, "'2025-03-31'") } else { (1, "NULL") };
         let (month, day) = (n % 12 + 1, n % 28 + 1);
@@ -158,28 +152,17 @@ fn rows() -> String {
              '+1 555 01{:02}', {}, '{title}', 'E{:05}', {department}, {manager}, {enabled}, \
              '2024-{month:02}-{day:02} 08:00:00', '2024-{month:02}-{day:02} 08:00:00', {left});",
             n % 100,
-            if n % 3 == 0 {
-                format!("'+1 555 02{:02}'", n % 100)
-            } else {
-                "NULL".to_owned()
-            },
+            if n % 3 == 0 { format!("'+1 555 02{:02}'", n % 100) } else { "NULL".to_owned() },
             10_000 + n,
         ));
-        line(format_args!(
-            "INSERT INTO profile_people VALUES (2, {n}, '2024-{month:02}-{day:02} 08:00:00');"
-        ));
+        line(format_args!("INSERT INTO profile_people VALUES (2, {n}, '2024-{month:02}-{day:02} 08:00:00');"));
         if n % 4 == 0 {
             let profile = n / 4 % 5 + 3;
-            line(format_args!(
-                "INSERT INTO profile_people VALUES ({profile}, {n}, '2024-12-01 09:30:00');"
-            ));
+            line(format_args!("INSERT INTO profile_people VALUES ({profile}, {n}, '2024-12-01 09:30:00');"));
         }
         if n % 7 == 0 {
             let role = if n % 14 == 0 { "member" } else { "guest" };
-            line(format_args!(
-                "INSERT INTO project_people VALUES ({}, {n}, '{role}');",
-                n / 7 % 6 + 1
-            ));
+            line(format_args!("INSERT INTO project_people VALUES ({}, {n}, '{role}');", n / 7 % 6 + 1));
         }
     }
     sql

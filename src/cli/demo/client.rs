@@ -40,18 +40,12 @@ impl Client {
             .map_err(|error| wrong(&error))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self {
-            tls: Arc::new(tls),
-            address,
-            base: base.to_owned(),
-            token,
-        })
+        Ok(Self { tls: Arc::new(tls), address, base: base.to_owned(), token })
     }
 
     /// One request.
     pub fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
-        self.exchange(method, path, body)
-            .map_err(|error| Failure::Message(format!("{method} {path}: {error}")))
+        self.exchange(method, path, body).map_err(|error| Failure::Message(format!("{method} {path}: {error}")))
     }
 
     fn exchange(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, String> {
@@ -59,9 +53,7 @@ impl Client {
         let name = ServerName::try_from("localhost").map_err(|error| text(&error))?;
         let connection = ClientConnection::new(Arc::clone(&self.tls), name).map_err(|error| text(&error))?;
         let socket = TcpStream::connect_timeout(&self.address, Duration::from_secs(5)).map_err(|error| text(&error))?;
-        socket
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .map_err(|error| text(&error))?;
+        socket.set_read_timeout(Some(Duration::from_secs(30))).map_err(|error| text(&error))?;
         let mut stream = StreamOwned::new(connection, socket);
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut request = format!(
@@ -71,10 +63,7 @@ impl Client {
             self.token
         );
         if !body.is_empty() {
-            request.push_str(&format!(
-                "Content-Type: application/scim+json\r\nContent-Length: {}\r\n",
-                body.len()
-            ));
+            request.push_str(&format!("Content-Type: application/scim+json\r\nContent-Length: {}\r\n", body.len()));
         }
         request.push_str("\r\n");
         request.push_str(&body);
@@ -91,10 +80,6 @@ fn read(answer: &[u8]) -> Option<Answer> {
     let (head, body) = answer.split_at(end + 4);
     let head = std::str::from_utf8(head).ok()?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    let body = if body.is_empty() {
-        Value::Null
-    } else {
-        serde_json::from_slice(body).ok()?
-    };
+    let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(body).ok()? };
     Some(Answer { status, body })
 }

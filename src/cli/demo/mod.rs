@@ -93,9 +93,7 @@ fn free_address() -> Result<SocketAddr, Failure> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         listener.local_addr()
     };
-    free(8443)
-        .or_else(|_| free(0))
-        .map_err(|error| Failure::Message(format!("no port is free: {error}")))
+    free(8443).or_else(|_| free(0)).map_err(|error| Failure::Message(format!("no port is free: {error}")))
 }
 
 /// The configuration, written down so that it can be looked at and used with the other verbs.
@@ -140,21 +138,14 @@ fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let cannot = |error: std::io::Error| Failure::Message(format!("{}: {error}", path.display()));
     let beside = path.with_extension("new");
     let _ = std::fs::remove_file(&beside);
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&beside)
-        .map_err(cannot)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).map_err(cannot)?;
     file.write_all(bytes).map_err(cannot)?;
     std::fs::rename(&beside, path).map_err(cannot)
 }
 
 fn introduce(base_url: &str, folder: &Path) -> Result<(), Failure> {
-    print(&format!(
-        "scimshim {} serves a legacy application of 300 people, in SQLite",
-        env!("CARGO_PKG_VERSION")
-    ))?;
+    print(&format!("scimshim {} serves a legacy application of 300 people, in SQLite", env!("CARGO_PKG_VERSION")))?;
     print(&format!("  SCIM URL  {base_url}"))?;
     print(&format!("  data      {}", folder.display()))
 }
@@ -162,12 +153,8 @@ fn introduce(base_url: &str, folder: &Path) -> Result<(), Failure> {
 fn farewell(base_url: &str, folder: &Path) -> Result<(), Failure> {
     let folder = folder.display();
     print("\nIt keeps serving until Ctrl-C. From another terminal, for example:\n")?;
-    print(&format!(
-        "  TOKEN=$(scimshim token issue {SERVER} --config {folder}/config.yaml)"
-    ))?;
-    print(&format!(
-        "  curl --cacert {folder}/ca.pem -H \"Authorization: Bearer $TOKEN\" '{base_url}/Users?count=3'"
-    ))?;
+    print(&format!("  TOKEN=$(scimshim token issue {SERVER} --config {folder}/config.yaml)"))?;
+    print(&format!("  curl --cacert {folder}/ca.pem -H \"Authorization: Bearer $TOKEN\" '{base_url}/Users?count=3'"))?;
     say("");
     Ok(())
 }

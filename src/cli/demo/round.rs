@@ -13,37 +13,16 @@ const PROFILE: &str = "Invoice Readers";
 
 const PERSON: Look = Look {
     table: "people",
-    columns: &[
-        "id",
-        "login",
-        "given",
-        "family",
-        "mail",
-        "job_title",
-        "department_id",
-        "manager_id",
-        "enabled",
-    ],
+    columns: &["id", "login", "given", "family", "mail", "job_title", "department_id", "manager_id", "enabled"],
     key: "login",
 };
-const DEPARTMENT: Look = Look {
-    table: "departments",
-    columns: &["id", "name"],
-    key: "name",
-};
-const MEMBERSHIP: Look = Look {
-    table: "profile_people",
-    columns: &["profile_id", "person_id", "granted_at"],
-    key: "person_id",
-};
+const DEPARTMENT: Look = Look { table: "departments", columns: &["id", "name"], key: "name" };
+const MEMBERSHIP: Look =
+    Look { table: "profile_people", columns: &["profile_id", "person_id", "granted_at"], key: "person_id" };
 
 /// Runs all five; an answer that is not what it should be is a failure.
 pub fn run(client: &Client, database: &dyn Database) -> Result<(), Failure> {
-    let round = Round {
-        client,
-        database,
-        login: newcomer(database)?,
-    };
+    let round = Round { client, database, login: newcomer(database)? };
     let user = round.create()?;
     round.find(&user)?;
     round.change(&user)?;
@@ -60,9 +39,7 @@ fn newcomer(database: &dyn Database) -> Result<String, Failure> {
             return Ok(login);
         }
     }
-    Err(Failure::Message(
-        "this folder has seen a thousand demonstrations; give another with --data".to_owned(),
-    ))
+    Err(Failure::Message("this folder has seen a thousand demonstrations; give another with --data".to_owned()))
 }
 
 struct Round<'a> {
@@ -85,9 +62,7 @@ impl Round<'_> {
         });
         let looks = [(&PERSON, Sql::from(self.login.as_str()))];
         let answer = self.step("1. A user is created", "POST", "/Users", Some(&body), 201, &looks)?;
-        text(&answer, "/id")
-            .map(str::to_owned)
-            .ok_or_else(|| Failure::Message("the user has no id".to_owned()))
+        text(&answer, "/id").map(str::to_owned).ok_or_else(|| Failure::Message("the user has no id".to_owned()))
     }
 
     fn find(&self, user: &str) -> Result<(), Failure> {
@@ -96,14 +71,7 @@ impl Round<'_> {
             self.login.to_uppercase()
         );
         let looks = [(&PERSON, Sql::from(self.login.as_str()))];
-        let found = self.step(
-            "2. It is found by its name, in any case",
-            "GET",
-            &path,
-            None,
-            200,
-            &looks,
-        )?;
+        let found = self.step("2. It is found by its name, in any case", "GET", &path, None, 200, &looks)?;
         expect(text(&found, FIRST) == Some(user), "the filter found somebody else")
     }
 
@@ -119,13 +87,9 @@ impl Round<'_> {
                 { "op": "add", "path": format!("{}:manager", urn::ENTERPRISE_USER), "value": { "value": manager } },
             ],
         });
-        let looks = [
-            (&PERSON, Sql::from(self.login.as_str())),
-            (&DEPARTMENT, Sql::from("Night Shift")),
-        ];
+        let looks = [(&PERSON, Sql::from(self.login.as_str())), (&DEPARTMENT, Sql::from("Night Shift"))];
         let title = "3. It moves to a department that is not there yet, and gets a manager";
-        self.step(title, "PATCH", &format!("/Users/{user}"), Some(&body), 200, &looks)
-            .map(|_| ())
+        self.step(title, "PATCH", &format!("/Users/{user}"), Some(&body), 200, &looks).map(|_| ())
     }
 
     fn join(&self, user: &str) -> Result<(), Failure> {
@@ -143,8 +107,7 @@ impl Round<'_> {
         });
         let looks = [(&MEMBERSHIP, key(user))];
         let title = format!("4. It becomes a member of the group \"{PROFILE}\"");
-        self.step(&title, "PATCH", &format!("/Groups/{group}"), Some(&body), 204, &looks)
-            .map(|_| ())
+        self.step(&title, "PATCH", &format!("/Groups/{group}"), Some(&body), 204, &looks).map(|_| ())
     }
 
     fn deactivate(&self, user: &str) -> Result<(), Failure> {
@@ -155,10 +118,7 @@ impl Round<'_> {
         let looks = [(&PERSON, Sql::from(self.login.as_str()))];
         let path = format!("/Users/{user}");
         let answer = self.step("5. It is deactivated", "PATCH", &path, Some(&body), 200, &looks)?;
-        expect(
-            answer.get("active") == Some(&Value::Bool(false)),
-            "the user is still active",
-        )
+        expect(answer.get("active") == Some(&Value::Bool(false)), "the user is still active")
     }
 
     /// One request with what it was answered and what it changed.
@@ -171,12 +131,7 @@ impl Round<'_> {
         status: u16,
         looks: &[(&Look, Sql)],
     ) -> Result<Value, Failure> {
-        let rows = || {
-            looks
-                .iter()
-                .map(|(look, value)| look.rows(self.database, value))
-                .collect::<Result<Vec<_>, _>>()
-        };
+        let rows = || looks.iter().map(|(look, value)| look.rows(self.database, value)).collect::<Result<Vec<_>, _>>();
         let before = rows()?;
         let answer = self.client.request(method, path, body)?;
         let after = rows()?;
@@ -194,10 +149,7 @@ impl Round<'_> {
             look.print(before, after)?;
         }
         let also = status == 200 && answer.status == 204;
-        expect(
-            answer.status == status || also,
-            &format!("{method} {path} was answered with {}", answer.status),
-        )?;
+        expect(answer.status == status || also, &format!("{method} {path} was answered with {}", answer.status))?;
         Ok(answer.body)
     }
 }
@@ -215,9 +167,5 @@ fn key(id: &str) -> Sql {
 }
 
 fn expect(holds: bool, otherwise: &str) -> Result<(), Failure> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Failure::Message(format!("the demonstration went wrong: {otherwise}")))
-    }
+    if holds { Ok(()) } else { Err(Failure::Message(format!("the demonstration went wrong: {otherwise}"))) }
 }

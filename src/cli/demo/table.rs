@@ -32,23 +32,11 @@ impl Look {
         let columns = self.columns.iter().map(|name| column(name)).collect();
         let mut select = Select::new(Table::new(self.table), MAIN, columns)
             .filter(Predicate::eq(column(self.key), Expr::value(value.clone())));
-        select.order = self
-            .columns
-            .iter()
-            .take(1)
-            .map(|name| Order {
-                by: column(name),
-                descending: false,
-            })
-            .collect();
+        select.order = self.columns.iter().take(1).map(|name| Order { by: column(name), descending: false }).collect();
         let statement = Statement::Select(select);
         let mut rows = Vec::new();
         database.with(&mut |connection| {
-            rows = connection
-                .query(&statement, &[])?
-                .into_iter()
-                .map(|row| row.0)
-                .collect();
+            rows = connection.query(&statement, &[])?.into_iter().map(|row| row.0).collect();
             Ok(())
         })?;
         Ok(Rows(rows))
@@ -72,19 +60,12 @@ impl Look {
         };
         let widths: Vec<usize> = (0..header.len()).map(width).collect();
         let line = |row: &[String]| -> String {
-            let cells = row
-                .iter()
-                .zip(&widths)
-                .map(|(text, width)| format!("{text:width$}", width = *width));
+            let cells = row.iter().zip(&widths).map(|(text, width)| format!("{text:width$}", width = *width));
             cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         };
         let none = || vec![format!("(no row in {})", self.table)];
         let lines = |rows: &[Vec<String>]| -> Vec<String> {
-            if rows.is_empty() {
-                none()
-            } else {
-                rows.iter().map(|row| line(row)).collect()
-            }
+            if rows.is_empty() { none() } else { rows.iter().map(|row| line(row)).collect() }
         };
         print(&format!("  {:8}{}", self.table, ""))?;
         print(&format!("          {}", line(&header)))?;

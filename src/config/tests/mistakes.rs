@@ -3,10 +3,7 @@
 /// The lines that replace or extend a good configuration; `line:column: severity: message | help` of each finding.
 pub(super) const CASES: &[(&str, &str)] = &[
     // listen, tls, public_url, admin
-    (
-        "listen: 8443",
-        "1:9: error: expected an address and a port, found `8443` | write `0.0.0.0:8443`",
-    ),
+    ("listen: 8443", "1:9: error: expected an address and a port, found `8443` | write `0.0.0.0:8443`"),
     (
         "listen: localhost:8443",
         "1:9: error: expected an address and a port, found `localhost:8443` | write `127.0.0.1:8443`",
@@ -15,10 +12,7 @@ pub(super) const CASES: &[(&str, &str)] = &[
         "listen: [127.0.0.1:1, \"::1\"]",
         "1:23: error: expected an address and a port, found `::1` | the port is missing: \"[::1]:8443\"",
     ),
-    (
-        "listen: [127.0.0.1:1, 127.0.0.1:1]",
-        "1:23: error: `127.0.0.1:1` stands here twice",
-    ),
+    ("listen: [127.0.0.1:1, 127.0.0.1:1]", "1:23: error: `127.0.0.1:1` stands here twice"),
     (
         "tls:",
         "1:1: error: the key `tls` is missing | tls: { certificate: PATH, private_key: PATH }, or `tls: none` behind a \
@@ -62,10 +56,7 @@ pub(super) const CASES: &[(&str, &str)] = &[
         "admin: { listen: 0.0.0.0:9443 }",
         "1:18: error: the private listener must be on loopback, not on 0.0.0.0 | write `127.0.0.1:9443`",
     ),
-    (
-        "admin: { listen: 127.0.0.1:8443 }",
-        "1:18: error: port 8443 is already taken by `listen`",
-    ),
+    ("admin: { listen: 127.0.0.1:8443 }", "1:18: error: port 8443 is already taken by `listen`"),
     // database
     ("database: 5", "1:11: error: expected a mapping, found `5`"),
     (
@@ -93,18 +84,12 @@ pub(super) const CASES: &[(&str, &str)] = &[
          ${file:PATH}, or ${credential:NAME}",
     ),
     ("database: { url: mysql://u@h/d, password: \"${file:secret}\" }", ""),
-    (
-        "database: { url: mysql://u@h/d, password: \"${credential:secret}\" }",
-        "",
-    ),
+    ("database: { url: mysql://u@h/d, password: \"${credential:secret}\" }", ""),
     (
         "database: { url: mysql://u@h/d, password: \"${file:open}\" }",
         "1:43: warning: every user of this machine can read DIR/open | chmod o= DIR/open",
     ),
-    (
-        "database: { url: mysql://u@h/d, password: \"${file:empty}\" }",
-        "1:43: error: the secret is empty",
-    ),
+    ("database: { url: mysql://u@h/d, password: \"${file:empty}\" }", "1:43: error: the secret is empty"),
     (
         "database: { url: mysql://u@h/d, password: \"${env:NOPE}\" }",
         "1:43: error: the environment variable NOPE is not set",
@@ -135,14 +120,8 @@ pub(super) const CASES: &[(&str, &str)] = &[
     ("adapter: ./adapters/demo.yaml", ""),
     ("adapter: demo.yaml", ""),
     ("adapter: { name: demo, parameters: { departments: reject } }", ""),
-    (
-        "adapter: { nam: demo }",
-        "1:12: error: unknown key `nam` | did you mean `name`?",
-    ),
-    (
-        "adapter: { name: demo, parameters: [a] }",
-        "1:36: error: expected a mapping, found a list",
-    ),
+    ("adapter: { nam: demo }", "1:12: error: unknown key `nam` | did you mean `name`?"),
+    ("adapter: { name: demo, parameters: [a] }", "1:36: error: expected a mapping, found a list"),
     // identity servers
     (
         "identity_servers: {}",
@@ -164,10 +143,7 @@ pub(super) const CASES: &[(&str, &str)] = &[
          `v2`: the name stands in its URL\n1:36: error: expected one of `standard`, `entra`, `okta`, `onelogin`, \
          `jumpcloud`, `authentik`, `keycloak`, `ping`, `google`, found `entr` | did you mean `entra`?",
     ),
-    (
-        "identity_servers: { a: { switches: { patch_answers: 204, put: replace, adopt: refuse } } }",
-        "",
-    ),
+    ("identity_servers: { a: { switches: { patch_answers: 204, put: replace, adopt: refuse } } }", ""),
     (
         "identity_servers: { a: { switches: { patch_answers: 201, adopt: link } } }",
         "1:53: error: expected one of `200`, `204`, found `201` | did you mean `200`?\n1:58: error: this version of \
@@ -178,27 +154,12 @@ pub(super) const CASES: &[(&str, &str)] = &[
         "1:48: error: expected one of `create`, `read`, `update`, `deactivate`, `delete`, found `delet` | did you mean \
          `delete`?",
     ),
-    (
-        "identity_servers: { a: { scope: { User: { company_id: 3 }, Group: {} }, parameters: { x: 1 } } }",
-        "",
-    ),
-    (
-        "identity_servers: { a: { scope: [User] } }",
-        "1:33: error: expected a mapping, found a list",
-    ),
-    (
-        "identity_servers: { a: { acting_user: 5 } }",
-        "1:39: error: expected text, found `5` | put it in quotes: \"5\"",
-    ),
-    (
-        "identity_servers: { a: { allow_from: [20.20.32.0/19, \"2603:1056::/32\"] } }",
-        "",
-    ),
+    ("identity_servers: { a: { scope: { User: { company_id: 3 }, Group: {} }, parameters: { x: 1 } } }", ""),
+    ("identity_servers: { a: { scope: [User] } }", "1:33: error: expected a mapping, found a list"),
+    ("identity_servers: { a: { acting_user: 5 } }", "1:39: error: expected text, found `5` | put it in quotes: \"5\""),
+    ("identity_servers: { a: { allow_from: [20.20.32.0/19, \"2603:1056::/32\"] } }", ""),
     ("identity_servers: { a: { authentication: { bearer: } } }", ""),
-    (
-        "identity_servers: { a: { authentication: { bearer: { scheme_optional: false } } } }",
-        "",
-    ),
+    ("identity_servers: { a: { authentication: { bearer: { scheme_optional: false } } } }", ""),
     (
         "identity_servers: { a: { authentication: { bearer: { scheme_optional: true } } } }",
         "1:54: error: this version of scimshim does not support `scheme_optional` yet | remove it, or write \
@@ -235,16 +196,7 @@ pub(super) const CASES: &[(&str, &str)] = &[
          duration, found `400` | a unit is missing: `400s`, `400m` ...",
     ),
     ("log: { format: json, level: debug, otlp: none }", ""),
-    (
-        "log: { level: loud }",
-        "1:15: error: expected one of `error`, `warn`, `info`, `debug`, `trace`, found `loud`",
-    ),
-    (
-        "limits: { page: 500, filter_length: 16KiB, request_timeout: 1m30s }",
-        "",
-    ),
-    (
-        "limits: { page: many }",
-        "1:17: error: expected a whole number, found `many`",
-    ),
+    ("log: { level: loud }", "1:15: error: expected one of `error`, `warn`, `info`, `debug`, `trace`, found `loud`"),
+    ("limits: { page: 500, filter_length: 16KiB, request_timeout: 1m30s }", ""),
+    ("limits: { page: many }", "1:17: error: expected a whole number, found `many`"),
 ];

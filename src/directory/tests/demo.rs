@@ -38,18 +38,11 @@ fn a_user_is_created_changed_and_deleted() {
     let id = created["id"].as_str().unwrap().to_owned();
     assert_eq!(created["externalId"], "00u1");
     assert_eq!(created["name"]["familyName"], " ", "given back as it was sent");
-    assert_eq!(
-        created["emails"],
-        json!([{ "value": "cyd@example.org", "type": "other", "primary": true }])
-    );
+    assert_eq!(created["emails"], json!([{ "value": "cyd@example.org", "type": "other", "primary": true }]));
     let enterprise = &created["urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"];
     assert_eq!(enterprise["department"], "Looms");
     assert_eq!(enterprise["manager"]["displayName"], "Ada Byron");
-    assert_eq!(
-        application.get(USER, &id).unwrap(),
-        created,
-        "read back as it was answered"
-    );
+    assert_eq!(application.get(USER, &id).unwrap(), created, "read back as it was answered");
     assert_eq!(application.rows("history", &["what"]), [[Some("created".to_owned())]]);
 
     let taken = application.create(USER, json!({ "userName": "CYD" })).unwrap_err();
@@ -64,28 +57,13 @@ fn a_user_is_created_changed_and_deleted() {
     assert_eq!(patched["emails"].as_array().unwrap().len(), 1);
     assert_eq!(application.rows("history", &["what"]).len(), 2);
 
-    let same = application
-        .patch(
-            USER,
-            &id,
-            json!([{ "op": "replace", "path": "title", "value": "Weaver" }]),
-        )
-        .unwrap();
-    assert_eq!(
-        same.unwrap()["meta"]["version"],
-        patched["meta"]["version"],
-        "a no-op keeps the version"
-    );
+    let same = application.patch(USER, &id, json!([{ "op": "replace", "path": "title", "value": "Weaver" }])).unwrap();
+    assert_eq!(same.unwrap()["meta"]["version"], patched["meta"]["version"], "a no-op keeps the version");
     assert_eq!(application.rows("history", &["what"]).len(), 2, "and writes nothing");
 
-    application
-        .directory
-        .delete(&application.caller, USER, &id, &Precondition::default())
-        .unwrap();
+    application.directory.delete(&application.caller, USER, &id, &Precondition::default()).unwrap();
     assert_eq!(application.get(USER, &id).unwrap_err().status, 404);
-    let again = application
-        .directory
-        .delete(&application.caller, USER, &id, &Precondition::default());
+    let again = application.directory.delete(&application.caller, USER, &id, &Precondition::default());
     assert_eq!(again.unwrap_err().status, 404);
 
     let back = application.create(USER, json!({ "userName": "cyd" })).unwrap();
@@ -115,41 +93,25 @@ fn lists_are_filtered_sorted_and_paged() {
     ] {
         assert_eq!(application.names(USER, &[("filter", filter)]), expected, "{filter}");
     }
-    assert_eq!(
-        application.names(USER, &[("sortBy", "userName"), ("sortOrder", "descending")]),
-        ["bob", "ada"]
-    );
+    assert_eq!(application.names(USER, &[("sortBy", "userName"), ("sortOrder", "descending")]), ["bob", "ada"]);
     let page = application.list(USER, &[("startIndex", "2"), ("count", "1")]).unwrap();
     assert_eq!((page.total, page.resources.len()), (2, 1));
     let none = application.list(USER, &[("count", "0")]).unwrap();
     assert_eq!((none.total, none.resources.len()), (2, 0));
     let refused = application.list(USER, &[("filter", "shoeSize eq 4")]).unwrap_err();
-    assert_eq!(
-        (refused.status, refused.scim_type),
-        (400, Some(ScimType::InvalidFilter))
-    );
+    assert_eq!((refused.status, refused.scim_type), (400, Some(ScimType::InvalidFilter)));
 }
 
 #[test]
 fn two_tables_are_one_sequence_of_groups() {
     let application = Application::new();
-    let group = application
-        .create(GROUP, json!({ "displayName": "Admins", "members": [{ "value": "2" }] }))
-        .unwrap();
+    let group = application.create(GROUP, json!({ "displayName": "Admins", "members": [{ "value": "2" }] })).unwrap();
     assert_eq!(group["id"], "profile-1");
     assert_eq!(group["members"][0]["display"], "Bob");
-    assert_eq!(
-        application.names(GROUP, &[("sortBy", "displayName")]),
-        ["Admins", "Bridge", "Engine"]
-    );
-    assert_eq!(
-        application.names(GROUP, &[("startIndex", "2"), ("count", "1")]),
-        ["Engine"]
-    );
+    assert_eq!(application.names(GROUP, &[("sortBy", "displayName")]), ["Admins", "Bridge", "Engine"]);
+    assert_eq!(application.names(GROUP, &[("startIndex", "2"), ("count", "1")]), ["Engine"]);
     assert_eq!(application.names(GROUP, &[("filter", "members eq \"1\"")]), ["Engine"]);
-    let taken = application
-        .create(GROUP, json!({ "displayName": "engine" }))
-        .unwrap_err();
+    let taken = application.create(GROUP, json!({ "displayName": "engine" })).unwrap_err();
     assert_eq!(taken.status, 409, "uniqueness spans the sources");
 }
 
@@ -159,62 +121,29 @@ fn members_are_changed_row_by_row() {
     application.create(GROUP, json!({ "displayName": "Admins" })).unwrap();
     let members = |application: &Application| {
         let rows = application.rows("profile_people", &["person_id"]);
-        rows.into_iter()
-            .filter_map(|mut row| row.pop().flatten())
-            .collect::<Vec<_>>()
+        rows.into_iter().filter_map(|mut row| row.pop().flatten()).collect::<Vec<_>>()
     };
     let id = "profile-1";
     let done = application
-        .patch(
-            GROUP,
-            id,
-            json!([{ "op": "Add", "path": "members", "value": [{ "value": "1" }, { "value": "2" }] }]),
-        )
+        .patch(GROUP, id, json!([{ "op": "Add", "path": "members", "value": [{ "value": "1" }, { "value": "2" }] }]))
         .unwrap();
     assert!(done.is_none(), "204: the members are not read back");
     assert_eq!(members(&application), ["1", "2"]);
-    application
-        .patch(
-            GROUP,
-            id,
-            json!([{ "op": "add", "path": "members", "value": [{ "value": "1" }] }]),
-        )
-        .unwrap();
-    assert_eq!(
-        members(&application),
-        ["1", "2"],
-        "adding a member again changes nothing"
-    );
-    application
-        .patch(
-            GROUP,
-            id,
-            json!([{ "op": "remove", "path": "members[value eq \"1\"]" }]),
-        )
-        .unwrap();
+    application.patch(GROUP, id, json!([{ "op": "add", "path": "members", "value": [{ "value": "1" }] }])).unwrap();
+    assert_eq!(members(&application), ["1", "2"], "adding a member again changes nothing");
+    application.patch(GROUP, id, json!([{ "op": "remove", "path": "members[value eq \"1\"]" }])).unwrap();
     assert_eq!(members(&application), ["2"]);
-    let unknown = application.patch(
-        GROUP,
-        id,
-        json!([{ "op": "replace", "path": "members", "value": [{ "value": "77" }] }]),
-    );
+    let unknown =
+        application.patch(GROUP, id, json!([{ "op": "replace", "path": "members", "value": [{ "value": "77" }] }]));
     let unknown = unknown.unwrap_err();
     assert_eq!(unknown.status, 400);
     assert!(unknown.detail.contains("\"77\""), "{}", unknown.detail);
     assert_eq!(members(&application), ["2"], "nothing was wiped");
-    application
-        .patch(GROUP, id, json!([{ "op": "replace", "path": "members", "value": [] }]))
-        .unwrap();
+    application.patch(GROUP, id, json!([{ "op": "replace", "path": "members", "value": [] }])).unwrap();
     assert!(members(&application).is_empty());
-    let led = application
-        .patch(GROUP, "project-1", json!([{ "op": "remove", "path": "members" }]))
-        .unwrap();
+    let led = application.patch(GROUP, "project-1", json!([{ "op": "remove", "path": "members" }])).unwrap();
     assert!(led.is_none(), "204 whatever came of it");
-    assert_eq!(
-        application.get(GROUP, "project-1").unwrap()["members"][0]["value"],
-        "1",
-        "the lead is left"
-    );
+    assert_eq!(application.get(GROUP, "project-1").unwrap()["members"][0]["value"], "1", "the lead is left");
 }
 
 #[test]
@@ -234,13 +163,8 @@ fn what_is_refused_leaves_no_trace() {
         assert_eq!(refused.status, status, "{body}: {}", refused.detail);
     }
     assert_eq!(application.rows("people", &["login"]).len(), 2);
-    assert!(
-        application.rows("departments", &["name"]).is_empty(),
-        "not even a department made on the way"
-    );
+    assert!(application.rows("departments", &["name"]).is_empty(), "not even a department made on the way");
     assert!(application.rows("history", &["what"]).is_empty());
-    let own = application
-        .patch(USER, "1", json!([{ "op": "add", "path": "manager", "value": "1" }]))
-        .unwrap_err();
+    let own = application.patch(USER, "1", json!([{ "op": "add", "path": "manager", "value": "1" }])).unwrap_err();
     assert_eq!(own.status, 400, "nobody manages themselves");
 }

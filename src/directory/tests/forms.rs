@@ -20,14 +20,8 @@ fn what_a_column_alters_comes_back_as_it_was_sent() {
     assert_eq!(cyd["name"], json!({ "givenName": "Cyd ", "familyName": " Young" }));
     assert_eq!(cyd["nickName"], "Cyderella");
     assert_eq!(cyd["userType"], "Guest");
-    assert_eq!(
-        cyd["emails"],
-        json!([{ "value": "a@example.org", "type": "other", "primary": true, "display": "A" }])
-    );
-    assert_eq!(
-        cyd["phoneNumbers"],
-        json!([{ "value": " 1 ", "type": "work" }, { "value": "3", "type": "mobile" }])
-    );
+    assert_eq!(cyd["emails"], json!([{ "value": "a@example.org", "type": "other", "primary": true, "display": "A" }]));
+    assert_eq!(cyd["phoneNumbers"], json!([{ "value": " 1 ", "type": "work" }, { "value": "3", "type": "mobile" }]));
     assert_eq!(application.get(USER, &id).unwrap(), cyd);
     assert_eq!(application.names(USER, &[("filter", "userName eq \"CYD\"")]), [" Cyd "]);
 
@@ -36,33 +30,21 @@ fn what_a_column_alters_comes_back_as_it_was_sent() {
         assert_eq!(titled[name], cyd[name], "a PATCH of something else keeps {name}");
     }
 
-    application.application_runs(&format!(
-        "UPDATE people SET room = 'other', phone = '9' WHERE id = {id}"
-    ));
+    application.application_runs(&format!("UPDATE people SET room = 'other', phone = '9' WHERE id = {id}"));
     let changed = application.get(USER, &id).unwrap();
     assert_eq!(changed["nickName"], "other", "the column wins");
     assert_eq!(changed["phoneNumbers"][0]["value"], "9");
     assert_eq!(changed["userName"], " Cyd ", "only where it changed");
 
     let (same, cost) = application.cost(|| application.set(&id, "title", json!("T")).unwrap().unwrap());
-    assert_eq!(
-        (&same, cost.writes),
-        (&changed, 0),
-        "what is out of date is no reason to write"
-    );
+    assert_eq!((&same, cost.writes), (&changed, 0), "what is out of date is no reason to write");
 
     application.set(&id, "userName", json!("cyd")).unwrap();
     application.set(&id, "nickName", json!("five5")).unwrap();
-    application
-        .set(&id, "name", json!({ "givenName": "Cyd", "familyName": "Young" }))
-        .unwrap();
+    application.set(&id, "name", json!({ "givenName": "Cyd", "familyName": "Young" })).unwrap();
     application.set(&id, "phoneNumbers", json!([])).unwrap();
-    application
-        .set(&id, "emails", json!([{ "value": "a@example.org", "type": "work" }]))
-        .unwrap();
-    application
-        .patch(USER, &id, json!([{ "op": "remove", "path": "userType" }]))
-        .unwrap();
+    application.set(&id, "emails", json!([{ "value": "a@example.org", "type": "work" }])).unwrap();
+    application.patch(USER, &id, json!([{ "op": "remove", "path": "userType" }])).unwrap();
     assert!(
         application.rows("scimshim_sidecar", &["document"]).is_empty(),
         "nothing is kept that the columns say themselves: {:?}",
@@ -96,24 +78,13 @@ fn a_change_of_nothing_writes_nothing() {
 #[test]
 fn a_group_keeps_its_form_and_its_version() {
     let application = Application::staff();
-    let group = application
-        .create(
-            GROUP,
-            json!({ "displayName": " Night ", "members": [{ "value": "2" }] }),
-        )
-        .unwrap();
+    let group = application.create(GROUP, json!({ "displayName": " Night ", "members": [{ "value": "2" }] })).unwrap();
     assert_eq!(group["displayName"], " Night ");
     assert!(group["meta"]["version"].is_string());
     assert_eq!(group["members"].as_array().unwrap().len(), 1);
     let id = text(&group, "id");
-    let renamed = application
-        .put(GROUP, id, json!({ "displayName": " Day ", "externalId": "g" }))
-        .unwrap();
+    let renamed = application.put(GROUP, id, json!({ "displayName": " Day ", "externalId": "g" })).unwrap();
     assert_eq!(renamed, application.get(GROUP, id).unwrap());
     assert_eq!(renamed["displayName"], " Day ");
-    assert_eq!(
-        renamed["members"].as_array().unwrap().len(),
-        1,
-        "members that are not named are left"
-    );
+    assert_eq!(renamed["members"].as_array().unwrap().len(), 1, "members that are not named are left");
 }

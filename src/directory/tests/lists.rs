@@ -81,11 +81,7 @@ fn two_tables_are_paged_without_loss_or_doubles() {
         vec![("sortBy", "displayName")],
         vec![("sortBy", "externalId"), ("sortOrder", "descending")],
         vec![("sortBy", "id")],
-        vec![
-            ("filter", "displayName sw \"g\""),
-            ("sortBy", "displayName"),
-            ("sortOrder", "descending"),
-        ],
+        vec![("filter", "displayName sw \"g\""), ("sortBy", "displayName"), ("sortOrder", "descending")],
     ] {
         let mut ids = Vec::new();
         let mut costs = HashSet::new();
@@ -95,11 +91,7 @@ fn two_tables_are_paged_without_loss_or_doubles() {
             query.extend([("startIndex", start.as_str()), ("count", "37")]);
             let (page, cost) = application.cost(|| application.list(GROUP, &query).unwrap());
             costs.insert(cost.reads);
-            let whole = if sort.iter().any(|(key, _)| *key == "filter") {
-                522
-            } else {
-                524
-            };
+            let whole = if sort.iter().any(|(key, _)| *key == "filter") { 522 } else { 524 };
             assert_eq!(page.total, whole, "{sort:?}");
             if page.resources.is_empty() {
                 break;
@@ -127,37 +119,19 @@ fn two_tables_are_sorted_as_one() {
             ],
         )
         .unwrap();
-    assert_eq!(
-        page.resources[0].get("externalId"),
-        None,
-        "those without come first, descending"
-    );
+    assert_eq!(page.resources[0].get("externalId"), None, "those without come first, descending");
     let page = application
-        .list(
-            GROUP,
-            &[
-                ("sortBy", "displayName"),
-                ("count", "200"),
-                ("excludedAttributes", "members"),
-            ],
-        )
+        .list(GROUP, &[("sortBy", "displayName"), ("count", "200"), ("excludedAttributes", "members")])
         .unwrap();
-    let names: Vec<String> = page
-        .resources
-        .iter()
-        .map(|group| text(group, "displayName").to_lowercase())
-        .collect();
+    let names: Vec<String> = page.resources.iter().map(|group| text(group, "displayName").to_lowercase()).collect();
     assert!(names.windows(2).all(|pair| pair[0] <= pair[1]), "{names:?}");
 }
 
 #[test]
 fn projects_are_filled_and_nothing_else() {
     let application = Application::new();
-    let renamed = application.patch(
-        GROUP,
-        "project-1",
-        json!([{ "op": "replace", "path": "displayName", "value": "Other" }]),
-    );
+    let renamed =
+        application.patch(GROUP, "project-1", json!([{ "op": "replace", "path": "displayName", "value": "Other" }]));
     assert!(renamed.is_ok() || renamed.unwrap_err().status == 400);
     let mut names = application.shown("projects", &["name"]);
     names.sort();
@@ -170,33 +144,11 @@ fn projects_are_filled_and_nothing_else() {
             json!([{ "op": "add", "path": "members", "value": [{ "value": "1" }, { "value": "2" }] }]),
         )
         .unwrap();
-    assert_eq!(
-        application.shown("project_people", &["person_id", "role"]),
-        ["1 lead", "2 member"]
-    );
-    application
-        .put(GROUP, "project-1", json!({ "displayName": "Engine", "members": [] }))
-        .unwrap();
-    assert_eq!(
-        application.shown("project_people", &["person_id", "role"]),
-        ["1 lead"],
-        "the lead is left"
-    );
-    application
-        .patch(
-            GROUP,
-            "project-2",
-            json!([{ "op": "replace", "path": "externalId", "value": "b" }]),
-        )
-        .unwrap();
-    assert_eq!(
-        application.names(GROUP, &[("filter", "externalId eq \"b\"")]),
-        ["Bridge"]
-    );
+    assert_eq!(application.shown("project_people", &["person_id", "role"]), ["1 lead", "2 member"]);
+    application.put(GROUP, "project-1", json!({ "displayName": "Engine", "members": [] })).unwrap();
+    assert_eq!(application.shown("project_people", &["person_id", "role"]), ["1 lead"], "the lead is left");
+    application.patch(GROUP, "project-2", json!([{ "op": "replace", "path": "externalId", "value": "b" }])).unwrap();
+    assert_eq!(application.names(GROUP, &[("filter", "externalId eq \"b\"")]), ["Bridge"]);
     assert_eq!(application.get(GROUP, "profile-1").unwrap_err().status, 404);
-    assert_eq!(
-        application.get(GROUP, "1").unwrap_err().status,
-        404,
-        "an id has its prefix"
-    );
+    assert_eq!(application.get(GROUP, "1").unwrap_err().status, 404, "an id has its prefix");
 }

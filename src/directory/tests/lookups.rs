@@ -9,21 +9,12 @@ fn enterprise(application: &Application, name: &str, value: Json) -> Result<Opti
 #[test]
 fn a_lookup_finds_makes_and_revives() {
     let application = Application::staff();
-    let made = enterprise(&application, "department", json!(" Looms "))
-        .unwrap()
-        .unwrap();
+    let made = enterprise(&application, "department", json!(" Looms ")).unwrap().unwrap();
     assert_eq!(made[ENTERPRISE]["department"], " Looms ", "as it was sent");
-    assert_eq!(
-        application.shown("departments", &["name", "origin"]),
-        ["Old -", "Looms scim"]
-    );
+    assert_eq!(application.shown("departments", &["name", "origin"]), ["Old -", "Looms scim"]);
     enterprise(&application, "department", json!("Old")).unwrap();
     assert_eq!(application.person("2", "dept_id").as_deref(), Some("1"));
-    assert_eq!(
-        application.shown("departments", &["name", "closed"]),
-        ["Old -", "Looms -"],
-        "revived"
-    );
+    assert_eq!(application.shown("departments", &["name", "closed"]), ["Old -", "Looms -"], "revived");
     let found = enterprise(&application, "department", json!("Looms")).unwrap().unwrap();
     assert_eq!(found[ENTERPRISE]["department"], "Looms");
     assert_eq!(application.rows("departments", &["id"]).len(), 2, "found");
@@ -39,12 +30,7 @@ fn a_lookup_clears_or_refuses() {
     assert_eq!(cleared[ENTERPRISE]["costCenter"], "C9", "given back as it was sent");
     for (name, word) in [("West", "has no"), ("South", "more than once")] {
         let refused = enterprise(&application, "division", json!(name)).unwrap_err();
-        assert_eq!(
-            (refused.status, refused.detail.contains(word)),
-            (400, true),
-            "{}",
-            refused.detail
-        );
+        assert_eq!((refused.status, refused.detail.contains(word)), (400, true), "{}", refused.detail);
     }
     enterprise(&application, "division", json!("North")).unwrap();
     assert_eq!(application.person("2", "division_id").as_deref(), Some("1"));
@@ -55,22 +41,13 @@ fn a_lookup_clears_or_refuses() {
 #[test]
 fn references_must_be_there() {
     let application = Application::staff();
-    for (value, word) in [
-        (json!("77"), "there is no User"),
-        (json!("2"), "itself"),
-        (json!({ "value": "x" }), "there is no User"),
-    ] {
+    for (value, word) in
+        [(json!("77"), "there is no User"), (json!("2"), "itself"), (json!({ "value": "x" }), "there is no User")]
+    {
         let refused = enterprise(&application, "manager", value).unwrap_err();
-        assert_eq!(
-            (refused.status, refused.detail.contains(word)),
-            (400, true),
-            "{}",
-            refused.detail
-        );
+        assert_eq!((refused.status, refused.detail.contains(word)), (400, true), "{}", refused.detail);
     }
-    let set = enterprise(&application, "manager", json!({ "value": "1" }))
-        .unwrap()
-        .unwrap();
+    let set = enterprise(&application, "manager", json!({ "value": "1" })).unwrap().unwrap();
     assert_eq!(
         set[ENTERPRISE]["manager"],
         json!({ "value": "1", "$ref": "https://localhost/scim/v2/Users/1", "displayName": "Root" })
@@ -86,16 +63,10 @@ fn a_key_that_shows_nothing_is_not_cleared_by_leaving_it_out() {
     application.delete(USER, "3").unwrap();
     let bob = application.get(USER, "2").unwrap();
     assert_eq!(bob.get(ENTERPRISE), None, "{bob:?}");
-    application
-        .put(USER, "2", json!({ "userName": "bob", "title": "T" }))
-        .unwrap();
+    application.put(USER, "2", json!({ "userName": "bob", "title": "T" })).unwrap();
     for (column, key) in [("manager_id", "3"), ("dept_id", "1"), ("center_id", "55")] {
         assert_eq!(application.person("2", column).as_deref(), Some(key), "{column}");
     }
     enterprise(&application, "department", json!("Looms")).unwrap();
-    assert_eq!(
-        application.person("2", "dept_id").as_deref(),
-        Some("2"),
-        "what is asked for is written"
-    );
+    assert_eq!(application.person("2", "dept_id").as_deref(), Some("2"), "what is asked for is written");
 }

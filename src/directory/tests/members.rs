@@ -21,10 +21,7 @@ fn adding_one_member_costs_the_same_in_any_group() {
     assert_eq!(large, small);
     assert!(large.reads + large.writes <= 14, "{large:?}");
     let (answer, again) = application.cost(|| application.patch(GROUP, "1", add(&["100"])).unwrap());
-    assert!(
-        answer.is_none(),
-        "204: nobody reads five thousand members to say that nothing changed"
-    );
+    assert!(answer.is_none(), "204: nobody reads five thousand members to say that nothing changed");
     assert_eq!(again.writes, 0);
     let (_, removed) = application.cost(|| {
         let remove = json!([{ "op": "remove", "path": "members[value eq \"100\"]" }]);
@@ -43,13 +40,7 @@ fn members_have_steps_and_touch_their_group() {
     );
     let touched = application.shown("teams", &["updated"])[1].clone();
     assert_ne!(touched, "-");
-    application
-        .patch(
-            GROUP,
-            "1",
-            json!([{ "op": "remove", "path": "members[value eq \"2\"]" }]),
-        )
-        .unwrap();
+    application.patch(GROUP, "1", json!([{ "op": "remove", "path": "members[value eq \"2\"]" }])).unwrap();
     assert_eq!(application.shown("history", &["person_id", "what"])[2], "2 parted");
     let before = application.shown("teams", &["updated"]);
     application.patch(GROUP, "2", add(&["3"])).unwrap();
@@ -60,24 +51,15 @@ fn members_have_steps_and_touch_their_group() {
 fn a_put_leaves_members_that_it_does_not_name() {
     let application = Application::staff();
     application.patch(GROUP, "2", add(&["3"])).unwrap();
-    let kept = application
-        .put(GROUP, "2", json!({ "displayName": "Renamed" }))
-        .unwrap();
+    let kept = application.put(GROUP, "2", json!({ "displayName": "Renamed" })).unwrap();
     assert_eq!(kept["members"][0]["value"], "3");
     for empty in [json!([]), json!(null)] {
         application.patch(GROUP, "2", add(&["3"])).unwrap();
-        let emptied = application
-            .put(GROUP, "2", json!({ "displayName": "Renamed", "members": empty }))
-            .unwrap();
+        let emptied = application.put(GROUP, "2", json!({ "displayName": "Renamed", "members": empty })).unwrap();
         assert_eq!(emptied.get("members"), None);
     }
-    let replaced = application
-        .put(
-            GROUP,
-            "2",
-            json!({ "displayName": "Renamed", "members": [{ "value": "2" }] }),
-        )
-        .unwrap();
+    let replaced =
+        application.put(GROUP, "2", json!({ "displayName": "Renamed", "members": [{ "value": "2" }] })).unwrap();
     assert_eq!(replaced["members"][0]["value"], "2");
 }
 

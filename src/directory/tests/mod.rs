@@ -209,17 +209,9 @@ impl Application {
             document.and_then(|document| adapter::compile(&document, &catalogue, database.dialect(), &mut findings));
         let compiled = compiled.unwrap_or_else(|| panic!("{}", findings.render(false)));
         let log = Log::default();
-        let counted = Counted {
-            inner: database,
-            log: Arc::clone(&log),
-        };
+        let counted = Counted { inner: database, log: Arc::clone(&log) };
         let directory = Directory::new(Arc::new(counted), Arc::new(compiled), own, 200);
-        Self {
-            _folder: folder,
-            directory,
-            caller: caller("hr", true),
-            log,
-        }
+        Self { _folder: folder, directory, caller: caller("hr", true), log }
     }
 
     /// The same for another identity server.
@@ -234,15 +226,11 @@ impl Application {
     }
 
     fn create(&self, type_: usize, body: Json) -> Result<Object, Error> {
-        self.directory
-            .create(&self.caller, type_, object(body), &Projection::default())
-            .map(|answer| answer.resource)
+        self.directory.create(&self.caller, type_, object(body), &Projection::default()).map(|answer| answer.resource)
     }
 
     fn get(&self, type_: usize, id: &str) -> Result<Object, Error> {
-        self.directory
-            .get(&self.caller, type_, id, &Projection::default())
-            .map(|answer| answer.resource)
+        self.directory.get(&self.caller, type_, id, &Projection::default()).map(|answer| answer.resource)
     }
 
     fn put(&self, type_: usize, id: &str, body: Json) -> Result<Object, Error> {
@@ -264,9 +252,7 @@ impl Application {
         condition: &Precondition,
     ) -> Result<Option<Object>, Error> {
         let patch = Patch::parse(json!({ "Operations": operations }), &patch::Limits::default())?;
-        let answer = self
-            .directory
-            .patch(&self.caller, type_, id, &patch, condition, &Projection::default())?;
+        let answer = self.directory.patch(&self.caller, type_, id, &patch, condition, &Projection::default())?;
         Ok(answer.map(|answer| answer.resource))
     }
 
@@ -295,18 +281,12 @@ impl Application {
 
     /// Something the application does itself.
     fn application_runs(&self, sql: &str) {
-        self.directory
-            .database
-            .with(&mut |connection| connection.batch(sql))
-            .unwrap();
+        self.directory.database.with(&mut |connection| connection.batch(sql)).unwrap();
     }
 
     fn rows(&self, table: &str, columns: &[&str]) -> Vec<Vec<Option<String>>> {
         let alias = sql::Alias(0);
-        let list = columns
-            .iter()
-            .map(|column| sql::Expr::column(alias, &sql::Ident::new(column)))
-            .collect();
+        let list = columns.iter().map(|column| sql::Expr::column(alias, &sql::Ident::new(column))).collect();
         let select = Statement::Select(sql::Select::new(sql::Table::new(table), alias, list));
         let mut rows = Vec::new();
         self.directory
@@ -316,17 +296,14 @@ impl Application {
                 Ok(())
             })
             .unwrap();
-        rows.into_iter()
-            .map(|row| row.0.iter().map(Value::to_text).collect())
-            .collect()
+        rows.into_iter().map(|row| row.0.iter().map(Value::to_text).collect()).collect()
     }
 
     /// Rows as text, NULL as `-`.
     fn shown(&self, table: &str, columns: &[&str]) -> Vec<String> {
         let word = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
         let rows = self.rows(table, columns).into_iter();
-        rows.map(|row| row.into_iter().map(word).collect::<Vec<_>>().join(" "))
-            .collect()
+        rows.map(|row| row.into_iter().map(word).collect::<Vec<_>>().join(" ")).collect()
     }
 
     /// One column of one person.
@@ -342,10 +319,7 @@ impl Application {
         let done = work();
         let log = self.log.lock().unwrap();
         let count = |kind| log.iter().filter(|(known, _)| *known == kind).count();
-        let cost = Cost {
-            reads: count(Kind::Read),
-            writes: count(Kind::Write),
-        };
+        let cost = Cost { reads: count(Kind::Read), writes: count(Kind::Write) };
         (done, cost)
     }
 
@@ -372,9 +346,7 @@ fn caller(name: &str, default: bool) -> Caller {
 }
 
 fn object(body: Json) -> Object {
-    let Json::Object(body) = body else {
-        panic!("not an object")
-    };
+    let Json::Object(body) = body else { panic!("not an object") };
     body
 }
 
@@ -408,8 +380,7 @@ impl Database for Counted {
 
     fn with(&self, work: &mut dyn FnMut(&mut dyn Connection) -> Result<(), sql::Error>) -> Result<(), sql::Error> {
         let log = &self.log;
-        self.inner
-            .with(&mut |connection| work(&mut CountedConnection { connection, log }))
+        self.inner.with(&mut |connection| work(&mut CountedConnection { connection, log }))
     }
 
     fn usage(&self) -> (u32, u32, u32) {

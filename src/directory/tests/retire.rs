@@ -16,21 +16,11 @@ fn a_blocked_delete_deactivates_and_hides() {
     let application = retired();
     assert_eq!(application.person("2", "state").as_deref(), Some("suspended"));
     assert_eq!(application.person("2", "gone"), None, "the row stays");
-    assert_eq!(
-        application.shown("flags", &["person_id", "flag"]),
-        ["2 off"],
-        "with the steps of a deactivation"
-    );
+    assert_eq!(application.shown("flags", &["person_id", "flag"]), ["2 off"], "with the steps of a deactivation");
     assert_eq!(application.get(USER, "2").unwrap_err().status, 404);
     assert_eq!(application.delete(USER, "2").unwrap_err().status, 404);
     assert_eq!(application.set("2", "title", json!("T")).unwrap_err().status, 404);
-    assert_eq!(
-        application
-            .put(USER, "2", json!({ "userName": "bob" }))
-            .unwrap_err()
-            .status,
-        404
-    );
+    assert_eq!(application.put(USER, "2", json!({ "userName": "bob" })).unwrap_err().status, 404);
     assert_eq!(application.names(USER, &[]), ["root", "gil"]);
     assert_eq!(application.list(USER, &[("count", "0")]).unwrap().total, 2);
     assert!(application.names(USER, &[("filter", "userName eq \"bob\"")]).is_empty());
@@ -60,25 +50,16 @@ fn a_retired_row_comes_back_by_its_name_or_external_id() {
         assert_eq!(back["name"].get("familyName"), None, "a replace");
         assert_eq!(application.get(USER, "2").unwrap(), back, "{body}");
         assert!(application.rows("scimshim_tombstones", &["reason"]).is_empty());
-        assert!(
-            !application.shown("history", &["what"]).contains(&"created".to_owned()),
-            "never `create`"
-        );
+        assert!(!application.shown("history", &["what"]).contains(&"created".to_owned()), "never `create`");
     }
 }
 
 #[test]
 fn a_retired_row_is_not_given_to_another_external_id() {
     let application = retired();
-    let refused = application
-        .create(USER, json!({ "userName": "bob", "externalId": "other" }))
-        .unwrap_err();
+    let refused = application.create(USER, json!({ "userName": "bob", "externalId": "other" })).unwrap_err();
     assert_eq!(refused.status, 409);
-    assert!(
-        refused.detail.contains("held by a retired account"),
-        "{}",
-        refused.detail
-    );
+    assert!(refused.detail.contains("held by a retired account"), "{}", refused.detail);
     assert_eq!(application.get(USER, "2").unwrap_err().status, 404, "still retired");
 }
 
@@ -96,12 +77,7 @@ fn a_deleted_row_is_revived_by_the_adapters_rule() {
     let fresh = application.create(USER, json!({ "userName": "bob" })).unwrap();
     assert_eq!(fresh["id"], "4", "the rule goes by externalId alone");
     application.delete(USER, "4").unwrap();
-    let back = application
-        .create(
-            USER,
-            json!({ "userName": "bob", "externalId": "x2", "title": "Weaver" }),
-        )
-        .unwrap();
+    let back = application.create(USER, json!({ "userName": "bob", "externalId": "x2", "title": "Weaver" })).unwrap();
     assert_eq!((text(&back, "id"), text(&back, "title")), ("2", "Weaver"));
     assert_eq!(application.person("2", "gone"), None);
     let history = application.shown("history", &["what", "details"]);
@@ -112,9 +88,7 @@ fn a_deleted_row_is_revived_by_the_adapters_rule() {
 fn a_protected_row_is_not_revived() {
     let application = Application::staff();
     application.application_runs("UPDATE people SET gone = 'x', ext = 'x1' WHERE id = 1");
-    let refused = application
-        .create(USER, json!({ "userName": "root", "externalId": "x1" }))
-        .unwrap_err();
+    let refused = application.create(USER, json!({ "userName": "root", "externalId": "x1" })).unwrap_err();
     assert_eq!(refused.status, 403);
     assert_eq!(application.person("1", "gone").as_deref(), Some("x"));
 }
@@ -137,15 +111,9 @@ resources:
     delete: { how: set, set: { gone: 1 } }
 "#;
     let application = Application::with(tables, yaml);
-    assert_eq!(
-        application.create(USER, json!({ "userName": "ada" })).unwrap()["id"],
-        "1"
-    );
+    assert_eq!(application.create(USER, json!({ "userName": "ada" })).unwrap()["id"], "1");
     let held = application.create(USER, json!({ "userName": "bob" })).unwrap_err();
-    assert_eq!(
-        (held.status, held.scim_type),
-        (409, Some(crate::scim::ScimType::Uniqueness))
-    );
+    assert_eq!((held.status, held.scim_type), (409, Some(crate::scim::ScimType::Uniqueness)));
 }
 
 #[test]
@@ -176,10 +144,7 @@ resources:
 
 #[test]
 fn a_row_that_goes_takes_its_memberships_and_all_that_is_known_of_it() {
-    let yaml = STAFF.1.replace(
-        "how: set\n      set: { gone: \"${now}\" }\n      guard",
-        "how: row\n      guard",
-    );
+    let yaml = STAFF.1.replace("how: set\n      set: { gone: \"${now}\" }\n      guard", "how: row\n      guard");
     assert_ne!(yaml, STAFF.1);
     let application = Application::with(STAFF.0, &yaml);
     application.set("2", "userType", json!("Guest")).unwrap();
@@ -204,15 +169,9 @@ fn a_key_that_is_given_out_again_brings_nothing_along() {
 #[test]
 fn a_delete_with_a_stale_version_is_refused() {
     let application = Application::staff();
-    let stale = Precondition {
-        if_match: Some(vec!["W/\"stale\"".to_owned()]),
-        if_none_match: None,
-    };
+    let stale = Precondition { if_match: Some(vec!["W/\"stale\"".to_owned()]), if_none_match: None };
     for (type_, id) in [(USER, "2"), (GROUP, "1")] {
-        let refused = application
-            .directory
-            .delete(&application.caller, type_, id, &stale)
-            .unwrap_err();
+        let refused = application.directory.delete(&application.caller, type_, id, &stale).unwrap_err();
         assert_eq!(refused.status, 412);
     }
 }

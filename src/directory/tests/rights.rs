@@ -11,10 +11,7 @@ fn without_delete_but_with_deactivate_a_delete_deactivates() {
     application.delete(USER, "2").unwrap();
     assert_eq!(application.person("2", "state").as_deref(), Some("suspended"));
     assert_eq!(application.get(USER, "2").unwrap_err().status, 404);
-    assert_eq!(
-        application.set("3", "active", json!(false)).unwrap().unwrap()["active"],
-        false
-    );
+    assert_eq!(application.set("3", "active", json!(false)).unwrap().unwrap()["active"], false);
     assert_eq!(application.set("3", "active", json!(true)).unwrap_err().status, 403);
 }
 
@@ -23,15 +20,9 @@ fn update_is_not_deactivate() {
     let mut application = Application::staff();
     application.may(&[Read, Update]);
     assert_eq!(application.set("2", "active", json!(false)).unwrap_err().status, 403);
-    assert_eq!(
-        application.set("2", "title", json!("T")).unwrap().unwrap()["title"],
-        "T"
-    );
+    assert_eq!(application.set("2", "title", json!("T")).unwrap().unwrap()["title"], "T");
     assert_eq!(application.delete(USER, "2").unwrap_err().status, 403);
-    assert_eq!(
-        application.create(USER, json!({ "userName": "n" })).unwrap_err().status,
-        403
-    );
+    assert_eq!(application.create(USER, json!({ "userName": "n" })).unwrap_err().status, 403);
 }
 
 #[test]
@@ -43,11 +34,7 @@ fn delete_is_enough_for_a_delete_that_can_only_deactivate() {
     assert_eq!(application.person("2", "state").as_deref(), Some("suspended"));
     application.may(&[Read, Create]);
     let back = application.create(USER, json!({ "userName": "bob" })).unwrap();
-    assert_eq!(
-        (text(&back, "id"), &back["active"]),
-        ("2", &json!(true)),
-        "create is enough to come back"
-    );
+    assert_eq!((text(&back, "id"), &back["active"]), ("2", &json!(true)), "create is enough to come back");
 }
 
 #[test]
@@ -92,15 +79,9 @@ fn protected_rows_are_read_and_never_changed() {
 fn memberships_of_protected_rows_are_protected_with_them() {
     let application = Application::staff();
     for (group, operation) in [
-        (
-            "2",
-            json!({ "op": "add", "path": "members", "value": [{ "value": "3" }, { "value": "1" }] }),
-        ),
+        ("2", json!({ "op": "add", "path": "members", "value": [{ "value": "3" }, { "value": "1" }] })),
         ("1", json!({ "op": "remove", "path": "members[value eq \"1\"]" })),
-        (
-            "1",
-            json!({ "op": "replace", "path": "members", "value": [{ "value": "2" }] }),
-        ),
+        ("1", json!({ "op": "replace", "path": "members", "value": [{ "value": "2" }] })),
     ] {
         let refused = application.patch(GROUP, group, json!([operation])).unwrap_err();
         assert_eq!(refused.status, 403, "{operation}");
@@ -138,10 +119,7 @@ fn the_acting_user_is_one_that_exists() {
 fn a_row_does_not_leave_or_become_protected_through_scim() {
     let yaml = STAFF
         .1
-        .replace(
-            "title: { column: title, type: text,",
-            "title: { column: gone, type: text,",
-        )
+        .replace("title: { column: title, type: text,", "title: { column: gone, type: text,")
         .replace("legacy: \"${column:title}\"", "legacy: x")
         .replace("family, title", "family")
         .replace("of: [login, title,", "of: [login,")
@@ -154,15 +132,8 @@ fn a_row_does_not_leave_or_become_protected_through_scim() {
     assert_eq!(application.person("2", "gone"), None, "rolled back");
     assert_eq!(application.set("2", "userType", json!("1")).unwrap_err().status, 403);
     assert_eq!(application.person("2", "boss").as_deref(), Some("0"));
-    for body in [
-        json!({ "userName": "new", "title": "away" }),
-        json!({ "userName": "new", "userType": "1" }),
-    ] {
-        assert_eq!(
-            application.create(USER, body.clone()).unwrap_err().status,
-            403,
-            "{body}"
-        );
+    for body in [json!({ "userName": "new", "title": "away" }), json!({ "userName": "new", "userType": "1" })] {
+        assert_eq!(application.create(USER, body.clone()).unwrap_err().status, 403, "{body}");
     }
     assert_eq!(application.rows("people", &["id"]).len(), 3);
     assert!(application.rows("history", &["what"]).is_empty());
@@ -172,32 +143,18 @@ fn a_row_does_not_leave_or_become_protected_through_scim() {
 fn versions_guard_users_and_groups() {
     let application = Application::staff();
     for (type_, id, path, value) in [(USER, "2", "title", "T"), (GROUP, "2", "displayName", "Renamed")] {
-        let version = application.get(type_, id).unwrap()["meta"]["version"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let version = application.get(type_, id).unwrap()["meta"]["version"].as_str().unwrap().to_owned();
         let operations = json!([{ "op": "replace", "path": path, "value": value }]);
         let condition = |matches: &[&str], none: &[&str]| Precondition {
             if_match: (!matches.is_empty()).then(|| matches.iter().map(|tag| (*tag).to_owned()).collect()),
             if_none_match: (!none.is_empty()).then(|| none.iter().map(|tag| (*tag).to_owned()).collect()),
         };
-        for wrong in [
-            condition(&["W/\"x\""], &[]),
-            condition(&[], &[&version]),
-            condition(&[], &["*"]),
-        ] {
+        for wrong in [condition(&["W/\"x\""], &[]), condition(&[], &[&version]), condition(&[], &["*"])] {
             let refused = application.patch_if(type_, id, operations.clone(), &wrong).unwrap_err();
             assert_eq!(refused.status, 412, "{wrong:?}");
         }
-        for right in [
-            condition(&["\"other\"", &version], &[]),
-            condition(&["*"], &[]),
-            condition(&[], &["\"x\""]),
-        ] {
-            let done = application
-                .patch_if(type_, id, operations.clone(), &right)
-                .unwrap()
-                .unwrap();
+        for right in [condition(&["\"other\"", &version], &[]), condition(&["*"], &[]), condition(&[], &["\"x\""])] {
+            let done = application.patch_if(type_, id, operations.clone(), &right).unwrap().unwrap();
             if right.if_match.as_ref().is_some_and(|tags| tags.len() == 2) {
                 assert_ne!(done["meta"]["version"], version.as_str());
             }
@@ -206,11 +163,7 @@ fn versions_guard_users_and_groups() {
     let group = application.get(GROUP, "2").unwrap()["meta"]["version"].clone();
     let add = json!([{ "op": "add", "path": "members", "value": [{ "value": "3" }] }]);
     application.patch(GROUP, "2", add).unwrap();
-    assert_ne!(
-        application.get(GROUP, "2").unwrap()["meta"]["version"],
-        group,
-        "members are part of it"
-    );
+    assert_ne!(application.get(GROUP, "2").unwrap()["meta"]["version"], group, "members are part of it");
 }
 
 #[test]
@@ -223,45 +176,23 @@ fn external_ids_belong_to_the_server_that_gave_them() {
     assert_eq!(application.get(USER, "2").unwrap().get("externalId"), None);
     application.set("3", "externalId", json!("hr-2")).unwrap();
     application.set("2", "externalId", json!("p-2")).unwrap();
-    assert_eq!(
-        application.person("2", "ext").as_deref(),
-        Some("hr-2"),
-        "the column is the default server's"
-    );
-    assert_eq!(
-        application.names(USER, &[("filter", "externalId eq \"hr-2\"")]),
-        ["gil"]
-    );
+    assert_eq!(application.person("2", "ext").as_deref(), Some("hr-2"), "the column is the default server's");
+    assert_eq!(application.names(USER, &[("filter", "externalId eq \"hr-2\"")]), ["gil"]);
     assert_eq!(application.names(USER, &[("filter", "externalId eq \"p-2\"")]), ["bob"]);
     application.put(USER, "2", json!({ "userName": "bob" })).unwrap();
-    assert_eq!(
-        application.get(USER, "2").unwrap().get("externalId"),
-        None,
-        "PUT without it clears one's own"
-    );
+    assert_eq!(application.get(USER, "2").unwrap().get("externalId"), None, "PUT without it clears one's own");
     application.caller = hr;
     assert_eq!(application.get(USER, "2").unwrap()["externalId"], "hr-2");
-    assert_eq!(
-        application.names(USER, &[("filter", "externalId eq \"hr-2\"")]),
-        ["bob"]
-    );
+    assert_eq!(application.names(USER, &[("filter", "externalId eq \"hr-2\"")]), ["bob"]);
 }
 
 #[test]
 fn a_unique_external_id_is_unique_to_its_server() {
-    let yaml = STAFF.1.replace(
-        "externalId: { column: ext }",
-        "externalId: { column: ext, unique: true }",
-    );
+    let yaml = STAFF.1.replace("externalId: { column: ext }", "externalId: { column: ext, unique: true }");
     let mut application = Application::with(STAFF.0, &yaml);
     application.set("2", "externalId", json!("same")).unwrap();
-    assert_eq!(
-        application.set("3", "externalId", json!("same")).unwrap_err().status,
-        409
-    );
+    assert_eq!(application.set("3", "externalId", json!("same")).unwrap_err().status, 409);
     application.caller = caller("partner", false);
     application.set("3", "externalId", json!("same")).unwrap();
-    application
-        .create(USER, json!({ "userName": "new", "externalId": "hers" }))
-        .unwrap();
+    application.create(USER, json!({ "userName": "new", "externalId": "hers" })).unwrap();
 }

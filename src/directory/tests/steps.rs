@@ -8,19 +8,12 @@ fn changes_are_told_column_by_column() {
     let both = json!([{ "op": "replace", "path": "title", "value": "T" }, { "op": "replace", "path": "name.familyName", "value": "Roe" }]);
     application.patch(USER, "2", both).unwrap();
     let details: Json = serde_json::from_str(&application.shown("history", &["details"])[0]).unwrap();
-    assert_eq!(
-        details,
-        json!({ "title": { "old": null, "new": "T" }, "family": { "old": "Builder", "new": "Roe" } })
-    );
+    assert_eq!(details, json!({ "title": { "old": null, "new": "T" }, "family": { "old": "Builder", "new": "Roe" } }));
     let mut changes = application.shown("changes", &["code", "old", "new"]);
     changes.sort();
     assert_eq!(changes, ["5 - T", "6 Builder Roe"]);
     application.set("2", "nickName", json!("n")).unwrap();
-    assert_eq!(
-        application.rows("history", &["what"]).len(),
-        1,
-        "nothing of what is told changed"
-    );
+    assert_eq!(application.rows("history", &["what"]).len(), 1, "nothing of what is told changed");
     assert_eq!(application.rows("changes", &["id"]).len(), 2);
     application.set("2", "userType", json!("sidecar")).unwrap();
     assert_eq!(application.rows("history", &["what"]).len(), 1, "no column at all");
@@ -33,23 +26,11 @@ fn steps_run_when_their_time_has_come() {
     application.set("2", "active", json!(false)).unwrap();
     application.set("2", "active", json!(true)).unwrap();
     application.set("2", "active", json!(false)).unwrap();
-    assert_eq!(
-        application.shown("flags", &["flag"]),
-        ["off"],
-        "only where it is absent"
-    );
+    assert_eq!(application.shown("flags", &["flag"]), ["off"], "only where it is absent");
     application.set("2", "title", json!("Weaver")).unwrap();
-    assert_eq!(
-        application.rows("flags", &["flag"]).len(),
-        1,
-        "a step that is off does not run"
-    );
+    assert_eq!(application.rows("flags", &["flag"]).len(), 1, "a step that is off does not run");
     application.set("2", "name.familyName", json!("Roe")).unwrap();
-    assert_eq!(
-        application.shown("flags", &["flag"]),
-        ["off", "badge", "badge"],
-        "once for each row"
-    );
+    assert_eq!(application.shown("flags", &["flag"]), ["off", "badge", "badge"], "once for each row");
 }
 
 #[test]
@@ -61,11 +42,7 @@ fn a_guard_refuses_what_its_when_means() {
     assert_eq!(application.person("2", "state").as_deref(), Some("invited"));
     application.set("2", "title", json!("T")).unwrap();
     application.application_runs("INSERT INTO badges VALUES (2)");
-    assert_eq!(
-        application.delete(USER, "2").unwrap_err().status,
-        403,
-        "a deactivation has its guards"
-    );
+    assert_eq!(application.delete(USER, "2").unwrap_err().status, 403, "a deactivation has its guards");
     assert!(application.rows("scimshim_tombstones", &["reason"]).is_empty());
 }
 
@@ -101,9 +78,7 @@ fn what_a_new_row_leaves_empty_has_not_changed() {
     let application = Application::with(STAFF.0, &yaml);
     application.create(USER, json!({ "userName": "a" })).unwrap();
     assert!(application.rows("flags", &["flag"]).is_empty());
-    application
-        .create(USER, json!({ "userName": "b", "title": "T" }))
-        .unwrap();
+    application.create(USER, json!({ "userName": "b", "title": "T" })).unwrap();
     assert_eq!(application.shown("flags", &["person_id", "flag"]), ["5 titled"]);
 }
 
@@ -111,9 +86,7 @@ fn what_a_new_row_leaves_empty_has_not_changed() {
 fn a_step_beside_a_create_knows_what_the_database_filled_in() {
     let yaml = STAFF.1.replace("state: invited, entity: 7 }", "state: invited }");
     let application = Application::with(STAFF.0, &yaml);
-    application
-        .create(USER, json!({ "userName": "a", "displayName": "A" }))
-        .unwrap();
+    application.create(USER, json!({ "userName": "a", "displayName": "A" })).unwrap();
     assert_eq!(application.shown("history", &["details"]), ["A in 3"]);
 }
 
@@ -135,8 +108,6 @@ fn guards_of_create_and_delete_have_a_when_too() {
     application.delete(USER, "3").unwrap();
     assert!(application.person("3", "gone").is_some(), "not guarded");
     application.create(USER, json!({ "userName": "a" })).unwrap();
-    let refused = application
-        .create(USER, json!({ "userName": "b", "title": "Guest" }))
-        .unwrap_err();
+    let refused = application.create(USER, json!({ "userName": "b", "title": "Guest" })).unwrap_err();
     assert_eq!((refused.status, refused.detail.as_str()), (403, "no badge is left"));
 }

@@ -23,49 +23,25 @@ fn a_put_clears_what_it_omits() {
     assert_eq!(bare["active"], false, "a boolean that is omitted is left");
     assert_eq!(bare["name"], json!({ "givenName": "eve" }), "filled by its fallback");
     assert_eq!(bare["displayName"], "eve", "shown by its template");
-    let row = [
-        "family",
-        "shown",
-        "title",
-        "mail",
-        "phone",
-        "ext",
-        "dept_id",
-        "division_id",
-        "manager_id",
-    ];
+    let row = ["family", "shown", "title", "mail", "phone", "ext", "dept_id", "division_id", "manager_id"];
     for column in row {
         assert_eq!(application.person(&id, column), None, "{column}");
     }
-    assert_eq!(
-        application.person(&id, "center_id").as_deref(),
-        Some("0"),
-        "what stands for none"
-    );
-    assert_eq!(
-        application.person(&id, "entity").as_deref(),
-        Some("9"),
-        "not mapped, not touched"
-    );
+    assert_eq!(application.person(&id, "center_id").as_deref(), Some("0"), "what stands for none");
+    assert_eq!(application.person(&id, "entity").as_deref(), Some("9"), "not mapped, not touched");
 }
 
 #[test]
 fn columns_that_no_attribute_fills_come_from_create() {
     let application = Application::staff();
-    let eve = application
-        .create(
-            USER,
-            json!({ "userName": "eve", "active": null, "title": null, "emails": [] }),
-        )
-        .unwrap();
+    let eve =
+        application.create(USER, json!({ "userName": "eve", "active": null, "title": null, "emails": [] })).unwrap();
     assert_eq!(eve["active"], true);
     for (column, value) in [("state", "invited"), ("secret", "!"), ("entity", "7"), ("given", "eve")] {
         assert_eq!(application.person("4", column).as_deref(), Some(value), "{column}");
     }
     assert_eq!(application.shown("history", &["what", "details"]), ["created eve in 7"]);
-    let off = application
-        .create(USER, json!({ "userName": "off", "active": "False" }))
-        .unwrap();
+    let off = application.create(USER, json!({ "userName": "off", "active": "False" })).unwrap();
     assert_eq!(off["active"], false);
     assert_eq!(application.person("5", "state").as_deref(), Some("suspended"));
 }
@@ -81,12 +57,7 @@ fn either_side_of_a_boolean_is_not_rewritten() {
 #[test]
 fn a_password_is_hashed_once() {
     let application = Application::staff();
-    let set = || {
-        application
-            .set("2", "password", json!("correct horse"))
-            .unwrap()
-            .unwrap()
-    };
+    let set = || application.set("2", "password", json!("correct horse")).unwrap().unwrap();
     assert_eq!(set().get("password"), None, "never returned");
     let hash = application.person("2", "secret").unwrap();
     assert!(hash.starts_with("$2y$"), "{hash}");
@@ -99,17 +70,11 @@ fn a_password_is_hashed_once() {
     let both = json!([{ "op": "remove", "path": "phoneNumbers[type eq \"work\"]" }, { "op": "replace", "path": "password", "value": "correct horse" }]);
     let (_, cost) = application.cost(|| application.patch(USER, "2", both));
     assert_eq!(cost.writes, 0);
-    application
-        .put(USER, "2", json!({ "userName": "bob", "password": "other" }))
-        .unwrap();
+    application.put(USER, "2", json!({ "userName": "bob", "password": "other" })).unwrap();
     let other = application.person("2", "secret").unwrap();
     assert_ne!(hash, other);
     application.put(USER, "2", json!({ "userName": "bob" })).unwrap();
-    assert_eq!(
-        application.person("2", "secret").unwrap(),
-        other,
-        "left where it is omitted"
-    );
+    assert_eq!(application.person("2", "secret").unwrap(), other, "left where it is omitted");
 }
 
 #[test]
@@ -149,46 +114,23 @@ fn a_patch_is_all_or_nothing() {
 
 #[test]
 fn a_patch_does_not_answer_for_what_was_missing_before() {
-    let yaml = STAFF.1.replace(
-        "title: { column: title, type: text,",
-        "title: { column: title, type: text, required: true,",
-    );
+    let yaml =
+        STAFF.1.replace("title: { column: title, type: text,", "title: { column: title, type: text, required: true,");
     let application = Application::with(STAFF.0, &yaml);
-    assert_eq!(
-        application.set("2", "nickName", json!("n")).unwrap().unwrap()["nickName"],
-        "n"
-    );
-    assert_eq!(
-        application
-            .put(USER, "2", json!({ "userName": "bob" }))
-            .unwrap_err()
-            .status,
-        400
-    );
+    assert_eq!(application.set("2", "nickName", json!("n")).unwrap().unwrap()["nickName"], "n");
+    assert_eq!(application.put(USER, "2", json!({ "userName": "bob" })).unwrap_err().status, 400);
     application.set("2", "title", json!("T")).unwrap();
-    assert_eq!(
-        application
-            .patch(USER, "2", json!([{ "op": "remove", "path": "title" }]))
-            .unwrap_err()
-            .status,
-        400
-    );
+    assert_eq!(application.patch(USER, "2", json!([{ "op": "remove", "path": "title" }])).unwrap_err().status, 400);
 }
 
 #[test]
 fn names_fall_back_and_templates_show() {
     let application = Application::staff();
-    let named = application
-        .create(USER, json!({ "userName": "fay@example.org", "displayName": "Fay Ray" }))
-        .unwrap();
+    let named = application.create(USER, json!({ "userName": "fay@example.org", "displayName": "Fay Ray" })).unwrap();
     assert_eq!(named["name"]["givenName"], "Fay Ray");
-    let plain = application
-        .create(USER, json!({ "userName": "guy@example.org" }))
-        .unwrap();
+    let plain = application.create(USER, json!({ "userName": "guy@example.org" })).unwrap();
     assert_eq!(plain["name"]["givenName"], "guy");
-    let blank = application
-        .create(USER, json!({ "userName": "hal", "name": { "givenName": " " } }))
-        .unwrap();
+    let blank = application.create(USER, json!({ "userName": "hal", "name": { "givenName": " " } })).unwrap();
     assert_eq!(blank["name"]["givenName"], " ", "as it was sent");
     assert_eq!(application.person("6", "given").as_deref(), Some("hal"), "and filled");
     assert_eq!(plain["displayName"], "guy");
@@ -196,22 +138,14 @@ fn names_fall_back_and_templates_show() {
     let moved = application.set("2", "name.givenName", json!("Rob")).unwrap().unwrap();
     assert_eq!(moved["displayName"], "Rob Builder");
     application.set("2", "name.familyName", json!("Roe")).unwrap();
-    let removed = application
-        .patch(USER, "2", json!([{ "op": "remove", "path": "name.givenName" }]))
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        removed["name"]["givenName"], "bob",
-        "the fallback is made of what will be, not of what was shown"
-    );
+    let removed = application.patch(USER, "2", json!([{ "op": "remove", "path": "name.givenName" }])).unwrap().unwrap();
+    assert_eq!(removed["name"]["givenName"], "bob", "the fallback is made of what will be, not of what was shown");
 }
 
 #[test]
 fn no_null_for_a_column_that_takes_none() {
-    let yaml = STAFF.1.replace(
-        "fallback: [\"${displayName}\", \"${local_part:userName}\"]",
-        "fallback: [\"${displayName}\"]",
-    );
+    let yaml =
+        STAFF.1.replace("fallback: [\"${displayName}\", \"${local_part:userName}\"]", "fallback: [\"${displayName}\"]");
     let application = Application::with(STAFF.0, &yaml);
     let kept = application.put(USER, "2", json!({ "userName": "bob" })).unwrap();
     assert_eq!(kept["name"]["givenName"], "Bob", "PUT leaves it");
@@ -247,19 +181,8 @@ fn of_two_creates_of_one_name_one_succeeds() {
             .map(|name| scope.spawn(move || application.create(USER, json!({ "userName": name }))))
             .into_iter()
             .collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap().map_or_else(|error| error.status, |_| 201))
-            .collect()
+        workers.into_iter().map(|worker| worker.join().unwrap().map_or_else(|error| error.status, |_| 201)).collect()
     });
-    assert_eq!(
-        statuses.iter().filter(|status| **status == 201).count(),
-        1,
-        "{statuses:?}"
-    );
-    assert_eq!(
-        statuses.iter().filter(|status| **status == 409).count(),
-        2,
-        "{statuses:?}"
-    );
+    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 409).count(), 2, "{statuses:?}");
 }

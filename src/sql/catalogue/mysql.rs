@@ -5,19 +5,10 @@ use crate::sql::{Catalogue, Error, Ident, Value};
 
 pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalogue, Error> {
     let own = run("SELECT DATABASE(), VERSION()", &[])?;
-    let own = own
-        .first()
-        .map(|row| (text_at(row, 0), text_at(row, 1)))
-        .unwrap_or_default();
+    let own = own.first().map(|row| (text_at(row, 0), text_at(row, 1))).unwrap_or_default();
     let names: Vec<Value> = schemas
         .iter()
-        .map(|schema| {
-            Value::Text(
-                schema
-                    .as_ref()
-                    .map_or(own.0.clone(), |schema| schema.as_str().to_owned()),
-            )
-        })
+        .map(|schema| Value::Text(schema.as_ref().map_or(own.0.clone(), |schema| schema.as_str().to_owned())))
         .collect();
     let mut catalogue = Catalogue::default();
     if names.is_empty() {
@@ -37,11 +28,7 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
         let default = row.0.get(6).and_then(Value::to_text);
         let extra = text_at(row, 7).to_ascii_lowercase();
         let generated_key = extra.contains("auto_increment");
-        let length = row
-            .0
-            .get(8)
-            .and_then(Value::as_int)
-            .and_then(|length| u64::try_from(length).ok());
+        let length = row.0.get(8).and_then(Value::as_int).and_then(|length| u64::try_from(length).ok());
         let column = ColumnInfo {
             name: Ident::new(text_at(row, 2)),
             kind: kind(&text_at(row, 3), &sql_type, length),
@@ -80,11 +67,7 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
                 Some(index) => index.columns.push(column),
                 None => {
                     let unique = row.0.get(3).and_then(Value::as_int) == Some(0);
-                    info.indexes.push(Index {
-                        name,
-                        columns: vec![column],
-                        unique,
-                    });
+                    info.indexes.push(Index { name, columns: vec![column], unique });
                 }
             }
         }
@@ -114,15 +97,8 @@ fn mark_json(
     for row in &checks {
         let column = text_at(row, 2);
         for table in table_of(schemas, own, &text_at(row, 0), &text_at(row, 1)) {
-            let columns = catalogue
-                .tables
-                .get_mut(&table)
-                .map(|TableInfo { columns, .. }| columns);
-            for info in columns
-                .into_iter()
-                .flatten()
-                .filter(|info| info.name.as_str() == column)
-            {
+            let columns = catalogue.tables.get_mut(&table).map(|TableInfo { columns, .. }| columns);
+            for info in columns.into_iter().flatten().filter(|info| info.name.as_str() == column) {
                 info.kind = ColumnKind::Json;
             }
         }
@@ -140,11 +116,7 @@ fn kind(data_type: &str, sql_type: &str, length: Option<u64>) -> ColumnKind {
         "bigint" => bounds(64, unsigned),
         "year" => ColumnKind::Integer { min: 0, max: 2155 },
         "bit" => {
-            let bits = sql_type
-                .trim_start_matches("bit(")
-                .trim_end_matches(')')
-                .parse()
-                .unwrap_or(1);
+            let bits = sql_type.trim_start_matches("bit(").trim_end_matches(')').parse().unwrap_or(1);
             bounds(bits, true)
         }
         "decimal" | "numeric" => ColumnKind::Decimal,
@@ -162,10 +134,7 @@ fn kind(data_type: &str, sql_type: &str, length: Option<u64>) -> ColumnKind {
 
 /// `enum('a','it''s')` -> a, it's
 fn labels(sql_type: &str) -> Vec<String> {
-    let inner = sql_type
-        .split_once('(')
-        .map(|(_, rest)| rest.trim_end_matches(')'))
-        .unwrap_or_default();
+    let inner = sql_type.split_once('(').map(|(_, rest)| rest.trim_end_matches(')')).unwrap_or_default();
     let mut labels = Vec::new();
     let mut label = None::<String>;
     let mut characters = inner.chars().peekable();
@@ -191,30 +160,9 @@ mod tests {
     #[test]
     fn kinds() {
         for (data_type, sql_type, length, expected) in [
-            (
-                "tinyint",
-                "tinyint(1)",
-                None,
-                ColumnKind::Integer { min: -128, max: 127 },
-            ),
-            (
-                "int",
-                "int(10) unsigned",
-                None,
-                ColumnKind::Integer {
-                    min: 0,
-                    max: 4294967295,
-                },
-            ),
-            (
-                "bigint",
-                "bigint(20) unsigned",
-                None,
-                ColumnKind::Integer {
-                    min: 0,
-                    max: 18446744073709551615,
-                },
-            ),
+            ("tinyint", "tinyint(1)", None, ColumnKind::Integer { min: -128, max: 127 }),
+            ("int", "int(10) unsigned", None, ColumnKind::Integer { min: 0, max: 4294967295 }),
+            ("bigint", "bigint(20) unsigned", None, ColumnKind::Integer { min: 0, max: 18446744073709551615 }),
             ("bit", "bit(3)", None, ColumnKind::Integer { min: 0, max: 7 }),
             ("varchar", "varchar(191)", Some(191), ColumnKind::Text(Some(191))),
             (

@@ -17,10 +17,7 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
                 Vec::new(),
             ),
         };
-        let name = |row: &Row| Table {
-            schema: schema.clone(),
-            name: Ident::new(text_at(row, 0)),
-        };
+        let name = |row: &Row| Table { schema: schema.clone(), name: Ident::new(text_at(row, 0)) };
         let columns = run(
             &format!(
                 "SELECT CAST(c.relname AS text), CAST(a.attname AS text), CAST(b.typname AS text), \
@@ -69,11 +66,7 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
             if flag(row, 3) {
                 info.primary_key.clone_from(&columns);
             }
-            info.indexes.push(Index {
-                name: text_at(row, 1),
-                columns,
-                unique: flag(row, 2),
-            });
+            info.indexes.push(Index { name: text_at(row, 1), columns, unique: flag(row, 2) });
         }
     }
     Ok(catalogue)

@@ -10,10 +10,7 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
     for schema in schemas {
         let attached = schema.as_ref().map_or("main", Ident::as_str);
         let master = format!("\"{}\".sqlite_master", attached.replace('"', "\"\""));
-        let name = |text: String| Table {
-            schema: schema.clone(),
-            name: Ident::new(text),
-        };
+        let name = |text: String| Table { schema: schema.clone(), name: Ident::new(text) };
         let columns = run(
             &format!(
                 "SELECT m.name, x.name, x.type, x.\"notnull\", x.dflt_value, x.pk, x.hidden, m.sql \
@@ -59,11 +56,7 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
                 if let Some(column) = rowid {
                     column.generated_key = true;
                     column.has_default = true;
-                    info.indexes.push(Index {
-                        name: "rowid".to_owned(),
-                        columns: vec![only.clone()],
-                        unique: true,
-                    });
+                    info.indexes.push(Index { name: "rowid".to_owned(), columns: vec![only.clone()], unique: true });
                 }
             }
         }
@@ -85,11 +78,7 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
                 None => {
                     let whole = row.0.get(3).and_then(Value::as_int) == Some(0);
                     let unique = whole && row.0.get(2).and_then(Value::as_int) == Some(1);
-                    info.indexes.push(Index {
-                        name: index,
-                        columns: vec![column],
-                        unique,
-                    });
+                    info.indexes.push(Index { name: index, columns: vec![column], unique });
                 }
             }
         }
@@ -99,17 +88,12 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
 
 fn kind(declared: &str) -> ColumnKind {
     let upper = declared.to_ascii_uppercase();
-    let length = upper
-        .split_once('(')
-        .and_then(|(_, rest)| rest.trim_end_matches(')').trim().parse().ok());
+    let length = upper.split_once('(').and_then(|(_, rest)| rest.trim_end_matches(')').trim().parse().ok());
     let has = |part: &str| upper.contains(part);
     if has("BOOL") {
         ColumnKind::Boolean
     } else if has("INT") {
-        ColumnKind::Integer {
-            min: i128::from(i64::MIN),
-            max: i128::from(i64::MAX),
-        }
+        ColumnKind::Integer { min: i128::from(i64::MIN), max: i128::from(i64::MAX) }
     } else if has("CHAR") || has("TEXT") || has("CLOB") {
         ColumnKind::Text(length)
     } else if has("TIMESTAMP") || has("DATETIME") {
@@ -186,13 +170,7 @@ mod tests {
     #[test]
     fn kinds_follow_the_declared_type() {
         assert_eq!(kind("varchar(191)"), ColumnKind::Text(Some(191)));
-        assert_eq!(
-            kind("tinyint(1)"),
-            ColumnKind::Integer {
-                min: i128::from(i64::MIN),
-                max: i128::from(i64::MAX)
-            }
-        );
+        assert_eq!(kind("tinyint(1)"), ColumnKind::Integer { min: i128::from(i64::MIN), max: i128::from(i64::MAX) });
         assert_eq!(kind("datetime"), ColumnKind::DateTime);
         assert_eq!(kind(""), ColumnKind::Other);
     }

@@ -56,9 +56,7 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
             Expr::Value(value, cast) => self.bind(value, cast.as_ref()),
             Expr::Param(index, cast) => {
                 let params = self.params;
-                let value = params
-                    .get(*index)
-                    .ok_or_else(|| refuse(format!("parameter {index} is missing")))?;
+                let value = params.get(*index).ok_or_else(|| refuse(format!("parameter {index} is missing")))?;
                 self.bind(value, cast.as_ref())
             }
             Expr::Number(number) if *number < 0 => {

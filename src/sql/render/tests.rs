@@ -49,23 +49,11 @@ fn a_page() {
             alias: Alias(1),
             on: Predicate::eq(Expr::column(Alias(1), &"id".into()), column("department_id")),
         }],
-        order: vec![
-            Order {
-                by: column("name"),
-                descending: false,
-            },
-            Order {
-                by: column("id"),
-                descending: true,
-            },
-        ],
+        order: vec![Order { by: column("name"), descending: false }, Order { by: column("id"), descending: true }],
         limit: Some(10),
         offset: Some(20),
         lock: true,
-        ..select(
-            vec![column("id"), Expr::CountAll],
-            Predicate::IsNull(column("deleted_at")),
-        )
+        ..select(vec![column("id"), Expr::CountAll], Predicate::IsNull(column("deleted_at")))
     };
     check(
         page,
@@ -81,10 +69,7 @@ fn a_page() {
 #[test]
 fn an_offset_alone() {
     check(
-        Select {
-            offset: Some(5),
-            ..select(vec![], Predicate::True)
-        },
+        Select { offset: Some(5), ..select(vec![], Predicate::True) },
         "SELECT 1 FROM `users` AS t0 LIMIT 18446744073709551615 OFFSET ?",
         "SELECT 1 FROM \"users\" AS t0 OFFSET $1",
         "SELECT 1 FROM `users` AS t0 LIMIT -1 OFFSET ?",
@@ -149,10 +134,7 @@ fn conditions() {
         "NULLIF(t0.`name`, '') IS NULL",
     );
     condition(
-        Predicate::eq(
-            Expr::Text(Box::new(column("id"))),
-            Expr::Concat(vec![Expr::value("a"), Expr::value("b")]),
-        ),
+        Predicate::eq(Expr::Text(Box::new(column("id"))), Expr::Concat(vec![Expr::value("a"), Expr::value("b")])),
         "CAST(t0.`id` AS CHAR CHARACTER SET utf8mb4) COLLATE utf8mb4_bin = CONCAT(?, ?)",
         "CAST(t0.\"id\" AS TEXT) = (CAST($1 AS TEXT) || CAST($2 AS TEXT))",
         "CAST(t0.`id` AS TEXT) = (? || ?)",
@@ -162,10 +144,7 @@ fn conditions() {
 #[test]
 fn json() {
     check(
-        select(
-            vec![Expr::Json(Box::new(column("p")), vec!["a".into(), "b".into()])],
-            Predicate::True,
-        ),
+        select(vec![Expr::Json(Box::new(column("p")), vec!["a".into(), "b".into()])], Predicate::True),
         "SELECT CASE WHEN JSON_VALID(t0.`p`) THEN \
          CASE JSON_TYPE(JSON_EXTRACT(t0.`p`, CONCAT('$', '.', JSON_QUOTE(?), '.', JSON_QUOTE(?)))) WHEN 'NULL' THEN NULL \
          ELSE JSON_UNQUOTE(JSON_EXTRACT(t0.`p`, CONCAT('$', '.', JSON_QUOTE(?), '.', JSON_QUOTE(?)))) END END \
@@ -187,10 +166,7 @@ fn writes() {
         table: Table::new("users"),
         columns: vec!["a".into(), "b".into()],
         rows: vec![row],
-        on_conflict: OnConflict::Update {
-            key: vec!["a".into()],
-            columns: vec!["b".into()],
-        },
+        on_conflict: OnConflict::Update { key: vec!["a".into()], columns: vec!["b".into()] },
     };
     check(
         Statement::Insert(insert),
@@ -198,12 +174,8 @@ fn writes() {
         "INSERT INTO \"users\" (\"a\", \"b\") VALUES (CAST($1 AS uuid), $2) ON CONFLICT (\"a\") DO UPDATE SET \"b\" = EXCLUDED.\"b\"",
         "INSERT INTO `users` (`a`, `b`) VALUES (?, ?) ON CONFLICT (`a`) DO UPDATE SET `b` = EXCLUDED.`b`",
     );
-    let defaults = Insert {
-        table: Table::new("users"),
-        columns: vec![],
-        rows: vec![vec![]],
-        on_conflict: OnConflict::Fail,
-    };
+    let defaults =
+        Insert { table: Table::new("users"), columns: vec![], rows: vec![vec![]], on_conflict: OnConflict::Fail };
     check(
         Statement::Insert(defaults),
         "INSERT INTO `users` () VALUES ()",
@@ -225,10 +197,7 @@ fn writes() {
         "UPDATE `users` SET `name` = ? WHERE (`users`.`id` = ? AND EXISTS (SELECT 1 FROM `members` AS t0 WHERE t0.`user_id` = `users`.`id`))",
     );
     check(
-        Statement::Delete(Delete {
-            table: Table::new("users"),
-            filter: Predicate::False,
-        }),
+        Statement::Delete(Delete { table: Table::new("users"), filter: Predicate::False }),
         "DELETE FROM `users` WHERE 1 = 0",
         "DELETE FROM \"users\" WHERE 1 = 0",
         "DELETE FROM `users` WHERE 1 = 0",
