@@ -284,6 +284,14 @@ fn source(outline: &Outline<'_>, context: &Context<'_>, findings: &mut Findings)
     let word = |key: &str, words: &[(&str, bool)], findings: &mut Findings| {
         given(node, key).and_then(|node| node.read_word(words, findings)).unwrap_or(false)
     };
+    if word("unmapped", &[("ignore", false), ("store", true)], findings) {
+        findings.error(&given(node, "unmapped"), "`store` is not supported by this version").help("ignore is");
+    }
+    if !filter.is_static() {
+        findings
+            .error(&given(node, "where"), "a `where` means the same for every request: no `${...}` of one")
+            .help("literals, parameters and `{ select: ... }` are fine");
+    }
     let mut source = Source {
         name: outline.name.clone(),
         id_prefix: given(node, "id_prefix").and_then(|node| node.read_str(findings)).unwrap_or_default().to_owned(),
@@ -291,7 +299,6 @@ fn source(outline: &Outline<'_>, context: &Context<'_>, findings: &mut Findings)
         columns: Vec::new(),
         timestamps: timestamps(given(node, "timestamps"), outline, findings),
         label: templates(given(node, "label"), scope, findings),
-        keep_unmapped: word("unmapped", &[("ignore", false), ("store", true)], findings),
         skip_unknown_members: word("unknown_members", &[("reject", false), ("skip", true)], findings),
         create: create(node, &filter, outline, context, findings),
         update: update(given(node, "update"), outline, context, findings),

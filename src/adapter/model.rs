@@ -65,8 +65,6 @@ pub struct Source {
     pub timestamps: Timestamps,
     /// How histories name a row.
     pub label: Vec<Template>,
-    /// Attributes that are not mapped: kept in the sidecar, or dropped.
-    pub keep_unmapped: bool,
     /// Members that do not exist: refused, or left out.
     pub skip_unknown_members: bool,
     /// How each attribute meets SQL, in the order of the document.

@@ -94,6 +94,8 @@ fn what_is_refused() {
         (with("userName: name"), "duplicate key `userName`", ""),
         // keys and words
         (beside("    wher: { gone: null }\n"), "unknown key `wher`", "did you mean `where`?"),
+        (beside("    unmapped: store\n"), "`store` is not supported by this version", "ignore is"),
+        (beside("    where: { name: \"${request.id}\" }\n"), "a `where` means the same for every request", "literals"),
         (beside("    unmapped: stor\n"), "expected one of `ignore`, `store`, found `stor`", "did you mean `store`?"),
         (with("displayName: { column: name, uniqe: true }"), "unknown key `uniqe`", "did you mean `unique`?"),
         (with("displayName: { column: name, type: txet }"), "there is no type `txet`", "did you mean `text`?"),

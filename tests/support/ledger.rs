@@ -316,7 +316,6 @@ fn follow_up(kind: &str, changes: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::support::databases::Engine;
 
     fn state(title: &str, follow_ups: &[&str]) -> State {
         State {
