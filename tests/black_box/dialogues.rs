@@ -55,7 +55,9 @@ fn captured_on_small(engine: Engine) {
         };
         let database = Database::small(engine);
         let service = Service::start(&database, Options::small());
-        replay(&dialogue, &mut service.client().anonymous(), service.token()).expect_green(&dialogue);
+        let outcome = replay(&dialogue, &mut service.client().anonymous(), service.token());
+        outcome.expect_green(&dialogue);
+        report("suite", &format!("{name}, captured, on {engine:?}: {} steps", outcome.steps));
     }
 }
 

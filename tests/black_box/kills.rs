@@ -64,9 +64,9 @@ fn during(what: &str, database: &Database, tables: &Tables, service: &mut Servic
     report(
         what,
         &format!(
-            "{kills} kills -9 on {:?} while {WRITERS} clients write: {answered} answered writes all there, of {unanswered} \
+            "{:?} (`{}`): {kills} kills -9 while {WRITERS} clients write: {answered} answered writes all there, of {unanswered} \
              unanswered {} happened whole and {} not at all; {} people and {} history rows compared, 0 differences",
-            database.engine, verdict.happened, verdict.not_happened, verdict.people, verdict.follow_ups
+            database.engine, tables.people, verdict.happened, verdict.not_happened, verdict.people, verdict.follow_ups
         ),
     );
 }
