@@ -168,11 +168,13 @@ fn suggest_folded_index(relation: &Relation<'_>, column: &Ident, at: &impl Locat
     }
     let table = relation.table.to_string().replace('.', "\".\"");
     let name = format!("scimshim_{}_{column}", relation.table.name);
+    let on = format!("(LOWER(CAST(\"{column}\" AS TEXT) COLLATE \"default\") COLLATE \"C\")");
     findings
-        .warning(at, format!("`{}.{column}` is searched by, whatever the case, and has no index for that", relation.table))
-        .help(format!(
-            "CREATE INDEX {name} ON \"{table}\" ((LOWER(CAST(\"{column}\" AS TEXT) COLLATE \"default\") COLLATE \"C\"));"
-        ));
+        .warning(
+            at,
+            format!("`{}.{column}` is searched by, whatever the case, and has no index for that", relation.table),
+        )
+        .help(format!("CREATE INDEX {name} ON \"{table}\" ({on});"));
 }
 
 /// No template may come back to itself.
