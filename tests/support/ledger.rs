@@ -315,6 +315,7 @@ fn follow_up(kind: &str, changes: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::databases::Engine;
     use super::*;
 
     fn state(title: &str, follow_ups: &[&str]) -> State {
