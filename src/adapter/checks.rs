@@ -8,7 +8,7 @@ use super::{
     Variable,
 };
 use crate::document::{Findings, Located, Node};
-use crate::sql::{Dialect, Ident, Value};
+use crate::sql::{ColumnKind, Dialect, Ident, Value};
 
 /// Reports every column of a new row that cannot be NULL, has no default and is not among `filled`.
 pub(super) fn filled_or_reported(
@@ -146,9 +146,35 @@ fn searched(source: &Source, outline: &Outline<'_>, context: &Context<'_>, findi
         let asked =
             attribute.unique != Unique::No || matches!(path.as_str(), "userName" | "externalId" | "emails.value");
         if let (true, true, Some(column)) = (asked, binding.json.is_empty(), source.columns.get(binding.column)) {
-            suggest_index(&outline.relation, &column.name, &entry.key, context, findings);
+            let folded = context.names.dialect == Dialect::Postgres
+                && !attribute.schema.case_exact
+                && !column.ignores_case
+                && matches!(column.kind, ColumnKind::Text(_));
+            if folded {
+                suggest_folded_index(&outline.relation, &column.name, &entry.key, findings);
+            } else {
+                suggest_index(&outline.relation, &column.name, &entry.key, context, findings);
+            }
         }
     }
+}
+
+/// Case is folded by an expression in PostgreSQL, and only an index on that very expression helps. What the
+/// expressions of the indexes there are is not read: one with any is taken for it.
+fn suggest_folded_index(relation: &Relation<'_>, column: &Ident, at: &impl Located, findings: &mut Findings) {
+    let mut of_expressions = relation.info.indexes.iter().flat_map(|index| &index.columns);
+    if of_expressions.any(|column| column.as_str().is_empty()) {
+        return;
+    }
+    let table = relation.table.to_string().replace('.', "\".\"");
+    let name = format!("scimshim_{}_{column}", relation.table.name);
+    let on = format!("(LOWER(CAST(\"{column}\" AS TEXT) COLLATE \"default\") COLLATE \"C\")");
+    findings
+        .warning(
+            at,
+            format!("`{}.{column}` is searched by, whatever the case, and has no index for that", relation.table),
+        )
+        .help(format!("CREATE INDEX {name} ON \"{table}\" ({on});"));
 }
 
 /// No template may come back to itself.

@@ -182,7 +182,7 @@ impl Environment<'_> {
     }
 
     fn select(&self, select: &ScalarSelect, aliases: &mut Aliases) -> Select {
-        let alias = aliases.next();
+        let alias = aliases.fresh();
         let filter = self.predicate(&select.filter, Some(alias), aliases);
         Select::new(select.table.clone(), alias, vec![Expr::column(alias, &select.column.name)]).filter(filter)
     }
@@ -247,7 +247,7 @@ impl Aliases {
     }
 
     /// A fresh alias.
-    pub fn next(&mut self) -> Alias {
+    pub fn fresh(&mut self) -> Alias {
         let alias = Alias(self.0);
         self.0 = self.0.saturating_add(1);
         alias

@@ -434,16 +434,20 @@ pub enum ForEach {
     /// Once for each changed column among [`Step::of`].
     Change,
     /// Once for each row selected; `${each.COLUMN}` is one of `columns`.
-    Rows {
-        /// From where.
-        table: Table,
-        /// Which rows.
-        filter: Condition,
-        /// The columns that the step's values use.
-        columns: Vec<Column>,
-        /// Only the first by this column.
-        first: Option<Column>,
-    },
+    Rows(Box<EachRow>),
+}
+
+/// `for_each: { table, where, first }`.
+#[derive(Debug)]
+pub struct EachRow {
+    /// From where.
+    pub table: Table,
+    /// Which rows.
+    pub filter: Condition,
+    /// The columns that the step's values use.
+    pub columns: Vec<Column>,
+    /// Only the first by this column.
+    pub first: Option<Column>,
 }
 
 /// How a value travels between JSON and its column.

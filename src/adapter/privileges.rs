@@ -150,9 +150,9 @@ impl Collected {
             if let Some(when) = &step.when {
                 self.condition(when);
             }
-            if let ForEach::Rows { table, filter, .. } = &step.for_each {
-                self.needs(table);
-                self.condition(filter);
+            if let ForEach::Rows(rows) = &step.for_each {
+                self.needs(&rows.table);
+                self.condition(&rows.filter);
             }
         }
     }

@@ -6,7 +6,7 @@ use super::context::{Context, Each, Scope};
 use super::document::text_of;
 use super::expressions::{assignments, loose, template};
 use super::names::{Relation, compiled};
-use super::{Action, Column, ColumnId, Condition, ForEach, Guard, Step};
+use super::{Action, Column, ColumnId, Condition, EachRow, ForEach, Guard, Step};
 use crate::document::{Findings, Node, Reader};
 use crate::sql::Value;
 use std::cell::RefCell;
@@ -97,7 +97,7 @@ fn step(node: &Node, outer: Scope<'_, '_>, context: &Context<'_>, findings: &mut
             Some(Over::Change) => ForEach::Change,
             Some(Over::Rows(rows)) => {
                 let OverRows { relation, filter, first } = *rows;
-                ForEach::Rows { table: relation.table, filter, columns: used.into_inner(), first }
+                ForEach::Rows(Box::new(EachRow { table: relation.table, filter, columns: used.into_inner(), first }))
             }
         },
         of,

@@ -1,6 +1,7 @@
 //! POST: a new row, or one that was retired and is brought back.
 
 use super::change::{Wish, Writing, check_required};
+use super::members::Collections;
 use super::permissions::Operation;
 use super::plan::{self, MAIN};
 use super::read::{CollectionsWanted, Found};
@@ -18,13 +19,12 @@ use crate::sql::{
     Alias, Connection, Dialect, Expr, Ident, Insert, Join, JoinKind, OnConflict, Order, Predicate, Select, Statement,
     Value,
 };
-use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 /// What the client wants to create.
 struct Wanted<'a> {
     resource: &'a Object,
-    collections: &'a IndexMap<String, Vec<CollectionChange>>,
+    collections: &'a Collections,
     values: &'a [Option<Json>],
 }
 

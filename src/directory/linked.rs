@@ -111,7 +111,7 @@ impl Compiler<'_> {
         let (Some(here), Some(there)) = (self.source.columns.get(near.1), far.source.columns.get(far.column.1)) else {
             return Ok(None);
         };
-        let (alias, other) = (self.aliases.next(), self.aliases.next());
+        let (alias, other) = (self.aliases.fresh(), self.aliases.fresh());
         let meets = self.element(element, far, other, path)?;
         let kind = plan::own_kind(far.type_, far.source);
         let filter = Predicate::eq(Expr::column(alias, &near.0.name), Expr::column(MAIN, &here.name))

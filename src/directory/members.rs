@@ -13,6 +13,9 @@ use crate::sql::{Connection, Delete, Expr, Insert, OnConflict, Predicate, Select
 use indexmap::{IndexMap, IndexSet};
 use serde_json::Value as Json;
 
+/// What a request asks of the collections it names, in order.
+pub(super) type Collections = IndexMap<String, Vec<CollectionChange>>;
+
 /// What a request makes of one collection, its operations taken together.
 #[derive(Default)]
 struct Difference {
@@ -45,7 +48,7 @@ impl Directory {
         writing: &Writing<'_>,
         place: Place<'a>,
         row: &[Value],
-        changes: &'a IndexMap<String, Vec<CollectionChange>>,
+        changes: &'a Collections,
     ) -> Result<Vec<MemberChange<'a>>, Fault> {
         let mut planned = Vec::new();
         for (name, list) in changes {

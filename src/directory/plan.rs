@@ -241,7 +241,7 @@ pub(super) fn visible(
 
 /// Whether a row has a tombstone.
 pub(super) fn tombstoned(source: &Source, kind: &str, own: &Own, alias: Alias, aliases: &mut Aliases) -> Predicate {
-    let stone = aliases.next();
+    let stone = aliases.fresh();
     Predicate::Exists(Box::new(
         Select::new(own.table(OwnTable::Tombstones), stone, vec![Expr::Number(1)]).filter(own_row(
             stone,
@@ -298,7 +298,7 @@ impl Reader<'_> {
         let mut external_id = None;
         let mut links_alias = None;
         if linked_external_id {
-            let alias = aliases.next();
+            let alias = aliases.fresh();
             external_id = Some(columns.len());
             links_alias = Some(alias);
             columns.push(Expr::column(alias, &Ident::new("external_id")));
@@ -310,7 +310,7 @@ impl Reader<'_> {
                 on: server.and(own_row(alias, self.kind, key(source, MAIN))),
             });
         }
-        let alias = aliases.next();
+        let alias = aliases.fresh();
         let sidecar = columns.len();
         columns.push(Expr::column(alias, &Ident::new("document")));
         joins.push(Join {
@@ -347,7 +347,7 @@ impl Reader<'_> {
         for reverse in self.reverse {
             let side = Side::of_reverse(self.adapter, reverse).filter(Side::fits_json)?;
             let here = self.source.columns.get(side.near.1)?;
-            let pair = (aliases.next(), aliases.next());
+            let pair = (aliases.fresh(), aliases.fresh());
             let mut groups = side.select(self.own, self.environment, pair, aliases);
             let near = groups.columns.remove(0);
             groups.filter = Predicate::eq(near, Expr::column(MAIN, &here.name)).and(groups.filter);
@@ -366,7 +366,7 @@ impl Reader<'_> {
         let local = |column: usize| self.source.columns.get(column).map(|column| Expr::column(MAIN, &column.name));
         match &attribute.binding {
             Binding::Lookup(lookup) => {
-                let alias = aliases.next();
+                let alias = aliases.fresh();
                 let first = columns.len();
                 columns.push(Expr::column(alias, &lookup.matched.name));
                 let on = Predicate::eq(Expr::column(alias, &lookup.key.name), local(lookup.column)?);
@@ -377,7 +377,7 @@ impl Reader<'_> {
             Binding::Reference(reference) => {
                 let (_, type_) = find_type(self.adapter, &reference.resource_type)?;
                 let target = type_.sources.first()?;
-                let alias = aliases.next();
+                let alias = aliases.fresh();
                 let first = columns.len();
                 columns.push(key(target, alias));
                 if let Some(display) = Display::of(target) {

@@ -3,8 +3,8 @@
 use super::transaction::Fault;
 use super::{Directory, plan};
 use crate::adapter::{
-    Action, Aliases, Binding, Column, ColumnId, Each, Environment, Expression, ForEach, Guard, Part, Source, Step,
-    Transition, Variable,
+    Action, Aliases, Binding, Column, ColumnId, Each, EachRow, Environment, Expression, ForEach, Guard, Part, Source,
+    Step, Transition, Variable,
 };
 use crate::scim::Object;
 use crate::sql::{
@@ -78,7 +78,8 @@ impl Directory {
                         self.run_step(connection, step, &Environment { each: Some(&each), ..*environment })?;
                     }
                 }
-                ForEach::Rows { table, filter, columns, first } => {
+                ForEach::Rows(rows) => {
+                    let EachRow { table, filter, columns, first } = &**rows;
                     let mut aliases = Aliases::from(1);
                     let select_list = columns.iter().map(|column| Expr::column(plan::MAIN, &column.name)).collect();
                     let mut select = Select::new(table.clone(), plan::MAIN, select_list);

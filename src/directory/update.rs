@@ -1,6 +1,7 @@
 //! PUT and PATCH: the row is locked, the difference computed, and only that is written.
 
 use super::change::{Assignment, Secret, Wish, Writing, check_required};
+use super::members::Collections;
 use super::members::MemberChange;
 use super::permissions::Operation;
 use super::read::{CollectionsWanted, Found};
@@ -22,7 +23,7 @@ pub(super) enum Change<'a> {
         /// In normal form, without what is read-only.
         resource: &'a Object,
         /// The collections that the request names; the others are left.
-        collections: &'a IndexMap<String, Vec<CollectionChange>>,
+        collections: &'a Collections,
         /// It is a POST that brings a retired row back: who may create may do that.
         created: bool,
     },
@@ -122,11 +123,7 @@ impl Directory {
     }
 
     /// A request body in normal form, and the collections it names.
-    pub(super) fn incoming(
-        &self,
-        place: &Place<'_>,
-        body: Object,
-    ) -> Result<(Object, IndexMap<String, Vec<CollectionChange>>), Error> {
+    pub(super) fn incoming(&self, place: &Place<'_>, body: Object) -> Result<(Object, Collections), Error> {
         let schema = &place.type_.schema;
         // An empty list empties a collection; one that is not there leaves it. Normal form has neither.
         let mut collections = IndexMap::new();
@@ -239,7 +236,7 @@ impl Directory {
         place: &Place<'_>,
         before: &Object,
         change: &Change<'_>,
-    ) -> Result<(Object, IndexMap<String, Vec<CollectionChange>>, bool), Error> {
+    ) -> Result<(Object, Collections, bool), Error> {
         match change {
             Change::Replace { resource, collections, .. } => Ok(((*resource).clone(), (*collections).clone(), true)),
             Change::Patch(patch) => {
@@ -264,7 +261,7 @@ impl Directory {
         was: &[Option<Json>],
         will: &[Option<Json>],
         changed: &[bool],
-        collections: &IndexMap<String, Vec<CollectionChange>>,
+        collections: &Collections,
     ) -> Result<(), Error> {
         let may = &caller.server.may;
         let switched_off = place.plan.active.is_some_and(|active| {
@@ -287,7 +284,7 @@ impl Directory {
         stage: &Stage<'_>,
         writing: &mut Writing<'_>,
         key: &Value,
-        collections: &IndexMap<String, Vec<CollectionChange>>,
+        collections: &Collections,
     ) -> Result<(), Fault> {
         let Stage { place, locked, was, will, changed, lenient } = *stage;
         let wish = Wish { values: will, changed, lenient };

@@ -221,7 +221,8 @@ fn nothing_is_damaged(engine: Engine) {
         for text in third {
             assert!(!text.contains("zq"), "a statement carries what the client sent: {text}");
         }
-        let new: Vec<_> = third.difference(second).collect();
+        // A connection that was idle for five seconds is asked whether it lives: when depends on the clock alone.
+        let new: Vec<_> = third.difference(second).filter(|text| *text != "SELECT 1").collect();
         assert!(new.is_empty(), "the third round brought statements that the first two had not: {new:#?}");
         assert!(first.len() < 500, "{} templates", first.len());
     }

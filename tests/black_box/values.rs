@@ -270,7 +270,7 @@ fn refused(client: &mut Client, case: &Case) -> Result<(), String> {
     }
     let document = answer.json();
     if document["schemas"][0] != "urn:ietf:params:scim:api:messages:2.0:Error"
-        || document["status"] != case.status.to_string()
+        || document["status"].as_str() != Some(case.status.to_string().as_str())
     {
         return Err(format!("no SCIM error: {document}"));
     }

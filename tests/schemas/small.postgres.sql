@@ -60,5 +60,7 @@ CREATE TABLE history (
 );
 
 CREATE INDEX people_login ON people (login);
+-- As `scimshim check` asks for it: userName ignores case.
+CREATE INDEX people_login_folded ON people ((LOWER(CAST("login" AS TEXT) COLLATE "default") COLLATE "C"));
 CREATE INDEX memberships_person ON memberships (person_id);
 CREATE INDEX history_person ON history (person_id);

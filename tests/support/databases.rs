@@ -389,7 +389,7 @@ impl QueryableByName<Sqlite> for TextRow {
         for index in 0..diesel::row::Row::field_count(row) {
             let field = diesel::row::Row::get(row, index).ok_or("a field")?;
             let value = diesel::row::Field::value(&field);
-            let bytes = value.map(|value| <Vec<u8> as FromSql<Binary, Sqlite>>::from_sql(value)).transpose()?;
+            let bytes = value.map(<Vec<u8> as FromSql<Binary, Sqlite>>::from_sql).transpose()?;
             fields.push(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
         }
         Ok(TextRow(fields))

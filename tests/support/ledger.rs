@@ -153,7 +153,7 @@ pub fn write(mut client: Client, writer: usize, group: &str, progress: &Progress
                         client::patch(json!([{ "op": "remove", "path": format!("members[value eq \"{id}\"]") }]));
                     ask(&mut client, &mut ledger, progress, "PATCH", &team, Some(&remove), 0)
                 }
-                _ if step == 6 && turn % 3 == 0 => {
+                _ if step == 6 && turn.is_multiple_of(3) => {
                     next.deleted = true;
                     next.follow_ups.push("delete".to_owned());
                     ask(&mut client, &mut ledger, progress, "DELETE", &user, None, 204)
@@ -315,7 +315,6 @@ fn follow_up(kind: &str, changes: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::databases::Engine;
     use super::*;
 
     fn state(title: &str, follow_ups: &[&str]) -> State {
@@ -335,7 +334,7 @@ mod tests {
     /// A comparison that cannot fail would prove nothing: each kind of damage is found.
     #[test]
     fn damage_is_found() {
-        let database = Database::small(Engine::Sqlite);
+        let database = Database::small(super::super::databases::Engine::Sqlite);
         database.execute(
             "INSERT INTO people (id, login, title) VALUES (1, 'w0-1@example.org', 't0'), (2, 'w0-2@example.org', 't1'), (3, 'w0-3@example.org', 't0');
              INSERT INTO history (person_id, what, changes, at) VALUES (1, 'create', NULL, 'x'), (2, 'create', NULL, 'x'),
