@@ -2,7 +2,7 @@
 //! evaluator that knows nothing of SQL.
 //!
 //! `make test` runs it; by itself it is `scripts/test-servers cargo test --profile quick --test filters`.
-//! SCIMSHIM_FILTER_CASES says how many filters (2,000 of itself, 10,000 in `make acceptance`), SCIMSHIM_FILTER_SEED which.
+//! SCIMSHIM_FILTER_CASES says how many filters (2,000 of itself), SCIMSHIM_FILTER_SEED which.
 
 #![allow(
     clippy::unwrap_used,
