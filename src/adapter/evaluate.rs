@@ -1,7 +1,7 @@
 //! What the adapter's conditions and expressions mean for one request: SQL with binds, or a plain
 //! value. Everything that a request brings becomes a bind here.
 
-use super::model::{Column, ColumnId, Source};
+use super::model::{Column, Source};
 use super::terms::{Condition, Expression, Operand, Part, ScalarSelect, Template, Test, Variable};
 use crate::sql::{Alias, ColumnKind, Comparison, Expr, Ident, Predicate, Select, Value};
 use chrono::{DateTime, NaiveDateTime, Timelike, Utc};
@@ -324,11 +324,6 @@ impl Transition<'_> {
             Operand::Json(..) => (None, Value::Null),
         }
     }
-}
-
-/// Columns that differ between two rows.
-pub fn changed_columns(before: &[Value], after: &[Value]) -> Vec<ColumnId> {
-    before.iter().zip(after).enumerate().filter(|(_, (a, b))| a != b).map(|(column, _)| column).collect()
 }
 
 /// Whether two values are the same to a database: `1`, `"1"` and true are.

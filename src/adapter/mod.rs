@@ -31,7 +31,7 @@ mod types;
 pub use compile::compile;
 pub use conversion::{Refusal, boolean, read_instant, rfc3339, same, stored_instant};
 pub use document::{Document, Parameter, load, read, tables_needed};
-pub use evaluate::{Aliases, Each, Environment, Transition, changed_columns, equivalent};
+pub use evaluate::{Aliases, Each, Environment, Transition, equivalent};
 pub use model::*;
 pub use privileges::{Needs, privileges};
 pub use terms::*;

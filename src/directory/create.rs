@@ -323,17 +323,7 @@ impl Directory {
         let mut aliases = Aliases::from(3);
         filter = filter.and(writing.environment.predicate(&place.source.filter, Some(MAIN), &mut aliases));
         if place.plan.reading(writing.caller.server.default).external_id.is_some() {
-            select.joins.push(Join {
-                kind: JoinKind::Inner,
-                table: self.own.table(OwnTable::Links),
-                alias: link,
-                on: plan::own_row(link, &place.plan.kind, plan::key(place.source, MAIN)),
-            });
-            let server = Expr::column(link, &Ident::new("server"));
-            let column = Expr::column(link, &Ident::new("external_id"));
-            filter = filter
-                .and(Predicate::eq(server, Expr::value(writing.caller.server.name.as_str())))
-                .and(Predicate::eq(column, Expr::value(external_id.as_str())));
+            filter = filter.and(self.linked_as(writing, &mut select, link, external_id));
         } else if let Binding::Column(binding) = &attribute.binding {
             let value = Value::from(external_id.as_str());
             let Some(equal) = self.equal(&place, attribute, binding, &value) else {
@@ -343,11 +333,22 @@ impl Directory {
         } else {
             return Ok(None);
         }
-        select.filter = filter;
-        select.order.push(Order { by: plan::key(place.source, MAIN), descending: true });
-        select.limit = Some(1);
-        let rows = connection.query(&Statement::Select(select), &[])?;
-        Ok(rows.into_iter().next().and_then(|row| row.0.into_iter().next()))
+        newest(connection, &place, select.filter(filter))
+    }
+
+    /// Joins our links, and says that this client calls the row so.
+    fn linked_as(&self, writing: &Writing<'_>, select: &mut Select, link: Alias, external_id: &str) -> Predicate {
+        let place = writing.place;
+        select.joins.push(Join {
+            kind: JoinKind::Inner,
+            table: self.own.table(OwnTable::Links),
+            alias: link,
+            on: plan::own_row(link, &place.plan.kind, plan::key(place.source, MAIN)),
+        });
+        let server = Expr::column(link, &Ident::new("server"));
+        let column = Expr::column(link, &Ident::new("external_id"));
+        Predicate::eq(server, Expr::value(writing.caller.server.name.as_str()))
+            .and(Predicate::eq(column, Expr::value(external_id)))
     }
 
     fn revivable(
@@ -383,26 +384,11 @@ impl Directory {
                 let Json::String(external_id) = value else {
                     return Ok(None);
                 };
-                let link = Alias(1);
-                select.joins.push(Join {
-                    kind: JoinKind::Inner,
-                    table: self.own.table(OwnTable::Links),
-                    alias: link,
-                    on: plan::own_row(link, &place.plan.kind, plan::key(place.source, MAIN)),
-                });
-                let server = Expr::column(link, &Ident::new("server"));
-                let column = Expr::column(link, &Ident::new("external_id"));
-                filter = Predicate::eq(server, Expr::value(writing.caller.server.name.as_str()))
-                    .and(Predicate::eq(column, Expr::value(external_id.as_str())))
-                    .and(filter);
+                filter = self.linked_as(writing, &mut select, Alias(1), external_id).and(filter);
             }
             _ => return Ok(None),
         }
-        select.filter = filter;
-        select.order.push(Order { by: plan::key(place.source, MAIN), descending: true });
-        select.limit = Some(1);
-        let rows = connection.query(&Statement::Select(select), &[])?;
-        Ok(rows.into_iter().next().and_then(|row| row.0.into_iter().next()))
+        newest(connection, &place, select.filter(filter))
     }
 
     fn revive(
@@ -449,4 +435,12 @@ impl Directory {
 /// Whether this attribute is externalId and kept in our links for this caller.
 fn linked(place: &Place<'_>, attribute: usize, default_server: bool) -> bool {
     place.plan.external_id == Some(attribute) && place.plan.reading(default_server).external_id.is_some()
+}
+
+/// The newest row that a select of keys finds.
+fn newest(connection: &mut dyn Connection, place: &Place<'_>, mut select: Select) -> Result<Option<Value>, Fault> {
+    select.order.push(Order { by: plan::key(place.source, MAIN), descending: true });
+    select.limit = Some(1);
+    let rows = connection.query(&Statement::Select(select), &[])?;
+    Ok(rows.into_iter().next().and_then(|row| row.0.into_iter().next()))
 }
