@@ -99,12 +99,16 @@ pub(super) fn equal(
     }) else {
         return whole;
     };
-    let own = Predicate::eq(expr, Expr::Value(Value::from(text), column.cast.clone()));
+    let own = Predicate::eq(expr.clone(), Expr::Value(Value::from(text), column.cast.clone()));
     // A column in an older character set cannot be compared with characters that it lacks: MySQL raises an error.
     let comparable = dialect != Dialect::Mysql || text.is_ascii();
     let in_plane_zero = text.chars().all(|c| c <= '\u{FFFF}');
     if unique && !case_exact && column.ignores_case && (dialect != Dialect::Mysql || in_plane_zero) {
-        return own;
+        // To a collation `''` may equal spaces and characters without weight; it is absence all the same.
+        return match text.chars().any(char::is_alphanumeric) {
+            true => own,
+            false => own.and(Predicate::IsNull(Expr::NotEmpty(Box::new(expr))).negate()),
+        };
     }
     if dialect == Dialect::Postgres && case_exact && !column.ignores_case && column.cast.is_none() {
         return own;
