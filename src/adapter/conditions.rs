@@ -32,6 +32,7 @@ pub(super) fn when(
     findings: &mut Findings,
 ) -> Option<Condition> {
     let node = node?;
+    let scope = Scope { outline: scope.changing.or(scope.outline), ..scope };
     let relation = &scope.outline?.relation;
     Some(Compiling { relation, scope, context, when: true }.all(node, findings))
 }

@@ -78,7 +78,7 @@ pub(super) fn link(node: &Node, outline: &Outline<'_>, context: &Context<'_>, fi
 }
 
 /// `column` or `{ column, key }`.
-fn end(
+pub(super) fn end(
     node: &Node,
     relation: &Relation<'_>,
     resource: &Outline<'_>,

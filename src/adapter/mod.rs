@@ -21,6 +21,7 @@ mod model;
 mod names;
 mod outline;
 mod privileges;
+mod rows;
 mod schema;
 mod steps;
 mod terms;

@@ -3,10 +3,13 @@
 //! Nothing here is text any more: tables and columns are those of the catalogue, parameters are filled
 //! in, disabled parts are gone, attribute paths are the schema's own names. `directory/` runs it.
 
+pub use self::rows::{ComposedPart, Composed, FormPiece, RowField, RowFieldValue, Rows};
 use super::terms::{Condition, Expression, Template};
 use crate::scim;
 use crate::sql::{Cast, ColumnKind, Ident, Table, Value};
 use chrono_tz::Tz;
+
+mod rows;
 
 /// One adapter, ready to serve one application.
 #[derive(Debug)]
@@ -186,6 +189,8 @@ pub enum Binding {
     Constant(serde_json::Value),
     /// Kept in our own tables.
     Sidecar,
+    /// Values in a child table, one row each.
+    Rows(Box<Rows>),
     /// Membership in a link table.
     Link(Box<Link>),
 }

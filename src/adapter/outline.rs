@@ -152,7 +152,7 @@ fn entry(extension: Option<&str>, key: &Key, node: &Node, base: &Base, findings:
             };
             return None;
         }
-        return Some(Entry { target, key: key.clone(), node: node.clone(), definition: None });
+        return Some(Entry { target, key: key.clone(), node: node.clone(), definition: None, essential: false });
     };
     if matches!(top.name.as_str(), "id" | "schemas" | "meta") {
         findings.error(key, format!("`{}` is not mapped as an attribute", top.name)).help(match top.name.as_str() {
@@ -164,7 +164,7 @@ fn entry(extension: Option<&str>, key: &Key, node: &Node, base: &Base, findings:
     }
     target.attribute.clone_from(&top.name);
     let definition = place(&mut target, &top, key, node, findings)?;
-    Some(Entry { target, key: key.clone(), node: node.clone(), definition: Some(definition) })
+    Some(Entry { target, key: key.clone(), node: node.clone(), definition: Some(definition), essential: false })
 }
 
 /// Gives a path the schema's own spelling and says what stands at its end.

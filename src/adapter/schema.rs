@@ -2,7 +2,7 @@
 //! adapter's own attributes as the catalogue types them.
 
 use super::outline::Base;
-use super::{Attribute, Binding, Slot, Source};
+use super::{Attribute, Binding, RowFieldValue, Rows, Slot, Source};
 use crate::scim::{self, Kind, Mutability, ResourceSchema, Schema, name, urn};
 
 /// The schema of a resource type with these sources. `own` is the URN of a type of the adapter's own.
@@ -102,7 +102,12 @@ fn add(mapped: &mut Vec<scim::Attribute>, attribute: &Attribute, known: Option<&
                 top.sub_attributes.clear();
                 top.required = false;
             }
-            top.multi_valued = target.slot.is_some() || matches!(attribute.binding, Binding::Link(_));
+            top.multi_valued = target.slot.is_some()
+                || match &attribute.binding {
+                    Binding::Link(_) => true,
+                    Binding::Rows(rows) => !rows.single || known_top.is_some_and(|top| top.multi_valued),
+                    _ => false,
+                };
             mapped.push(top);
             mapped.len() - 1
         }
@@ -118,6 +123,9 @@ fn add(mapped: &mut Vec<scim::Attribute>, attribute: &Attribute, known: Option<&
                 put(top, type_);
             }
         }
+        Binding::Rows(rows) => {
+            top.sub_attributes = subs_of(rows);
+        }
         _ if !whole => {
             put(top, attribute.schema.clone());
             if let Some(Slot::Where { sub, value }) = &target.slot {
@@ -128,11 +136,28 @@ fn add(mapped: &mut Vec<scim::Attribute>, attribute: &Attribute, known: Option<&
     }
 }
 
-/// The only slot of an attribute keeps what the client said of its element besides; and the RFC's order.
+/// The sub-attributes of an element that is a row.
+fn subs_of(rows: &Rows) -> Vec<scim::Attribute> {
+    let of = |field: &super::RowField| {
+        let index = match &field.value {
+            RowFieldValue::Attribute(index) => *index,
+            RowFieldValue::Composed(composed) => composed.parts.first()?.attribute,
+        };
+        let mut sub = rows.child.attributes.get(index)?.schema.clone();
+        sub.name.clone_from(field.sub.as_ref()?);
+        Some(sub)
+    };
+    rows.fields.iter().filter_map(of).collect()
+}
+
+/// The only slot of an attribute keeps what the client said of its element besides, and so do values that are rows; and
+/// the RFC's order.
 fn complete(top: &mut scim::Attribute, mapped: &[&Attribute], known: Option<&scim::Attribute>) {
     let Some(known) = known else { return };
     let only = |attribute: &&&Attribute| {
-        attribute.target.slot == Some(Slot::Only) && name::same(&attribute.target.attribute, &top.name)
+        (attribute.target.slot == Some(Slot::Only) || matches!(attribute.binding, Binding::Rows(_)))
+            && name::same(&attribute.target.attribute, &top.name)
+            && top.multi_valued
     };
     if mapped.iter().any(|attribute| only(&attribute)) {
         for sub in ["display", "type", "primary"] {

@@ -12,7 +12,6 @@
 
 use super::asked::{Asked, boolean, boolean_is_not_ordered, null_is_not_ordered, text_of};
 use super::filter::Compiler;
-use super::plan::MAIN;
 use super::rows;
 use super::text::{self, Text};
 use crate::adapter::{Binding, Column, ColumnBinding, Conversion, Expression, Part, Source, Template, Variable, same};
@@ -79,7 +78,7 @@ impl Compiler<'_> {
     }
 
     /// Text that is no column's: computed, or our own.
-    fn computed(
+    pub(super) fn computed(
         &mut self,
         expr: Expr,
         case_exact: bool,
@@ -99,7 +98,7 @@ impl Compiler<'_> {
             _ => return None,
         };
         let column = self.source.columns.get(column)?;
-        Some((Expr::column(MAIN, &column.name), column.clone()))
+        Some((Expr::column(self.main, &column.name), column.clone()))
     }
 
     /// A comparison with `meta`.
@@ -130,7 +129,7 @@ impl Compiler<'_> {
         match &attribute.binding {
             Binding::Column(binding) => {
                 let column = self.source.columns.get(binding.column)?;
-                let expr = Expr::column(MAIN, &column.name);
+                let expr = Expr::column(self.main, &column.name);
                 if !binding.json.is_empty() {
                     return Some((Expr::Json(Box::new(expr), binding.json.clone()), None));
                 }
@@ -144,12 +143,12 @@ impl Compiler<'_> {
                 Some((Expr::Coalesce(choices), None))
             }
             Binding::Lookup(lookup) => {
-                let joined = self.reading.joined.get(index)?.as_ref()?;
+                let joined = self.joined.get(index)?.as_ref()?;
                 Some((Expr::column(joined.alias, &lookup.matched.name), Some(lookup.matched.clone())))
             }
             Binding::Reference(reference) => {
                 let (_, type_) = super::plan::find_type(self.adapter, &reference.resource_type)?;
-                let joined = self.reading.joined.get(index)?.as_ref()?;
+                let joined = self.joined.get(index)?.as_ref()?;
                 let target = type_.sources.first()?;
                 Some((super::plan::key(target, joined.alias), target.columns.first().cloned()))
             }
@@ -164,7 +163,7 @@ impl Compiler<'_> {
                     None,
                 ))
             }
-            Binding::Constant(_) | Binding::Link(_) => None,
+            Binding::Constant(_) | Binding::Link(_) | Binding::Rows(_) => None,
         }
     }
 
@@ -177,9 +176,9 @@ impl Compiler<'_> {
                 Part::Variable(Variable::Attribute(index)) => self.part(*index)?,
                 Part::Variable(Variable::Column(name)) => {
                     let column = self.source.columns.iter().find(|column| column.name == *name)?;
-                    shown(Expr::column(MAIN, name), column)?
+                    shown(Expr::column(self.main, name), column)?
                 }
-                Part::Variable(Variable::Id) => Expr::Text(Box::new(super::plan::key(self.source, MAIN))),
+                Part::Variable(Variable::Id) => Expr::Text(Box::new(super::plan::key(self.source, self.main))),
                 Part::Variable(_) => return None,
             });
         }
@@ -262,7 +261,7 @@ impl Compiler<'_> {
                     {
                         Ok(match super::key_of(target, &text_of(literal)) {
                             Some(key) => {
-                                Predicate::eq(Expr::column(MAIN, &local.name), Expr::Value(key, local.cast.clone()))
+                                Predicate::eq(Expr::column(self.main, &local.name), Expr::Value(key, local.cast.clone()))
                                     .and(present)
                             }
                             None => Predicate::False,

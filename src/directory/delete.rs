@@ -59,7 +59,7 @@ impl Directory {
         let exact = if condition.is_empty() {
             CollectionsWanted::none()
         } else {
-            CollectionsWanted { links: place.plan.links.clone(), groups: false }
+            CollectionsWanted::versioned(&place)
         };
         // Read after the lock was got: whoever held it may have retired the row.
         let current = self.read_one(connection, writing.caller, &place, key, &exact)?.ok_or_else(not_found)?;

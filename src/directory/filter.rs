@@ -10,11 +10,11 @@
 //!   A singular complex attribute (`name[...]`) is its own only element.
 
 use super::asked::Asked;
-use super::plan::{self, Field, MAIN, ReadPlan, Shape, SlotPlan, SourcePlan};
+use super::plan::{self, Field, Joined, ReadPlan, Shape, SlotPlan, SourcePlan};
 use crate::adapter::{Adapter, Aliases, Binding, Environment, ResourceType, Slot, Source};
 use crate::own::Own;
 use crate::scim::{AttributePath, Error, Filter, Resolved, Schema};
-use crate::sql::{Dialect, Expr, Predicate, Value};
+use crate::sql::{Alias, Dialect, Expr, Predicate, Value};
 use serde_json::Value as Json;
 
 /// Compiles the filters and sort keys of one list request for one source.
@@ -25,6 +25,10 @@ pub(super) struct Compiler<'a> {
     pub source: &'a Source,
     pub plan: &'a SourcePlan,
     pub reading: &'a ReadPlan,
+    /// The alias of the source's table.
+    pub main: Alias,
+    /// Where each attribute's joined tables are.
+    pub joined: &'a [Option<Joined>],
     pub own: &'a Own,
     pub dialect: Dialect,
     pub environment: Environment<'a>,
@@ -51,7 +55,7 @@ impl<'a> Compiler<'a> {
         let cannot = || Error::invalid_path(format!("resources cannot be sorted by {path}"));
         if resolved.extension.is_none() {
             match (resolved.attribute.name.as_str(), sub) {
-                ("id", None) => return Ok(plan::key(self.source, MAIN)),
+                ("id", None) => return Ok(plan::key(self.source, self.main)),
                 ("meta", Some(sub)) => return self.timestamp(sub).map(|(expr, _)| expr).ok_or_else(cannot),
                 ("externalId", None) => return self.external_id().map(|(expr, _)| expr).ok_or_else(cannot),
                 _ => {}
@@ -69,16 +73,21 @@ impl<'a> Compiler<'a> {
             Shape::Reference { attribute, .. } => Some(*attribute),
             Shape::Complex(subs) => sub.and_then(|sub| find(subs, &sub)),
             Shape::Slots(slots) => slots.first().and_then(|slot| find(&slot.subs, sub.as_deref().unwrap_or("value"))),
+            Shape::Rows(index) => return self.sort_by_rows(*index, sub.as_deref(), path),
         };
-        let index = index.ok_or_else(cannot)?;
+        self.sort_key(index.ok_or_else(cannot)?).ok_or_else(cannot)
+    }
+
+    /// What one attribute sorts by.
+    pub(super) fn sort_key(&self, index: usize) -> Option<Expr> {
         let case_exact = self.source.attributes.get(index).is_none_or(|attribute| attribute.schema.case_exact);
         let text = self.source.attributes.get(index).is_some_and(|a| a.schema.kind == crate::scim::Kind::String);
-        let (expr, column) = self.expr(index).ok_or_else(cannot)?;
+        let (expr, column) = self.expr(index)?;
         let ignores_case = column.as_ref().is_some_and(|column| column.ignores_case);
         // '' is absent, and stands where NULL does.
         let is_text = |column: &crate::adapter::Column| matches!(column.kind, crate::sql::ColumnKind::Text(_));
         let expr = if text && column.as_ref().is_some_and(is_text) { Expr::NotEmpty(Box::new(expr)) } else { expr };
-        Ok(if text && !case_exact && !ignores_case && self.dialect != Dialect::Mysql {
+        Some(if text && !case_exact && !ignores_case && self.dialect != Dialect::Mysql {
             Expr::Lower(Box::new(expr))
         } else {
             expr
@@ -99,7 +108,7 @@ impl<'a> Compiler<'a> {
         let sub = resolved.sub.map(|sub| sub.name.clone());
         if extension.is_none() {
             match (name.as_str(), sub.as_deref()) {
-                ("id", None) => return self.id(self.source, plan::key(self.source, MAIN), asked, path),
+                ("id", None) => return self.id(self.source, plan::key(self.source, self.main), asked, path),
                 ("externalId", None) => return self.external(path, asked),
                 ("meta", sub) => return self.meta(sub, path, asked),
                 ("schemas", _) => return self.schemas(path, asked),
@@ -144,6 +153,7 @@ impl<'a> Compiler<'a> {
                 }
                 Ok(any)
             }
+            Shape::Rows(index) => self.rows(*index, sub.as_deref(), path, asked),
         }
     }
 
@@ -157,6 +167,7 @@ impl<'a> Compiler<'a> {
                 Ok(Predicate::Or(any.collect::<Result<_, Error>>()?))
             }
             Shape::Slots(slots) => self.slots(slots, Self::slot_present),
+            Shape::Rows(index) => self.any_row(*index),
         }
     }
 
@@ -232,6 +243,7 @@ impl<'a> Compiler<'a> {
         };
         match &field.shape {
             Shape::Slots(slots) => self.slots(slots, |compiler, slot| compiler.slot_filter(slot, path, inner)),
+            Shape::Rows(index) => self.rows_where(*index, path, inner),
             _ => {
                 let present = self.field_present(field)?;
                 Ok(present.and(self.filter(&qualify(inner, path))?))

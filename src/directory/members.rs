@@ -321,7 +321,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Empties every link of a row that is about to go: its own members, and its memberships.
+    /// Empties every link of a row that is about to go, its own members and its memberships, and its child rows.
     pub(super) fn unlink(
         &self,
         connection: &mut dyn Connection,
@@ -330,6 +330,7 @@ impl Directory {
     ) -> Result<(), Fault> {
         let place = writing.place;
         self.own_members_unprotected(connection, writing, row)?;
+        self.remove_children(connection, writing, row)?;
         let own = place.plan.links.iter().filter_map(|index| {
             match place.source.attributes.get(*index).map(|attribute| &attribute.binding) {
                 Some(Binding::Link(link)) => Some((link, &link.parent)),

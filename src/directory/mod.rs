@@ -7,6 +7,10 @@
 
 mod asked;
 mod change;
+mod child_change;
+mod child_filter;
+mod child_rows;
+mod child_write;
 mod collections;
 mod compare;
 mod create;

@@ -1,8 +1,9 @@
 //! From rows to resources: attribute values, their assembly, the client's form of altered values, and
 //! versions.
 
-use super::plan::{Display, Field, ReadPlan, Shape, SlotPlan, SourcePlan, TypePlan};
-use crate::adapter::{Adapter, Binding, ColumnBinding, Conversion, Environment, ResourceType, Slot, Source};
+use super::plan::{Display, Field, Joined, ReadPlan, Shape, SlotPlan, SourcePlan, TypePlan};
+use super::child_rows::{self, ChildRow};
+use crate::adapter::{Adapter, Binding, ColumnBinding, Conversion, Environment, ResourceType, Rows, Slot, Source};
 use crate::scim::Object;
 use crate::sql::Value;
 use serde::{Deserialize, Serialize};
@@ -73,46 +74,7 @@ impl RowReader<'_> {
 
     /// The values of all attributes that stand in the row.
     fn values(&self, row: &[Value], document: &Document) -> Vec<Option<Json>> {
-        let mut values: Vec<Option<Json>> = Vec::with_capacity(self.source.attributes.len());
-        let mut templates = Vec::new();
-        for (index, attribute) in self.source.attributes.iter().enumerate() {
-            let joined = self.reading.joined.get(index).and_then(Option::as_ref);
-            values.push(match &attribute.binding {
-                Binding::Column(binding) => {
-                    let value = column_value(self.adapter, self.source, binding, row);
-                    if value.is_none() && !binding.shown_when_empty.is_empty() {
-                        templates.push(index);
-                    }
-                    value
-                }
-                Binding::Lookup(lookup) => joined
-                    .and_then(|joined| row.get(joined.first))
-                    .and_then(|value| lookup.conversion.read(value, &lookup.matched, self.adapter.time_zone)),
-                Binding::Reference(reference) => joined.and_then(|joined| {
-                    let key = row.get(joined.first).filter(|key| !key.is_null())?;
-                    let (_, type_) = super::plan::find_type(self.adapter, &reference.resource_type)?;
-                    Some(Json::String(scim_id(type_.sources.first()?, key)))
-                }),
-                Binding::Template(_) => {
-                    templates.push(index);
-                    None
-                }
-                Binding::Constant(value) => Some(value.clone()),
-                Binding::Sidecar => document.kept.get(&path(attribute)).cloned(),
-                Binding::Link(_) => None,
-            });
-        }
-        for index in templates {
-            let made = self.template_value(index, row, &values);
-            if let Some(value) = values.get_mut(index) {
-                *value = made;
-            }
-        }
-        values
-    }
-
-    fn template_value(&self, index: usize, row: &[Value], values: &[Option<Json>]) -> Option<Json> {
-        template_value(self.source, index, row, values, &self.environment)
+        attribute_values(self.adapter, self.source, &self.reading.joined, row, document, &self.environment)
     }
 
     /// The resource without its collections, as the columns alone give it.
@@ -147,7 +109,41 @@ impl RowReader<'_> {
         if document.altered.is_empty() {
             return;
         }
-        for field in &self.plan.fields {
+        for field in self.plan.fields.iter().filter(|field| !matches!(field.shape, Shape::Rows(_))) {
+            self.overlay_field(resource, field, document);
+        }
+        self.set_schemas(resource);
+    }
+
+    /// Puts the values of child rows into a resource, in the client's own form where the columns still hold what they
+    /// held then.
+    pub fn put_rows(&self, resource: &mut Object, attribute: usize, value: Option<Json>, row: Option<&[Value]>) {
+        let is = |field: &&Field| matches!(field.shape, Shape::Rows(index) if index == attribute);
+        let Some(field) = self.plan.fields.iter().find(is) else { return };
+        if let Some(value) = value {
+            put(resource, field.extension.as_deref(), &field.name, value);
+        }
+        if let Some(row) = row {
+            self.overlay_field(resource, field, &Document::parse(row.get(self.reading.sidecar)));
+        }
+        self.set_schemas(resource);
+    }
+
+    /// The value of an attribute whose values are these rows.
+    pub fn rows_value(&self, attribute: usize, rows: &Rows, all: &[ChildRow]) -> Option<Json> {
+        let target = &self.source.attributes.get(attribute)?.target;
+        let schema = &self.type_.schema;
+        let found = match &target.extension {
+            None => schema.core.attribute(&target.attribute),
+            Some(urn) => {
+                let extension = schema.extensions.iter().find(|extension| extension.id == *urn);
+                extension.and_then(|extension| extension.attribute(&target.attribute))
+            }
+        };
+        child_rows::value_of(rows, all, found.is_none_or(|found| found.multi_valued))
+    }
+
+    fn overlay_field(&self, resource: &mut Object, field: &Field, document: &Document) {
             for (path, sub) in field.paths() {
                 let Some(altered) = document.altered.get(&path) else {
                     continue;
@@ -157,8 +153,6 @@ impl RowReader<'_> {
                     set(resource, field.extension.as_deref(), &field.name, sub, altered.client.clone());
                 }
             }
-        }
-        self.set_schemas(resource);
     }
 
     fn external_id(&self, row: &[Value], values: &[Option<Json>]) -> Option<String> {
@@ -207,6 +201,8 @@ impl RowReader<'_> {
                     slots.iter().filter_map(|slot| self.element(slot, values)).map(Json::Object).collect();
                 (!elements.is_empty()).then_some(Json::Array(elements))
             }
+            // Read apart.
+            Shape::Rows(_) => None,
         }
     }
 
@@ -281,7 +277,7 @@ impl Field {
                 subs.iter().map(|(sub, _)| (format!("{prefix}.{sub}"), Some(sub.as_str()))).collect()
             }
             Shape::Reference { .. } => Vec::new(),
-            Shape::Simple(_) | Shape::Slots(_) => vec![(prefix, None)],
+            Shape::Simple(_) | Shape::Slots(_) | Shape::Rows(_) => vec![(prefix, None)],
         }
     }
 }
@@ -302,6 +298,53 @@ pub(super) fn path(attribute: &crate::adapter::Attribute) -> String {
         path.push_str(sub);
     }
     path
+}
+
+/// The values of a source's attributes that stand in one of its rows; `joined` says where those of other tables do.
+pub(super) fn attribute_values(
+    adapter: &Adapter,
+    source: &Source,
+    joined: &[Option<Joined>],
+    row: &[Value],
+    document: &Document,
+    environment: &Environment<'_>,
+) -> Vec<Option<Json>> {
+    let mut values: Vec<Option<Json>> = Vec::with_capacity(source.attributes.len());
+    let mut templates = Vec::new();
+    for (index, attribute) in source.attributes.iter().enumerate() {
+        let joined = joined.get(index).and_then(Option::as_ref);
+        values.push(match &attribute.binding {
+            Binding::Column(binding) => {
+                let value = column_value(adapter, source, binding, row);
+                if value.is_none() && !binding.shown_when_empty.is_empty() {
+                    templates.push(index);
+                }
+                value
+            }
+            Binding::Lookup(lookup) => joined
+                .and_then(|joined| row.get(joined.first))
+                .and_then(|value| lookup.conversion.read(value, &lookup.matched, adapter.time_zone)),
+            Binding::Reference(reference) => joined.and_then(|joined| {
+                let key = row.get(joined.first).filter(|key| !key.is_null())?;
+                let (_, type_) = super::plan::find_type(adapter, &reference.resource_type)?;
+                Some(Json::String(scim_id(type_.sources.first()?, key)))
+            }),
+            Binding::Template(_) => {
+                templates.push(index);
+                None
+            }
+            Binding::Constant(value) => Some(value.clone()),
+            Binding::Sidecar => document.kept.get(&path(attribute)).cloned(),
+            Binding::Link(_) | Binding::Rows(_) => None,
+        });
+    }
+    for index in templates {
+        let made = template_value(source, index, row, &values, environment);
+        if let Some(value) = values.get_mut(index) {
+            *value = made;
+        }
+    }
+    values
 }
 
 /// The value that a column gives.

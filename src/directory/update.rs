@@ -1,6 +1,7 @@
 //! PUT and PATCH: the row is locked, the difference computed, and only that is written.
 
 use super::change::{Assignment, Secret, Wish, Writing, check_required};
+use super::child_rows::ChildRows;
 use super::members::Collections;
 use super::members::MemberChange;
 use super::permissions::Operation;
@@ -24,6 +25,8 @@ pub(super) enum Change<'a> {
         resource: &'a Object,
         /// The collections that the request names; the others are left.
         collections: &'a Collections,
+        /// Attributes in child rows that the request does not name: they are left, too.
+        left: &'a [usize],
         /// It is a POST that brings a retired row back: who may create may do that.
         created: bool,
     },
@@ -53,11 +56,12 @@ impl Directory {
     ) -> Result<Answer, Error> {
         self.may_write(caller, type_)?;
         let (place, key) = self.find(type_, id)?;
+        let left = unnamed(&place, &body);
         let (resource, collections) = self.incoming(&place, body)?;
         let values = wanted(place.source, place.plan, &resource);
         check_required(&place, &values, None)?;
         let secrets = self.secrets(&place, Some(&key), &values)?;
-        let change = Change::Replace { resource: &resource, collections: &collections, created: false };
+        let change = Change::Replace { resource: &resource, collections: &collections, left: &left, created: false };
         let updated = self.change(caller, &place, &key, id, &change, condition, projection, &secrets)?;
         Ok(self.answer(&place, updated.found, projection))
     }
@@ -179,8 +183,9 @@ impl Directory {
         let exact = if condition.is_empty() {
             CollectionsWanted::none()
         } else {
-            CollectionsWanted { links: place.plan.links.clone(), groups: false }
+            CollectionsWanted::versioned(&place)
         };
+        let exact = exact.with_rows(&concerned(&place, change));
         let Some(current) = self.read_one(connection, caller, &place, key, &exact)? else {
             return Ok(None);
         };
@@ -205,7 +210,8 @@ impl Directory {
         let environment = Environment { id: Some(key), row: Some((place.source, &locked.row)), ..writing.environment };
         let shown = rows::shown(place.source, &locked.row, &will, &changed, &environment);
         let environment = Environment { attributes: Some(&shown), ..environment };
-        let stage = Stage { place, locked: &locked, was: &was, will: &will, changed: &changed, lenient };
+        let children = &current.children;
+        let stage = Stage { place, locked: &locked, was: &was, will: &will, changed: &changed, lenient, children };
         writing.within(environment, |writing| self.write_difference(connection, &stage, writing, key, &collections))?;
         let wanted_now = self.collections_wanted(&place, projection);
         // An answer of 204 needs none of the members.
@@ -213,13 +219,16 @@ impl Directory {
         let unanswered =
             matches!(change, Change::Patch(_)) && (caller.server.patch_answers_204 || (named && is_whole(projection)));
         let answered = if unanswered { CollectionsWanted::none() } else { wanted_now };
+        let rewritten = place.plan.children.iter().map(|child| child.attribute);
+        let rewritten: Vec<usize> = rewritten.filter(|index| changed.get(*index) == Some(&true)).collect();
+        let answered = answered.with_rows(&rewritten);
         let Some(mut found) = self.read_one(connection, caller, &place, key, &answered)? else {
             return Err(
                 Error::forbidden("the change would take the resource out of the rows that exist for SCIM").into()
             );
         };
         let reader = self.reader(&place, caller);
-        if self.keep_forms(connection, writing, &reader, Some(&before), &after, &found.row)? {
+        if self.keep_forms(connection, writing, &reader, Some(&before), &after, &found)? {
             if locked.protected {
                 return Err(protected(&place).into());
             }
@@ -238,7 +247,16 @@ impl Directory {
         change: &Change<'_>,
     ) -> Result<(Object, Collections, bool), Error> {
         match change {
-            Change::Replace { resource, collections, .. } => Ok(((*resource).clone(), (*collections).clone(), true)),
+            Change::Replace { resource, collections, left, .. } => {
+                let mut after = (*resource).clone();
+                for target in left.iter().filter_map(|index| Some(&place.source.attributes.get(*index)?.target)) {
+                    let extension = target.extension.as_deref();
+                    if let Some(value) = rows::get(before, extension, &target.attribute, None) {
+                        rows::put(&mut after, extension, &target.attribute, value.clone());
+                    }
+                }
+                Ok((after, (*collections).clone(), true))
+            }
             Change::Patch(patch) => {
                 let outcome = patch.apply(before, &place.type_.schema, &self.patch_options(place))?;
                 if !outcome.ignored.is_empty() {
@@ -286,7 +304,7 @@ impl Directory {
         key: &Value,
         collections: &Collections,
     ) -> Result<(), Fault> {
-        let Stage { place, locked, was, will, changed, lenient } = *stage;
+        let Stage { place, locked, was, will, changed, lenient, children } = *stage;
         let wish = Wish { values: will, changed, lenient };
         if let Some(holder) = self.holder(connection, writing, will, changed, Some(key))? {
             return Err(Error::uniqueness(&holder.attribute).into());
@@ -307,7 +325,9 @@ impl Directory {
         }
         let external = place.plan.external_id.filter(|index| changed.get(*index) == Some(&true));
         let members = self.member_changes(connection, writing, place, &locked.row, collections)?;
-        if locked.protected && (!set.is_empty() || !members.is_empty() || external.is_some()) {
+        let rows = self.row_changes(connection, writing, place, &locked.row, will, changed, children)?;
+        let touched = !set.is_empty() || !members.is_empty() || !rows.is_empty() || external.is_some();
+        if locked.protected && touched {
             return Err(protected(&place).into());
         }
         if let Some(index) = external {
@@ -334,12 +354,11 @@ impl Directory {
             self.run_steps(connection, &update.then, &environment, Some(&transition))?;
             self.still_unprotected(connection, &place, key, &columns, &writing.environment)?;
         }
-        if !members.is_empty() {
-            self.write_members(connection, writing, &members)?;
-            // The row's own change moved its `modified` already.
-            if set.is_empty() && members.iter().any(MemberChange::touches) {
-                self.update_row(connection, &place, key, &[], &[], &writing.environment)?;
-            }
+        self.write_members(connection, writing, &members)?;
+        self.write_rows(connection, writing, &rows)?;
+        // The row's own change moved its `modified` already.
+        if set.is_empty() && (members.iter().any(MemberChange::touches) || rows.iter().any(|change| change.rows.touch)) {
+            self.update_row(connection, &place, key, &[], &[], &writing.environment)?;
         }
         Ok(())
     }
@@ -352,6 +371,48 @@ struct Stage<'a> {
     will: &'a [Option<Json>],
     changed: &'a [bool],
     lenient: bool,
+    /// Child rows as they were, of the attributes that may change.
+    children: &'a ChildRows,
+}
+
+/// The attributes in child rows that a body does not name. An empty list names, and empties.
+pub(super) fn unnamed(place: &Place<'_>, body: &Object) -> Vec<usize> {
+    let children = place.plan.children.iter().map(|child| child.attribute);
+    let named = |index: &usize| {
+        place.source.attributes.get(*index).is_some_and(|attribute| names(body, &attribute.target.attribute))
+    };
+    children.filter(|index| !named(index)).collect()
+}
+
+/// Whether a key of the body, or of an extension's object in it, is this attribute, with a URN before it or without.
+fn names(body: &Object, attribute: &str) -> bool {
+    body.iter().any(|(key, value)| {
+        let last = key.rsplit(':').next().unwrap_or(key);
+        let inside = key.contains(':').then(|| value.as_object()).flatten();
+        last.eq_ignore_ascii_case(attribute) || inside.is_some_and(|inside| names(inside, attribute))
+    })
+}
+
+/// The attributes in child rows that a change may concern: they are read before it.
+fn concerned(place: &Place<'_>, change: &Change<'_>) -> Vec<usize> {
+    let children = place.plan.children.iter().map(|child| child.attribute);
+    match change {
+        Change::Deactivate => Vec::new(),
+        Change::Replace { left, .. } => children.filter(|index| !left.contains(index)).collect(),
+        Change::Patch(patch) => children
+            .filter(|index| {
+                let name = place.source.attributes.get(*index).map(|attribute| attribute.target.attribute.as_str());
+                let name = name.unwrap_or_default().to_ascii_lowercase();
+                patch.operations.iter().any(|operation| {
+                    operation.path.as_ref().is_none_or(|path| {
+                        let path = path.to_string().to_ascii_lowercase();
+                        // A schema's URN alone stands for all of it.
+                        path.contains(&name) || path.starts_with("urn:")
+                    })
+                })
+            })
+            .collect(),
+    }
 }
 
 fn is_whole(projection: &Projection) -> bool {
