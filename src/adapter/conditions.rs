@@ -257,6 +257,15 @@ pub(super) fn equalities(condition: &Condition) -> Vec<(Column, Expression)> {
     }
 }
 
+/// The same, and the columns that must be NULL: what takes a row back into `where`.
+pub(super) fn all_equalities(condition: &Condition) -> Vec<(Column, Expression)> {
+    match condition {
+        Condition::And(parts) => parts.iter().flat_map(all_equalities).collect(),
+        Condition::Test(Operand::Column(column), Test::Is(value)) => vec![(column.clone(), value.clone())],
+        _ => Vec::new(),
+    }
+}
+
 /// Visits every test of a condition.
 pub(super) fn tests<'c>(condition: &'c Condition, visit: &mut dyn FnMut(&'c Operand, &'c Test)) {
     match condition {

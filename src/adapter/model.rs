@@ -308,8 +308,12 @@ pub struct Link {
     pub added: Vec<Step>,
     /// Steps for each member removed.
     pub removed: Vec<Step>,
+    /// The link row's other columns that those steps use.
+    pub each: Vec<Column>,
     /// What removes a member: nothing here deletes the row, else these columns are set.
     pub remove_sets: Vec<(Column, Expression)>,
+    /// Where a removed row stays: no second row of the same member can be beside it, so it is brought back.
+    pub value_is_unique: bool,
     /// Membership changes move the parent's `modified`.
     pub touch: bool,
 }

@@ -6,7 +6,7 @@
 
 use super::attributes::{attribute, own_assignments};
 use super::checks::{self, filled_or_reported, suggest_index};
-use super::conditions::{condition, equalities, tests};
+use super::conditions::{all_equalities, condition, tests};
 use super::context::{Context, Each, Entry, Outline, Scope};
 use super::expressions::{expression, templates};
 use super::names::{Relation, compiled};
@@ -85,7 +85,7 @@ pub(super) fn rows(
     }
     let scope = Scope::change(outline);
     let mut set = own_assignments(set_node, &child, scope, context, findings);
-    for (column, value) in equalities(&filter) {
+    for (column, value) in all_equalities(&filter) {
         let id = child.intern(relation.find(column.name.as_str())?);
         if !set.iter().any(|(known, _)| *known == id) {
             set.push((id, value));
@@ -544,7 +544,12 @@ fn removal_hides(rows: &Rows, node: &Node, findings: &mut Findings) {
     }
     let set: Vec<&Ident> =
         rows.remove_sets.iter().filter_map(|(id, _)| rows.child.columns.get(*id)).map(|column| &column.name).collect();
-    if !looks_at(&rows.child.filter, &set) {
+    hides(&rows.child.filter, &set, node, findings);
+}
+
+/// Reports where nothing that is set takes a row out of `where`.
+pub(super) fn hides(filter: &Condition, set: &[&Ident], node: &Node, findings: &mut Findings) {
+    if !looks_at(filter, set) {
         findings
             .error(node, "a removed row would still be shown: `where` looks at nothing that `delete` sets")
             .help("like `where: { gone_at: null }` beside `delete: { set: { gone_at: \"${now}\" } }`");
@@ -552,7 +557,7 @@ fn removal_hides(rows: &Rows, node: &Node, findings: &mut Findings) {
 }
 
 /// Whether a condition looks at any of these columns.
-pub(super) fn looks_at(condition: &Condition, columns: &[&Ident]) -> bool {
+fn looks_at(condition: &Condition, columns: &[&Ident]) -> bool {
     let mut found = false;
     tests(condition, &mut |operand, _| match operand {
         Operand::Column(column) | Operand::Json(column, _) => found |= columns.contains(&&column.name),

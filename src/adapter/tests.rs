@@ -102,7 +102,6 @@ fn what_is_refused() {
         (with("displayName: { column: name, pattern: \"(\" }"), "not a regular expression", ""),
         (with("displayName: {}"), "`displayName` has no binding", "one of column, lookup"),
         (with("displayName: { sidecar: true, constant: x }"), "`displayName` has two bindings", ""),
-        (with("emails: { rows: { table: depts } }"), "`rows` is not supported by this version", ""),
         (beside("    tree: { parent: boss_id }\n"), "`tree` is not supported by this version", ""),
         (with("password: { column: name, hash: argon2id }"), "`argon2id` is not supported by this version", ""),
         (

@@ -192,6 +192,10 @@ fn as_shown(rows: &Rows, client: &Json, column: &Json) -> Json {
                     object.insert(sub.clone(), constant.clone());
                 }
                 (Binding::Constant(_), _) => {}
+                // Which is the primary one is the table's to say where it always has one.
+                (_, Some(known)) if rows.exactly_one_primary == Some(*index) => {
+                    object.insert(sub.clone(), known.clone());
+                }
                 (_, Some(known)) if attribute.schema.is_read_only() => {
                     object.insert(sub.clone(), known.clone());
                 }
@@ -201,6 +205,11 @@ fn as_shown(rows: &Rows, client: &Json, column: &Json) -> Json {
         element
     };
     match client {
+        // One value alone is kept of several.
+        Json::Array(all) if rows.single => {
+            let primary = all.iter().find(|element| element.get("primary") == Some(&Json::Bool(true)));
+            Json::Array(primary.or(all.first()).into_iter().map(complete).collect())
+        }
         Json::Array(all) => Json::Array(all.iter().map(complete).collect()),
         other => other.clone(),
     }

@@ -15,6 +15,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod children;
 mod dialogues;
 mod harness;
 mod hostile;
