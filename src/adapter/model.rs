@@ -503,6 +503,19 @@ pub struct TextRule {
     pub min: Option<u64>,
     /// At most so many characters, besides what the column holds.
     pub max: Option<u64>,
+    /// `&`, `<` and `>` are stored as entities.
+    pub entities: Option<Entities>,
+    /// The separator between the parts of a path, which stays raw beside entities.
+    pub parts: Option<String>,
     /// Too long: the column gets what fits and the sidecar the client's form; else 400.
     pub keep_overflow: bool,
+}
+
+/// How an application keeps `&`, `<` and `>` in its text columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entities {
+    /// Always as entities.
+    Always,
+    /// As they are, beside older rows that have entities.
+    Mixed,
 }

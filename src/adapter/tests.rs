@@ -106,8 +106,23 @@ fn what_is_refused() {
         (beside("    tree: { parent: boss_id }\n"), "`tree` is not supported by this version", ""),
         (with("password: { column: name, hash: argon2id }"), "`argon2id` is not supported by this version", ""),
         (
-            with("displayName: { column: name, type: { text: { html_entities: always } } }"),
-            "`html_entities` is not supported",
+            with("displayName: { column: name, type: { text: { html_entities: sometimes } } }"),
+            "expected one of `always`, `mixed`, found `sometimes`",
+            "",
+        ),
+        (
+            with("displayName: { column: name, type: { text: { parts: \" > \" } } }"),
+            "`parts` keeps a separator raw where the rest is stored as entities, and nothing is",
+            "say `html_entities: always` or `mixed` beside it",
+        ),
+        (
+            with("displayName: { column: name, type: { text: { html_entities: mixed, parts: '' } } }"),
+            "the separator between parts is empty",
+            "",
+        ),
+        (
+            with("nickName: { column: boss_id, type: { text: { html_entities: always } } }"),
+            "entities are kept in text, and the column `boss_id`",
             "",
         ),
         // types and literals

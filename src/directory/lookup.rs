@@ -32,12 +32,13 @@ impl Directory {
         match lookup.missing {
             Missing::Clear => Ok(lookup.none.clone()),
             Missing::Reject => {
-                let shown = stored.to_text().unwrap_or_default();
+                let shown = lookup.shown(&stored);
                 Err(Error::invalid_value(format!("{name}: the application has no {shown:?}, and none may be made"))
                     .into())
             }
             Missing::Create => {
-                let value = format!("{}.{}={}", lookup.table, lookup.matched.name, unique::fold(&stored));
+                let value =
+                    format!("{}.{}={}", lookup.table, lookup.matched.name, unique::fold(&lookup.shown(&stored).into()));
                 self.claim(connection, claims, vec![("lookup".to_owned(), value)])?;
                 // Somebody else may have made it while we waited.
                 if let Some(key) = self.matching(connection, environment, lookup, &stored, name)? {
@@ -63,7 +64,7 @@ impl Directory {
         let filter = environment.predicate(&lookup.filter, Some(plan::MAIN), &mut aliases);
         let mut keys = self.keys(connection, lookup, stored, filter, false)?;
         if keys.len() > 1 && lookup.ambiguous_is_error {
-            let shown = stored.to_text().unwrap_or_default();
+            let shown = lookup.shown(stored);
             return Err(Error::invalid_value(format!("{name}: the application has {shown:?} more than once")).into());
         }
         Ok(if keys.is_empty() { None } else { Some(keys.swap_remove(0)) })
@@ -78,10 +79,17 @@ impl Directory {
         newest: bool,
     ) -> Result<Vec<Value>, Fault> {
         let key = Expr::column(plan::MAIN, &lookup.key.name);
-        let matched = Predicate::eq(
-            Expr::column(plan::MAIN, &lookup.matched.name),
-            Expr::Value(stored.clone(), lookup.matched.cast.clone()),
-        );
+        let column = Expr::column(plan::MAIN, &lookup.matched.name);
+        let cast = || lookup.matched.cast.clone();
+        let matched = match stored {
+            Value::Text(text) => {
+                let forms = lookup.conversion.forms(&lookup.conversion.shown(text));
+                let forms =
+                    forms.into_iter().map(|form| Predicate::eq(column.clone(), Expr::Value(form.into(), cast())));
+                forms.fold(Predicate::False, Predicate::or)
+            }
+            other => Predicate::eq(column, Expr::Value(other.clone(), cast())),
+        };
         let mut select = Select::new(lookup.table.clone(), plan::MAIN, vec![key.clone()]).filter(matched.and(filter));
         select.order.push(Order { by: key, descending: newest });
         select.limit = Some(2);
@@ -134,5 +142,12 @@ impl Directory {
         let environment = Environment { id: Some(&key), row: None, ..*environment };
         self.run_steps(connection, &lookup.then, &environment, None)?;
         Ok(key)
+    }
+}
+
+impl Lookup {
+    /// A stored value as clients know it.
+    fn shown(&self, stored: &Value) -> String {
+        self.conversion.shown(&stored.to_text().unwrap_or_default()).into_owned()
     }
 }

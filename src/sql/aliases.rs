@@ -17,6 +17,8 @@ pub fn aliases_in(expr: &Expr, used: &mut BTreeSet<Alias>) {
         | Expr::Folded(inner)
         | Expr::NotEmpty(inner)
         | Expr::Min(inner)
+        | Expr::Decoded(inner, _)
+        | Expr::Replaced(inner, ..)
         | Expr::Json(inner, _) => aliases_in(inner, used),
         Expr::Scalar(select) | Expr::Rows(select) => aliases_in_select(select, used),
         Expr::Flag(predicate) => aliases_in_predicate(predicate, used),

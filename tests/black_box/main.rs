@@ -16,6 +16,7 @@
 mod support;
 
 mod dialogues;
+mod entities;
 mod harness;
 mod hostile;
 mod kills;
