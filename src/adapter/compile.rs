@@ -11,7 +11,7 @@ use super::lifecycle::{create, delete, update};
 use super::names::Names;
 use super::outline::{base, outlines};
 use super::schema::{add_groups, schema};
-use super::types::unsupported;
+use super::tree::{settle, tree};
 use super::{Adapter, Attribute, Binding, ResourceType, Rule, Source, Timestamps, Unique};
 use crate::document::{Findings, Key, Kind, Node, Reader, nearest};
 use crate::scim;
@@ -143,6 +143,7 @@ const SHARED: &[&str] = &[
     "unmapped",
     "unknown_members",
     "id_prefix",
+    "tree",
 ];
 
 fn resource(key: &Key, node: &Node, context: &Context<'_>, findings: &mut Findings) -> Option<ResourceType> {
@@ -155,14 +156,12 @@ fn resource(key: &Key, node: &Node, context: &Context<'_>, findings: &mut Findin
     SHARED.iter().for_each(|key| {
         reader.optional(key);
     });
-    unsupported(reader.optional_entry("tree").map(|(key, _)| key), "tree", findings);
     reader.finish(findings);
     for (_, source) in listed.map(Node::entries).unwrap_or_default() {
         if let Some(mut reader) = Reader::mapping(source, findings) {
             SHARED.iter().for_each(|key| {
                 reader.optional(key);
             });
-            unsupported(reader.optional_entry("tree").map(|(key, _)| key), "tree", findings);
             reader.finish(findings);
         }
     }
@@ -299,6 +298,7 @@ fn source(outline: &Outline<'_>, context: &Context<'_>, findings: &mut Findings)
         columns: Vec::new(),
         timestamps: timestamps(given(node, "timestamps"), outline, findings),
         label: templates(given(node, "label"), scope, findings),
+        tree: given(node, "tree").and_then(|node| tree(node, outline, findings)),
         skip_unknown_members: word("unknown_members", &[("reject", false), ("skip", true)], findings),
         create: create(node, &filter, outline, context, findings),
         update: update(given(node, "update"), outline, context, findings),
@@ -308,6 +308,7 @@ fn source(outline: &Outline<'_>, context: &Context<'_>, findings: &mut Findings)
         attributes,
     };
     source.columns.clone_from(&outline.columns.borrow());
+    settle(&mut source, outline, findings);
     source
 }
 

@@ -14,6 +14,7 @@ mod conversion;
 mod document;
 mod evaluate;
 mod expressions;
+mod labels;
 mod lifecycle;
 mod link;
 mod lookup;
@@ -26,12 +27,15 @@ mod steps;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod types;
 
 pub use compile::compile;
 pub use conversion::{Refusal, boolean, read_instant, rfc3339, same, stored_instant};
 pub use document::{Document, Parameter, load, read, tables_needed};
 pub use evaluate::{Aliases, Each, Environment, Transition, equivalent};
+pub use labels::Label;
 pub use model::*;
 pub use privileges::{Needs, privileges};
 pub use terms::*;
+pub use tree::Tree;

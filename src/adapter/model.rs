@@ -65,6 +65,8 @@ pub struct Source {
     pub timestamps: Timestamps,
     /// How histories name a row.
     pub label: Vec<Template>,
+    /// Rows that stand below one another.
+    pub tree: Option<super::Tree>,
     /// Members that do not exist: refused, or left out.
     pub skip_unknown_members: bool,
     /// How each attribute meets SQL, in the order of the document.
@@ -243,6 +245,10 @@ pub struct Lookup {
     pub create: Vec<(Column, Expression)>,
     /// Steps after it was made; `${id}` is the new row's key.
     pub then: Vec<Step>,
+    /// The matched value is a path: levels that are missing are made.
+    pub tree: Option<super::Tree>,
+    /// How histories name the row.
+    pub label: Option<super::Label>,
     /// A row outside `filter` that is brought back rather than made anew.
     pub revive: Option<LookupRevive>,
     /// Whether the attribute writes the column.
@@ -280,6 +286,8 @@ pub struct Reference {
     pub key: ColumnId,
     /// What the foreign key holds for "none".
     pub none: Value,
+    /// How histories name the row it points to.
+    pub label: Option<super::Label>,
 }
 
 /// `link`: many-to-many membership.

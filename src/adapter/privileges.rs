@@ -51,7 +51,8 @@ impl Collected {
     }
 
     fn source(&mut self, source: &Source) {
-        self.needs(&source.table).update |= source.update_is_possible();
+        // What stands below a row is written with it.
+        self.needs(&source.table).update |= source.update_is_possible() || source.tree.is_some();
         self.condition(&source.filter);
         if let Some(protected) = &source.protected {
             self.condition(protected);
@@ -93,7 +94,8 @@ impl Collected {
                 let needs = self.needs(&lookup.table);
                 if lookup.missing == Missing::Create {
                     needs.insert = true;
-                    needs.update |= lookup.revive.is_some();
+                    // A level that is made locks those above it, and clears their caches.
+                    needs.update |= lookup.revive.is_some() || lookup.tree.is_some();
                 }
                 self.condition(&lookup.filter);
                 lookup.create.iter().for_each(|(_, value)| self.expression(value));

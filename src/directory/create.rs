@@ -160,6 +160,24 @@ impl Directory {
         let Some(key_column) = source.columns.first() else {
             return Err(Error::internal("a source without a key").into());
         };
+        let planted = self.plant(connection, &place, &row)?;
+        for (id, value) in planted.iter().flat_map(|planted| &planted.columns) {
+            let (Some(column), Some(filled), Some(place)) =
+                (source.columns.get(*id), filled.get_mut(*id), row.get_mut(*id))
+            else {
+                continue;
+            };
+            let expr = Expr::Value(value.clone(), column.cast.clone());
+            *place = value.clone();
+            match columns.iter().position(|known| *known == column.name).and_then(|known| values.get_mut(known)) {
+                Some(known) => *known = expr,
+                None => {
+                    columns.push(column.name.clone());
+                    values.push(expr);
+                }
+            }
+            *filled = true;
+        }
         let insert = Insert { table: source.table.clone(), columns, rows: vec![values], on_conflict: OnConflict::Fail };
         let key = connection.insert(&insert, &key_column.name)?;
         if let Some(first) = row.first_mut() {
@@ -169,6 +187,9 @@ impl Directory {
             // The keys of rows that the application deleted are given out again; what we knew of those is not
             // this one's. The others count on.
             self.own.forget(connection, &place.plan.kind, &key.to_text().unwrap_or_default())?;
+        }
+        if let Some(planted) = &planted {
+            self.replanted(connection, &place, &key, planted, true)?;
         }
         let written: Vec<usize> = filled.iter().enumerate().filter_map(|(id, filled)| filled.then_some(id)).collect();
         self.still_unprotected(connection, &place, &key, &written, &environment)?;

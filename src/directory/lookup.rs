@@ -3,10 +3,18 @@
 use super::transaction::Fault;
 use super::unique::{self, Claims};
 use super::{Directory, plan};
-use crate::adapter::{Aliases, Environment, Lookup, Missing};
+use crate::adapter::{Aliases, Column, Environment, Lookup, Missing};
 use crate::scim::Error;
 use crate::sql::{Connection, Expr, Insert, OnConflict, Order, Predicate, Select, Statement, Update, Value};
 use serde_json::Value as Json;
+
+/// What looking up one value takes along.
+pub(super) struct Looking<'l> {
+    pub claims: &'l mut Claims,
+    pub environment: &'l Environment<'l>,
+    /// The attribute's path, for messages.
+    pub name: &'l str,
+}
 
 impl Directory {
     /// The key of the row that `value` names.
@@ -37,19 +45,39 @@ impl Directory {
                     .into())
             }
             Missing::Create => {
-                let value =
-                    format!("{}.{}={}", lookup.table, lookup.matched.name, unique::fold(&lookup.shown(&stored).into()));
-                self.claim(connection, claims, vec![("lookup".to_owned(), value)])?;
-                // Somebody else may have made it while we waited.
-                if let Some(key) = self.matching(connection, environment, lookup, &stored, name)? {
-                    return Ok(key);
+                let mut looking = Looking { claims, environment, name };
+                if let Some(tree) = &lookup.tree {
+                    let path = lookup.shown(&stored);
+                    return self.levels(connection, &mut looking, lookup, tree, &path);
                 }
-                if let Some(key) = self.revive_lookup(connection, environment, lookup, &stored)? {
-                    return Ok(key);
+                match self.found_or_claimed(connection, &mut looking, lookup, &stored)? {
+                    Some(key) => Ok(key),
+                    None => self.make(connection, environment, lookup, stored, &[]),
                 }
-                self.make(connection, environment, lookup, stored)
             }
         }
+    }
+
+    /// The row that is there, or was brought back; `None` where it is ours to make, and nobody else does.
+    pub(super) fn found_or_claimed(
+        &self,
+        connection: &mut dyn Connection,
+        looking: &mut Looking<'_>,
+        lookup: &Lookup,
+        stored: &Value,
+    ) -> Result<Option<Value>, Fault> {
+        let (environment, name) = (looking.environment, looking.name);
+        if let Some(key) = self.matching(connection, environment, lookup, stored, name)? {
+            return Ok(Some(key));
+        }
+        let folded = unique::fold(&lookup.shown(stored).into());
+        let value = format!("{}.{}={folded}", lookup.table, lookup.matched.name);
+        self.claim(connection, looking.claims, vec![("lookup".to_owned(), value)])?;
+        // Somebody else may have made it while we waited.
+        if let Some(key) = self.matching(connection, environment, lookup, stored, name)? {
+            return Ok(Some(key));
+        }
+        self.revive_lookup(connection, environment, lookup, stored)
     }
 
     fn matching(
@@ -123,17 +151,26 @@ impl Directory {
         Ok(Some(key))
     }
 
-    fn make(
+    /// Makes the row; `more` are columns that its place in a tree asks for.
+    pub(super) fn make(
         &self,
         connection: &mut dyn Connection,
         environment: &Environment<'_>,
         lookup: &Lookup,
         stored: Value,
+        more: &[(Column, Value)],
     ) -> Result<Value, Fault> {
         let mut aliases = Aliases::from(1);
         let mut columns = vec![lookup.matched.name.clone()];
         let mut row = vec![Expr::Value(stored, lookup.matched.cast.clone())];
+        for (column, value) in more {
+            columns.push(column.name.clone());
+            row.push(Expr::Value(value.clone(), column.cast.clone()));
+        }
         for (column, expression) in &lookup.create {
+            if columns.contains(&column.name) {
+                continue;
+            }
             columns.push(column.name.clone());
             row.push(environment.expr(expression, Some(column), &mut aliases));
         }

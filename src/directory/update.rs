@@ -305,6 +305,18 @@ impl Directory {
                 set.push((column, value));
             }
         }
+        let planted = match locked.protected {
+            true => None,
+            false => self.replant(connection, &place, &locked.row, &after)?,
+        };
+        for (column, value) in planted.iter().flat_map(|planted| &planted.columns) {
+            if let Some(stored) = after.get_mut(*column)
+                && !crate::adapter::equivalent(stored, value)
+            {
+                *stored = value.clone();
+                set.push((*column, value.clone()));
+            }
+        }
         let external = place.plan.external_id.filter(|index| changed.get(*index) == Some(&true));
         let members = self.member_changes(connection, writing, place, &locked.row, collections)?;
         if locked.protected && (!set.is_empty() || !members.is_empty() || external.is_some()) {
@@ -328,6 +340,9 @@ impl Directory {
             self.run_steps(connection, &update.before, &writing.environment, Some(&transition))?;
             let columns: Vec<usize> = set.iter().map(|(column, _)| *column).collect();
             self.update_row(connection, &place, key, &set, &update.set, &writing.environment)?;
+            if let Some(planted) = &planted {
+                self.replanted(connection, &place, key, planted, false)?;
+            }
             let environment = Environment { row: Some((place.source, &after)), ..writing.environment };
             let shown = rows::shown_after(&self.adapter, place.source, &after, will, changed, &environment);
             let environment = Environment { attributes: Some(&shown), ..environment };

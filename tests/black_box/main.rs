@@ -27,4 +27,5 @@ mod refusals;
 mod rows;
 mod statements;
 mod tokens;
+mod trees;
 mod values;
