@@ -23,6 +23,7 @@ mod names;
 mod outline;
 mod privileges;
 mod schema;
+mod scope;
 mod steps;
 mod terms;
 #[cfg(test)]
@@ -30,12 +31,12 @@ mod tests;
 mod tree;
 mod types;
 
-pub use compile::compile;
+pub use compile::{compile, compile_within};
 pub use conversion::{Refusal, boolean, read_instant, rfc3339, same, stored_instant};
-pub use document::{Document, Parameter, load, read, tables_needed};
+pub use document::{Document, Parameter, load, read, tables_in, tables_needed};
 pub use evaluate::{Aliases, Each, Environment, Transition, equivalent};
 pub use labels::Label;
 pub use model::*;
-pub use privileges::{Needs, privileges};
+pub use privileges::{Needs, privileges, privileges_of};
 pub use terms::*;
 pub use tree::Tree;

@@ -59,6 +59,8 @@ pub struct Source {
     pub columns: Vec<Column>,
     /// The rows that exist for SCIM.
     pub filter: Condition,
+    /// The rows of these that exist for the identity server.
+    pub scope: Condition,
     /// Rows that are never changed.
     pub protected: Option<Condition>,
     /// `meta.created` and `meta.lastModified`.

@@ -20,8 +20,14 @@ pub struct Needs {
 
 /// Every table that the adapter touches and what it does there, in the order of their names.
 pub fn privileges(adapter: &Adapter) -> Vec<(Table, Needs)> {
+    privileges_of(&[adapter])
+}
+
+/// The same for several together: those of identity servers with scopes or parameters of their own.
+pub fn privileges_of(adapters: &[&Adapter]) -> Vec<(Table, Needs)> {
     let mut all = Collected::default();
-    for source in adapter.resource_types.iter().flat_map(|resource| &resource.sources) {
+    let types = adapters.iter().flat_map(|adapter| &adapter.resource_types);
+    for source in types.flat_map(|resource| &resource.sources) {
         all.source(source);
     }
     all.0.into_iter().collect()
@@ -54,6 +60,7 @@ impl Collected {
         // What stands below a row is written with it.
         self.needs(&source.table).update |= source.update_is_possible() || source.tree.is_some();
         self.condition(&source.filter);
+        self.condition(&source.scope);
         if let Some(protected) = &source.protected {
             self.condition(protected);
         }

@@ -208,7 +208,10 @@ impl Directory {
         // Nobody is in a group before existing, unless the adapter's own steps say so.
         answered.groups &= !rules.then.is_empty();
         let Some(mut found) = self.read_one(connection, caller, &place, &key, &answered)? else {
-            return Err(Error::forbidden("the new resource would not be among the rows that exist for SCIM").into());
+            return Err(Error::forbidden(
+                "the new resource would not be among the rows that exist for this identity server",
+            )
+            .into());
         };
         let reader = self.reader(&place, caller);
         if self.keep_forms(connection, writing, &reader, None, wanted.resource, &found.row)?
@@ -343,6 +346,7 @@ impl Directory {
             Predicate::eq(Expr::column(stone, &Ident::new("resource_type")), Expr::value(place.plan.kind.as_str()));
         let mut aliases = Aliases::from(3);
         filter = filter.and(writing.environment.predicate(&place.source.filter, Some(MAIN), &mut aliases));
+        filter = filter.and(writing.environment.predicate(&place.source.scope, Some(MAIN), &mut aliases));
         if place.plan.reading(writing.caller.server.default).external_id.is_some() {
             filter = filter.and(self.linked_as(writing, &mut select, link, external_id));
         } else if let Binding::Column(binding) = &attribute.binding {
@@ -388,6 +392,7 @@ impl Directory {
         };
         let mut aliases = Aliases::from(2);
         let mut filter = writing.environment.predicate(&revive.filter, Some(MAIN), &mut aliases);
+        filter = filter.and(writing.environment.predicate(&place.source.scope, Some(MAIN), &mut aliases));
         let mut select = Select::new(place.source.table.clone(), MAIN, vec![plan::key(place.source, MAIN)]);
         match &attribute.binding {
             Binding::Column(binding) if !linked(&place, revive.by, writing.caller.server.default) => {

@@ -214,9 +214,10 @@ impl Directory {
             matches!(change, Change::Patch(_)) && (caller.server.patch_answers_204 || (named && is_whole(projection)));
         let answered = if unanswered { CollectionsWanted::none() } else { wanted_now };
         let Some(mut found) = self.read_one(connection, caller, &place, key, &answered)? else {
-            return Err(
-                Error::forbidden("the change would take the resource out of the rows that exist for SCIM").into()
-            );
+            return Err(Error::forbidden(
+                "the change would take the resource out of the rows that exist for this identity server",
+            )
+            .into());
         };
         let reader = self.reader(&place, caller);
         if self.keep_forms(connection, writing, &reader, Some(&before), &after, &found.row)? {

@@ -25,6 +25,7 @@ mod lists;
 mod racing;
 mod refusals;
 mod rows;
+mod scopes;
 mod statements;
 mod tokens;
 mod trees;

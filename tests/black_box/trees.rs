@@ -311,10 +311,8 @@ fn places(engine: Engine) {
         // Nothing is left of what fails: neither levels nor the user.
         let tables = || (database.table("places"), database.table("people"), database.table("logs"));
         let before = tables();
-        for (wrong, word) in [
-            ("New >  > x", "without a name"),
-            (&format!("New > {}", "l".repeat(21)), "20 characters"),
-        ] {
+        for (wrong, word) in [("New >  > x", "without a name"), (&format!("New > {}", "l".repeat(21)), "20 characters")]
+        {
             client.post("/Users", &client::user("bob", at(wrong))).expect_error(400, Some("invalidValue"), word);
         }
         client.post("/Users", &client::user("ann", at("Other > x"))).expect_error(409, Some("uniqueness"), "userName");
