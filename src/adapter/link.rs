@@ -6,7 +6,6 @@ use super::context::{Context, Each, Outline, Scope, holds};
 use super::expressions::assignments;
 use super::names::{Relation, compiled};
 use super::steps::steps;
-use super::types::unsupported;
 use super::{Column, ColumnId, Link};
 use crate::document::{Findings, Kind, Node, Reader};
 use std::cell::RefCell;
@@ -24,7 +23,6 @@ pub(super) fn link(node: &Node, outline: &Outline<'_>, context: &Context<'_>, fi
     let removed = reader.given("removed");
     let touch = reader.boolean("touch", findings).unwrap_or(false);
     let delete = reader.given("delete");
-    unsupported(reader.optional_entry("exactly_one_primary").map(|(key, _)| key), "exactly_one_primary", findings);
     reader.finish(findings);
 
     let relation = context.names.table(table?, findings);

@@ -413,6 +413,8 @@ fn source(child: &Outline<'_>, attributes: Vec<Attribute>, filter: Condition) ->
         timestamps: Timestamps::default(),
         label: Vec::new(),
         skip_unknown_members: false,
+        scope: Condition::True,
+        tree: None,
         attributes,
         create: None,
         update: Update::default(),

@@ -251,8 +251,14 @@ impl<'a> Compiler<'a> {
             let pieces = form.iter().map(|piece| match piece {
                 FormPiece::Text(text) => Some(Expr::value(text.as_str())),
                 FormPiece::Part(part) => {
-                    let (expr, column) = self.expr(composed.parts.get(*part)?.attribute)?;
-                    Some(super::text::text_expr(expr, column.as_ref()))
+                    let index = composed.parts.get(*part)?.attribute;
+                    let (expr, column) = self.expr(index)?;
+                    let expr = super::text::text_expr(expr, column.as_ref());
+                    Some(match self.source.attributes.get(index).map(|attribute| &attribute.binding) {
+                        Some(Binding::Column(binding)) => binding.conversion.reads(expr),
+                        Some(Binding::Lookup(lookup)) => lookup.conversion.reads(expr),
+                        _ => expr,
+                    })
                 }
             });
             pieces.collect::<Option<Vec<_>>>().map(Expr::Concat)

@@ -187,8 +187,14 @@ impl Directory {
                 other => Value::Text(other.to_string()),
             })
         };
+        let mut columns = Vec::with_capacity(after.len());
+        for (id, (column, value)) in named.enumerate() {
+            let told = self.told(connection, &rows.child, id, value.clone(), environment)?;
+            let label = (told != *value).then(|| told.to_text()).flatten();
+            columns.push((column.name.clone(), value.clone(), label));
+        }
         let each = Each {
-            columns: named.map(|(column, value)| (column.name.clone(), value.clone(), None)).collect(),
+            columns,
             old: values_before.and_then(text).unwrap_or_default(),
             new: text(values).unwrap_or_default(),
             code: Value::Null,

@@ -136,7 +136,8 @@ impl Compiler<'_> {
                 if binding.shown_when_empty.is_empty() {
                     return Some((expr, Some(column.clone())));
                 }
-                let mut choices = vec![Expr::NotEmpty(Box::new(text::text_expr(expr, Some(column))))];
+                let stored = text::text_expr(expr, Some(column));
+                let mut choices = vec![Expr::NotEmpty(Box::new(binding.conversion.reads(stored)))];
                 for template in &binding.shown_when_empty {
                     choices.push(self.template(template)?);
                 }
@@ -202,7 +203,7 @@ impl Compiler<'_> {
             return None;
         }
         match self.expr(index)? {
-            (expr, Some(column)) => shown(expr, &column),
+            (expr, Some(column)) => shown(expr, &column).map(|expr| conversion.reads(expr)),
             (expr, None) => Some(expr),
         }
     }

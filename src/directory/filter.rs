@@ -86,7 +86,16 @@ impl<'a> Compiler<'a> {
         let ignores_case = column.as_ref().is_some_and(|column| column.ignores_case);
         // '' is absent, and stands where NULL does.
         let is_text = |column: &crate::adapter::Column| matches!(column.kind, crate::sql::ColumnKind::Text(_));
-        let expr = if text && column.as_ref().is_some_and(is_text) { Expr::NotEmpty(Box::new(expr)) } else { expr };
+        let conversion = self.source.attributes.get(index).and_then(|attribute| match &attribute.binding {
+            Binding::Column(binding) if binding.json.is_empty() => Some(&binding.conversion),
+            Binding::Lookup(lookup) => Some(&lookup.conversion),
+            _ => None,
+        });
+        let expr = match (text && column.as_ref().is_some_and(is_text), conversion) {
+            (true, Some(conversion)) => Expr::NotEmpty(Box::new(conversion.reads(expr))),
+            (true, None) => Expr::NotEmpty(Box::new(expr)),
+            (false, _) => expr,
+        };
         Some(if text && !case_exact && !ignores_case && self.dialect != Dialect::Mysql {
             Expr::Lower(Box::new(expr))
         } else {

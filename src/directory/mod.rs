@@ -16,6 +16,7 @@ mod compare;
 mod create;
 mod delete;
 mod filter;
+mod labels;
 mod linked;
 mod lookup;
 mod members;
@@ -33,6 +34,7 @@ mod steps;
 mod tests;
 mod text;
 mod transaction;
+mod tree;
 mod unique;
 mod update;
 mod wanted;
@@ -200,7 +202,7 @@ impl Directory {
         let mut select = sql::Select::new(source.table.clone(), plan::MAIN, columns);
         let blank = blank_environment(&self.adapter);
         let exists = blank.predicate(&source.filter, Some(plan::MAIN), &mut Aliases::from(1));
-        // One of the rows that are there: deleted ones may have had the same name.
+        // One of the rows that are there, inside the scope or not: deleted ones may have had the same name.
         select.filter = sql::Predicate::eq(
             sql::Expr::column(plan::MAIN, &column.name),
             sql::Expr::Value(Value::from(user_name), column.cast.clone()),

@@ -223,9 +223,10 @@ impl Directory {
         let rewritten: Vec<usize> = rewritten.filter(|index| changed.get(*index) == Some(&true)).collect();
         let answered = answered.with_rows(&rewritten);
         let Some(mut found) = self.read_one(connection, caller, &place, key, &answered)? else {
-            return Err(
-                Error::forbidden("the change would take the resource out of the rows that exist for SCIM").into()
-            );
+            return Err(Error::forbidden(
+                "the change would take the resource out of the rows that exist for this identity server",
+            )
+            .into());
         };
         let reader = self.reader(&place, caller);
         if self.keep_forms(connection, writing, &reader, Some(&before), &after, &found)? {
@@ -323,6 +324,18 @@ impl Directory {
                 set.push((column, value));
             }
         }
+        let planted = match locked.protected {
+            true => None,
+            false => self.replant(connection, &place, &locked.row, &after)?,
+        };
+        for (column, value) in planted.iter().flat_map(|planted| &planted.columns) {
+            if let Some(stored) = after.get_mut(*column)
+                && !crate::adapter::equivalent(stored, value)
+            {
+                *stored = value.clone();
+                set.push((*column, value.clone()));
+            }
+        }
         let external = place.plan.external_id.filter(|index| changed.get(*index) == Some(&true));
         let members = self.member_changes(connection, writing, place, &locked.row, collections)?;
         let rows = self.row_changes(connection, writing, place, &locked.row, will, changed, children)?;
@@ -348,6 +361,9 @@ impl Directory {
             self.run_steps(connection, &update.before, &writing.environment, Some(&transition))?;
             let columns: Vec<usize> = set.iter().map(|(column, _)| *column).collect();
             self.update_row(connection, &place, key, &set, &update.set, &writing.environment)?;
+            if let Some(planted) = &planted {
+                self.replanted(connection, &place, key, planted, false)?;
+            }
             let environment = Environment { row: Some((place.source, &after)), ..writing.environment };
             let shown = rows::shown_after(&self.adapter, place.source, &after, will, changed, &environment);
             let environment = Environment { attributes: Some(&shown), ..environment };

@@ -8,7 +8,7 @@ use super::listener::Peer;
 use super::note::Note;
 use super::refusals::refuse;
 use super::route::{Target, is_ours, route};
-use super::state::{App, Form, Ready, Served, unavailable};
+use super::state::{App, Form, Served, unavailable};
 use crate::directory::{Caller, Directory, Precondition};
 use crate::identity::Denial;
 use crate::scim::{Error, ListQuery, ListResponse, Object, Patch, Projection, filter, patch, query, resource};
@@ -88,7 +88,6 @@ impl App {
             head,
             by_name: route.server.is_some(),
             served,
-            ready: &ready,
             client,
             request_id: note.request_id(),
         };
@@ -159,7 +158,6 @@ struct Authenticated<'r> {
     /// Through `/scim/NAME/v2`.
     by_name: bool,
     served: &'r Served,
-    ready: &'r Arc<Ready>,
     client: IpAddr,
     request_id: &'r Arc<str>,
 }
@@ -319,9 +317,9 @@ impl Authenticated<'_> {
         &self,
         work: impl FnOnce(&Directory, &Caller) -> Result<Reply, Error> + Send + 'static,
     ) -> Result<Reply, Reply> {
-        let ready = Arc::clone(self.ready);
+        let directory = Arc::clone(&self.served.directory);
         let caller = self.caller();
-        self.app.blocking(move || work(&ready.directory, &caller)).await
+        self.app.blocking(move || work(&directory, &caller)).await
     }
 
     /// The URL it came to, and what stands there.

@@ -17,7 +17,16 @@ pub fn aliases_in(expr: &Expr, used: &mut BTreeSet<Alias>) {
         | Expr::Folded(inner)
         | Expr::NotEmpty(inner)
         | Expr::Min(inner)
+        | Expr::Decoded(inner, _)
+        | Expr::Replaced(inner, ..)
         | Expr::Json(inner, _) => aliases_in(inner, used),
+        Expr::Choose(of, choices) => {
+            aliases_in(of, used);
+            for (when, then) in choices {
+                aliases_in(when, used);
+                aliases_in(then, used);
+            }
+        }
         Expr::Scalar(select) | Expr::Rows(select) => aliases_in_select(select, used),
         Expr::Flag(predicate) => aliases_in_predicate(predicate, used),
     }

@@ -400,3 +400,69 @@ fn statements_do_not_grow() {
         assert_eq!(without.work(), 1, "{:#?}", without.executed);
     }
 }
+
+/// Memberships that stay as rows when they end, that rules own, that steps tell of.
+#[test]
+fn seats_in_teams() {
+    each_engine(|house| {
+        let mut client = house.service.client();
+        let mut person = |name: &str| client.post("/Users", &client::user(name, json!({}))).expect(201).id();
+        let (ann, bob, cid) = (person("ann"), person("bob"), person("cid"));
+        let team = client.post("/Groups", &client::group("team", &[&ann, &bob])).expect(201).id();
+        let path = format!("/Groups/{team}");
+        let seats = |house: &House| {
+            texts(&house.database.rows(
+                "SELECT person_id, source, CASE WHEN gone_at IS NULL THEN 'in' ELSE 'out' END FROM seats ORDER BY person_id",
+            ))
+        };
+        let log = |house: &House| {
+            let log = texts(&house.database.rows("SELECT what, who, grade FROM seat_log ORDER BY id"));
+            house.database.execute("DELETE FROM seat_log");
+            log
+        };
+        assert_eq!(log(&house), ["added ann in team plain", "added bob in team plain"]);
+        house.database.execute(&format!(
+            "UPDATE seats SET grade = 'chair' WHERE person_id = {bob};
+             INSERT INTO seats (team_id, person_id, source) VALUES ({team}, {cid}, 'rule');
+             UPDATE teams SET updated_at = '2020-01-01 00:00:00'"
+        ));
+        let members = |client: &mut Client| {
+            let group = client.get(&path).expect(200).json();
+            group["members"].as_array().map_or(0, Vec::len)
+        };
+        assert_eq!(members(&mut client), 3);
+        let remove = |id: &str| json!([{ "op": "remove", "path": format!("members[value eq \"{id}\"]") }]);
+        let add = |id: &str| json!([{ "op": "add", "path": "members", "value": [{ "value": id }] }]);
+        for id in [&bob, &cid, &bob] {
+            client.patch(&path, remove(id)).expect(204);
+        }
+        assert_eq!(seats(&house), ["1 scim in", "2 scim out", "3 rule in"]);
+        assert_eq!(log(&house), ["removed bob in team chair"]);
+        assert_eq!(house.database.count("SELECT COUNT(*) FROM teams WHERE updated_at > '2021-01-01 00:00:00'"), 1, "touched");
+        // Back: the row that stayed, with what the application keeps on it. Again: nothing.
+        client.patch(&path, add(&bob)).expect(204);
+        client.patch(&path, add(&bob)).expect(204);
+        client.patch(&path, add(&cid)).expect(204);
+        assert_eq!(seats(&house), ["1 scim in", "2 scim in", "3 rule in"]);
+        assert_eq!(log(&house), ["added bob in team chair"]);
+        // All of it anew: what a rule owns stays.
+        client.put(&path, &client::group("team", &[&bob])).expect(200);
+        assert_eq!(seats(&house), ["1 scim out", "2 scim in", "3 rule in"]);
+        // Who is hidden is no member, and nobody's to remove.
+        house.database.execute(&format!("UPDATE people SET gone_at = '2020-01-01 00:00:00' WHERE id = {bob}"));
+        assert_eq!(members(&mut client), 1);
+        client.put(&path, &client::group("team", &[])).expect(200);
+        client.patch(&path, remove(&bob)).expect(204);
+        assert_eq!(seats(&house), ["1 scim out", "2 scim in", "3 rule in"]);
+        client.patch(&path, add(&bob)).expect_error(400, Some("invalidValue"), "there is no User");
+        // Groups do not nest.
+        for element in [
+            json!({ "value": team, "type": "Group" }),
+            json!({ "value": team, "$ref": format!("https://localhost/scim/v2/Groups/{team}") }),
+        ] {
+            let nest = json!([{ "op": "add", "path": "members", "value": [element] }]);
+            client.patch(&path, nest).expect_error(400, Some("invalidValue"), "a Group cannot be a member here, only a User");
+        }
+        assert_eq!(seats(&house), ["1 scim out", "2 scim in", "3 rule in"]);
+    });
+}

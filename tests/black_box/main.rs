@@ -17,6 +17,7 @@ mod support;
 
 mod children;
 mod dialogues;
+mod entities;
 mod harness;
 mod hostile;
 mod kills;
@@ -25,6 +26,8 @@ mod lists;
 mod racing;
 mod refusals;
 mod rows;
+mod scopes;
 mod statements;
 mod tokens;
+mod trees;
 mod values;

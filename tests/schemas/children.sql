@@ -1,4 +1,4 @@
--- Child tables of the small application: mailboxes, posts that people hold at places, hobbies, desks, contracts. KEY and
+-- Child tables of the small application: mailboxes, posts that people hold at places, hobbies, desks, contracts, seats in teams. KEY and
 -- MOMENT stand for what each database calls them; no foreign keys, as in the rest of the application.
 CREATE TABLE mailboxes (
   id KEY,
@@ -64,6 +64,24 @@ CREATE TABLE contracts (
   source varchar(10) NOT NULL DEFAULT 'person'
 );
 
+CREATE TABLE seats (
+  team_id integer NOT NULL,
+  person_id integer NOT NULL,
+  source varchar(10) NOT NULL DEFAULT 'person',
+  grade varchar(10) DEFAULT 'plain',
+  gone_at MOMENT DEFAULT NULL,
+  PRIMARY KEY (team_id, person_id)
+);
+
+CREATE TABLE seat_log (
+  id KEY,
+  team_id integer NOT NULL,
+  what varchar(10) NOT NULL,
+  who varchar(60) DEFAULT NULL,
+  grade varchar(10) DEFAULT NULL
+);
+
+CREATE INDEX seats_person ON seats (person_id);
 CREATE INDEX person_posts_person ON person_posts (person_id);
 CREATE INDEX contracts_person ON contracts (person_id);
 CREATE INDEX mailboxes_address ON mailboxes (address);
