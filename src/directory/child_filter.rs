@@ -97,10 +97,27 @@ impl<'a> Compiler<'a> {
     ) -> Result<Predicate, Error> {
         let select = self.within(rows, |row, select| {
             select.columns = vec![Expr::Number(1)];
-            let meets = meets(row)?;
+            let meets = meets(row)?.and(row.has_value(rows)?);
             Ok(if rows.single { meets.and(row.is_the_one(rows)) } else { meets })
         })?;
         Ok(Predicate::Exists(Box::new(select)))
+    }
+
+    /// Whether the row shows a value: one that does not is no element.
+    fn has_value(&mut self, rows: &Rows) -> Result<Predicate, Error> {
+        let composed = rows.fields.iter().find_map(|field| match &field.value {
+            RowFieldValue::Composed(composed) => Some(composed),
+            RowFieldValue::Attribute(_) => None,
+        });
+        if let Some(composed) = composed {
+            return match self.composed(composed) {
+                Some(shown) => Ok(Predicate::IsNull(shown).negate()),
+                None => Ok(Predicate::True),
+            };
+        }
+        let path = AttributePath::new("value".to_owned());
+        let any = rows.identity.iter().map(|index| self.attribute(*index, &path, Asked::Present));
+        Ok(Predicate::Or(any.collect::<Result<_, Error>>()?))
     }
 
     /// A select of the rows of this resource, as `build` completes it.

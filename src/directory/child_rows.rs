@@ -116,6 +116,8 @@ impl Directory {
                 &environment,
             );
             row.0.truncate(rows.child.columns.len());
+            // What shows nothing (a key outside a lookup's `where`) is nobody's to remove.
+            let left = left || !has_value(rows, &values);
             let parent = row.0.get(rows.parent.0).and_then(Value::to_text);
             if let Some(parent) = parent {
                 found.entry(parent).or_default().push(ChildRow { row: row.0, values, left });
@@ -145,8 +147,20 @@ pub(super) fn value_of(rows: &Rows, all: &[ChildRow], many: bool) -> Option<Json
     (!elements.is_empty()).then_some(Json::Array(elements))
 }
 
-/// One element, from the values of the child's attributes.
+/// Whether a row shows a value.
+fn has_value(rows: &Rows, values: &[Option<Json>]) -> bool {
+    let there = |index: &usize| values.get(*index).is_some_and(Option::is_some);
+    rows.fields.iter().any(|field| match (&field.value, &field.sub) {
+        (RowFieldValue::Composed(_), _) => field_value(field, values).is_some(),
+        (RowFieldValue::Attribute(index), _) => rows.identity.contains(index) && there(index),
+    })
+}
+
+/// One element, from the values of the child's attributes; nothing where the row shows no value.
 pub(super) fn element(rows: &Rows, values: &[Option<Json>]) -> Option<Json> {
+    if !has_value(rows, values) {
+        return None;
+    }
     let mut element = Object::new();
     for field in &rows.fields {
         let Some(value) = field_value(field, values) else { continue };

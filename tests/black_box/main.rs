@@ -18,6 +18,7 @@ mod support;
 mod children;
 mod dialogues;
 mod entities;
+mod glpi;
 mod harness;
 mod hostile;
 mod kills;
