@@ -182,7 +182,12 @@ fn binding(
         Some("sidecar") => {
             refuse_column(findings);
             let kind = entry.definition.as_ref().map_or(string, |definition| definition.kind);
-            (reader.boolean("sidecar", findings)? || entry.node.as_str().is_some()).then_some((Binding::Sidecar, kind))
+            let shown = templates(template, scope, findings);
+            if !shown.is_empty() && kind != string {
+                findings.error(&entry.key, "templates give text, and this attribute is none");
+            }
+            (reader.boolean("sidecar", findings)? || entry.node.as_str().is_some())
+                .then_some((Binding::Sidecar(shown), kind))
         }
         Some("constant") => {
             refuse_column(findings);

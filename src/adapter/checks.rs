@@ -181,7 +181,7 @@ fn suggest_folded_index(relation: &Relation<'_>, column: &Ident, at: &impl Locat
 pub(super) fn templates_end(source: &Source, outline: &Outline<'_>, findings: &mut Findings) {
     type Templates = for<'s> fn(&'s Attribute) -> &'s [Template];
     let read: Templates = |attribute| match &attribute.binding {
-        Binding::Template(templates) => templates,
+        Binding::Template(templates) | Binding::Sidecar(templates) => templates,
         Binding::Column(binding) => &binding.shown_when_empty,
         _ => &[],
     };

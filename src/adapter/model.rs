@@ -191,8 +191,8 @@ pub enum Binding {
     Template(Vec<Template>),
     /// Always the same.
     Constant(serde_json::Value),
-    /// Kept in our own tables.
-    Sidecar,
+    /// Kept in our own tables; what is shown while a client gave none.
+    Sidecar(Vec<Template>),
     /// Values in a child table, one row each.
     Rows(Box<Rows>),
     /// Membership in a link table.

@@ -476,7 +476,7 @@ fn check(rows: &mut Rows, child: &Outline<'_>, node: &Node, context: &Context<'_
         let refused = match &attribute.binding {
             Binding::Column(binding) if binding.hash.is_some() => Some("a hash is never shown, so it is no value"),
             Binding::Rows(_) | Binding::Link(_) => Some("the fields of a row stand in that row"),
-            Binding::Sidecar => Some("a row has no place in scimshim's own tables"),
+            Binding::Sidecar(_) => Some("a row has no place in scimshim's own tables"),
             _ => None,
         };
         if let Some(refused) = refused {

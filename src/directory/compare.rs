@@ -157,12 +157,17 @@ impl Compiler<'_> {
                 let choices = templates.iter().map(|template| self.template(template)).collect::<Option<Vec<_>>>()?;
                 Some((Expr::Coalesce(choices), None))
             }
-            Binding::Sidecar => {
+            Binding::Sidecar(shown) => {
                 let path = vec!["kept".to_owned(), rows::path(attribute)];
-                Some((
-                    Expr::Json(Box::new(Expr::column(self.reading.sidecar_alias, &Ident::new("document"))), path),
-                    None,
-                ))
+                let kept = Expr::Json(Box::new(Expr::column(self.reading.sidecar_alias, &Ident::new("document"))), path);
+                if shown.is_empty() {
+                    return Some((kept, None));
+                }
+                let mut choices = vec![kept];
+                for template in shown {
+                    choices.push(self.template(template)?);
+                }
+                Some((Expr::Coalesce(choices), None))
             }
             Binding::Constant(_) | Binding::Link(_) | Binding::Rows(_) => None,
         }

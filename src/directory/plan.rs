@@ -471,7 +471,7 @@ impl Display {
                 self.columns.push(binding.column);
                 &binding.shown_when_empty
             }
-            Some(Binding::Template(templates)) => templates,
+            Some(Binding::Template(templates) | Binding::Sidecar(templates)) => templates,
             _ => &[],
         };
         for part in templates.iter().flat_map(|template| &template.0) {
@@ -498,7 +498,9 @@ fn columns_read(source: &Source) -> Vec<usize> {
                 needed.push(binding.column);
                 needed.extend(template_columns(source, &binding.shown_when_empty));
             }
-            Binding::Template(templates) => needed.extend(template_columns(source, templates)),
+            Binding::Template(templates) | Binding::Sidecar(templates) => {
+                needed.extend(template_columns(source, templates));
+            }
             Binding::Link(link) => needed.push(link.parent.1),
             Binding::Rows(rows) => needed.push(rows.parent.1),
             _ => {}

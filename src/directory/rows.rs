@@ -334,7 +334,13 @@ pub(super) fn attribute_values(
                 None
             }
             Binding::Constant(value) => Some(value.clone()),
-            Binding::Sidecar => document.kept.get(&path(attribute)).cloned(),
+            Binding::Sidecar(shown) => {
+                let kept = document.kept.get(&path(attribute)).cloned();
+                if kept.is_none() && !shown.is_empty() {
+                    templates.push(index);
+                }
+                kept
+            }
             Binding::Link(_) | Binding::Rows(_) => None,
         });
     }
@@ -377,7 +383,7 @@ fn template_value(
     environment: &Environment<'_>,
 ) -> Option<Json> {
     let templates = match &source.attributes.get(index)?.binding {
-        Binding::Template(templates) => templates,
+        Binding::Template(templates) | Binding::Sidecar(templates) => templates,
         Binding::Column(binding) => &binding.shown_when_empty,
         _ => return None,
     };
@@ -431,6 +437,7 @@ fn made(
                 let asked = changed.get(index) == Some(&true) && values.get(index).is_some_and(Option::is_some);
                 empty && !asked
             }
+            Binding::Sidecar(templates) => !templates.is_empty() && values.get(index).is_none_or(Option::is_none),
             Binding::Constant(value) => {
                 if let Some(place) = values.get_mut(index) {
                     *place = Some(value.clone());

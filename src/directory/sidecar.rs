@@ -30,11 +30,17 @@ impl Directory {
         let old = Document::parse(row.0.get(reader.reading.sidecar));
         let mut new = Document::default();
         for attribute in &writing.place.source.attributes {
-            if matches!(attribute.binding, Binding::Sidecar) && !plan::is_external_id(attribute) {
+            if matches!(attribute.binding, Binding::Sidecar(_)) && !plan::is_external_id(attribute) {
                 let target = &attribute.target;
-                let value = rows::get(after, target.extension.as_deref(), &target.attribute, target.sub.as_deref());
-                if let Some(value) = value {
-                    new.kept.insert(rows::path(attribute), value.clone());
+                let of = |resource| {
+                    rows::get(resource, target.extension.as_deref(), &target.attribute, target.sub.as_deref())
+                };
+                let (was, is) = (before.and_then(of), of(after));
+                let path = rows::path(attribute);
+                // What a template showed and nobody asked for is not kept as if it were the client's.
+                let kept = if before.is_some() && was == is { old.kept.get(&path) } else { is };
+                if let Some(value) = kept {
+                    new.kept.insert(path, value.clone());
                 }
             }
         }

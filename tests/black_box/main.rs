@@ -16,6 +16,7 @@
 mod support;
 
 mod children;
+mod companies;
 mod dialogues;
 mod entities;
 mod glpi;
