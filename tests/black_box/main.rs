@@ -29,4 +29,5 @@ mod scopes;
 mod statements;
 mod tokens;
 mod trees;
+mod types;
 mod values;
