@@ -2,6 +2,7 @@
 //! fallbacks. Only attributes that change are looked at.
 
 use super::rows;
+use super::stranger;
 use super::transaction::Fault;
 use super::unique::Claims;
 use super::{Caller, Directory, Place, plan};
@@ -292,11 +293,24 @@ impl Directory {
         let mut aliases = Aliases::from(1);
         let kind = plan::own_kind(type_, target);
         let visible = plan::visible(target, &kind, &self.own, plan::MAIN, &writing.environment, &mut aliases);
-        let select = Select::new(target.table.clone(), plan::MAIN, vec![Expr::column(plan::MAIN, &wanted.name)])
+        let mut columns = vec![Expr::column(plan::MAIN, &wanted.name)];
+        let known = self.plan_of(&type_.name);
+        if let Some(known) = known {
+            columns.extend(stranger::columns(target, known, &self.own, plan::MAIN, aliases.fresh()));
+        }
+        let select = Select::new(target.table.clone(), plan::MAIN, columns)
             .filter(Predicate::eq(plan::key(target, plan::MAIN), Expr::Value(key, cast)).and(visible));
         let rows = connection.query(&Statement::Select(select), &[])?;
-        let found = rows.into_iter().next().and_then(|row| row.0.into_iter().next());
-        found.filter(|found| !found.is_null()).ok_or_else(|| unknown().into())
+        let Some(row) = rows.first() else { return Err(unknown().into()) };
+        match row.0.split_first() {
+            Some((found, rest)) if !found.is_null() => {
+                if known.is_some_and(|known| stranger::read_stranger(known, rest)) {
+                    return Err(unknown().into());
+                }
+                Ok(found.clone())
+            }
+            _ => Err(unknown().into()),
+        }
     }
 
     /// Hashes passwords before the transaction: looks at the stored hash first, because clients send

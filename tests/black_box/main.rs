@@ -24,6 +24,7 @@ mod lifecycle;
 mod lists;
 mod racing;
 mod refusals;
+mod restored;
 mod rows;
 mod scopes;
 mod statements;
