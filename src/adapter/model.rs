@@ -3,7 +3,7 @@
 //! Nothing here is text any more: tables and columns are those of the catalogue, parameters are filled
 //! in, disabled parts are gone, attribute paths are the schema's own names. `directory/` runs it.
 
-pub use self::rows::{ComposedPart, Composed, FormPiece, RowField, RowFieldValue, Rows};
+pub use self::rows::{Composed, ComposedPart, FormPiece, RowField, RowFieldValue, Rows};
 use super::terms::{Condition, Expression, Template};
 use crate::scim;
 use crate::sql::{Cast, ColumnKind, Ident, Table, Value};
@@ -208,6 +208,8 @@ pub struct ColumnBinding {
     pub conversion: Conversion,
     /// One key inside a JSON column; empty for the whole column.
     pub json: Vec<String>,
+    /// What the value there is like: the column, or what a scalar of a document is taken for.
+    pub cell: Column,
     /// Shown while the column is empty.
     pub shown_when_empty: Vec<Template>,
     /// Fills the column whenever it would become empty.
@@ -215,16 +217,9 @@ pub struct ColumnBinding {
     /// Columns written whenever this one is.
     pub also: Vec<(ColumnId, Expression)>,
     /// The column holds a hash; the attribute is never returned.
-    pub hash: Option<Hash>,
+    pub hash: Option<super::Hash>,
     /// Whether this attribute writes its column (several may read one).
     pub writes: bool,
-}
-
-/// Password hashes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hash {
-    /// `$2y$`, with this cost.
-    Bcrypt(u32),
 }
 
 /// `lookup`.

@@ -50,7 +50,10 @@ pub(super) fn rows(
     });
     if let Some(beside) = beside {
         findings
-            .error(&beside.key, format!("`{}` stands in rows: nothing of it is mapped beside them", entry.target.path()))
+            .error(
+                &beside.key,
+                format!("`{}` stands in rows: nothing of it is mapped beside them", entry.target.path()),
+            )
             .help("its sub-attributes are the `fields`");
     }
     let relation = context.names.table(table?, findings)?;
@@ -525,7 +528,8 @@ fn check(rows: &mut Rows, child: &Outline<'_>, node: &Node, context: &Context<'_
         }
     }
     removal_hides(rows, node, findings);
-    let mut value = names(&mut rows.identity.iter().filter_map(|i| rows.child.attributes.get(*i).and_then(checks::writes)));
+    let mut value =
+        names(&mut rows.identity.iter().filter_map(|i| rows.child.attributes.get(*i).and_then(checks::writes)));
     value.extend(names(&mut std::iter::once(rows.parent.0)));
     let indexes = child.relation.info.indexes.iter().filter(|index| index.unique).map(|index| &index.columns);
     let mut unique = indexes.chain([&child.relation.info.primary_key]).filter(|columns| !columns.is_empty());

@@ -102,11 +102,13 @@ fn add(mapped: &mut Vec<scim::Attribute>, attribute: &Attribute, known: Option<&
                 top.sub_attributes.clear();
                 top.required = false;
             }
+            // What is kept whole has as many values as the RFC says.
+            let kept = matches!(attribute.binding, Binding::Sidecar(_)) && attribute.schema.multi_valued;
             top.multi_valued = target.slot.is_some()
                 || match &attribute.binding {
                     Binding::Link(_) => true,
                     Binding::Rows(rows) => !rows.single || known_top.is_some_and(|top| top.multi_valued),
-                    _ => false,
+                    _ => kept,
                 };
             mapped.push(top);
             mapped.len() - 1

@@ -116,7 +116,8 @@ impl Directory {
         pair(rows, there, &mut wanted, &mut taken);
         wanted.retain(|one| !one.dropped);
         let flagged = choose_primary(rows, there, &wanted);
-        let mut change = RowChange { rows, parent: Value::Null, remove: Vec::new(), update: Vec::new(), insert: Vec::new() };
+        let mut change =
+            RowChange { rows, parent: Value::Null, remove: Vec::new(), update: Vec::new(), insert: Vec::new() };
         let gone = there.iter().zip(&taken).filter(|(row, taken)| !row.left && !**taken);
         change.remove = gone.map(|(row, _)| row.clone()).collect();
         for (position, mut one) in wanted.into_iter().enumerate() {
@@ -339,7 +340,8 @@ fn shows(rows: &Rows, row: &ChildRow, one: &Wanted) -> bool {
         // A part that was not named has its default; where there is none, the element has no such thing.
         _ => default_of(rows, one, *index).is_some() || row.values.get(*index).is_none_or(Option::is_none),
     });
-    let holds = |(column, value): &(ColumnId, Value)| row.row.get(*column).is_some_and(|stored| equivalent(stored, value));
+    let holds =
+        |(column, value): &(ColumnId, Value)| row.row.get(*column).is_some_and(|stored| equivalent(stored, value));
     named && one.defaults.iter().all(holds)
 }
 

@@ -209,9 +209,9 @@ impl<'a> Compiler<'a> {
 
     fn row_meets(&mut self, rows: &Rows, outer: &AttributePath, filter: &Filter) -> Result<Predicate, Error> {
         match filter {
-            Filter::And(all) => all
-                .iter()
-                .try_fold(Predicate::True, |sum, one| Ok(sum.and(self.row_meets(rows, outer, one)?))),
+            Filter::And(all) => {
+                all.iter().try_fold(Predicate::True, |sum, one| Ok(sum.and(self.row_meets(rows, outer, one)?)))
+            }
             Filter::Or(any) => {
                 let any = any.iter().map(|one| self.row_meets(rows, outer, one));
                 Ok(Predicate::Or(any.collect::<Result<_, Error>>()?))

@@ -107,14 +107,8 @@ impl Directory {
         let nothing = Document::default();
         for mut row in connection.query(&Statement::Select(select), &[])? {
             let left = row.0.pop().and_then(|flag| flag.as_int()) == Some(1);
-            let values = rows::attribute_values(
-                &self.adapter,
-                &rows.child,
-                &plan.joined,
-                &row.0,
-                &nothing,
-                &environment,
-            );
+            let values =
+                rows::attribute_values(&self.adapter, &rows.child, &plan.joined, &row.0, &nothing, &environment);
             row.0.truncate(rows.child.columns.len());
             // What shows nothing (a key outside a lookup's `where`) is nobody's to remove.
             let left = left || !has_value(rows, &values);

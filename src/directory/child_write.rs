@@ -12,9 +12,7 @@ use crate::adapter::{
     Aliases, Binding, ColumnId, Each, Environment, Expression, RowField, Rows, Step, Transition, Unique,
 };
 use crate::scim::Error;
-use crate::sql::{
-    Alias, Connection, Delete, Expr, Insert, OnConflict, Predicate, Select, Statement, Update, Value,
-};
+use crate::sql::{Alias, Connection, Delete, Expr, Insert, OnConflict, Predicate, Select, Statement, Update, Value};
 use serde_json::Value as Json;
 
 impl Directory {
@@ -53,7 +51,11 @@ impl Directory {
             Statement::Delete(Delete { table, filter })
         } else {
             let mut aliases = Aliases::from(1);
-            Statement::Update(Update { table, set: assigned(rows, &rows.remove_sets, environment, &mut aliases), filter })
+            Statement::Update(Update {
+                table,
+                set: assigned(rows, &rows.remove_sets, environment, &mut aliases),
+                filter,
+            })
         };
         connection.execute(&statement, &[])?;
         let values = (Some(row.values.as_slice()), row.values.as_slice());
@@ -97,16 +99,16 @@ impl Directory {
         let mut filled = vec![false; columns.len()];
         let mut set = Vec::new();
         let given = [(rows.parent.0, change.parent.clone())].into_iter().chain(new.set.iter().cloned());
-        let given = given.map(|(id, value)| {
-            (id, Expr::Value(value, columns.get(id).and_then(|column| column.cast.clone())))
-        });
+        let given =
+            given.map(|(id, value)| (id, Expr::Value(value, columns.get(id).and_then(|column| column.cast.clone()))));
         let ruled: Vec<(ColumnId, Expr)> = rows
             .set
             .iter()
             .map(|(id, expression)| (*id, environment.expr(expression, columns.get(*id), &mut aliases)))
             .collect();
         for (id, expr) in given.chain(ruled) {
-            let (Some(column), Some(filled), Some(place)) = (columns.get(id), filled.get_mut(id), row.get_mut(id)) else {
+            let (Some(column), Some(filled), Some(place)) = (columns.get(id), filled.get_mut(id), row.get_mut(id))
+            else {
                 continue;
             };
             if std::mem::replace(filled, true) {
@@ -267,18 +269,14 @@ impl Directory {
         else {
             return Predicate::False;
         };
-        let own = Predicate::eq(
-            Expr::column(MAIN, &link.name),
-            Expr::Value(change.parent.clone(), link.cast.clone()),
-        );
+        let own = Predicate::eq(Expr::column(MAIN, &link.name), Expr::Value(change.parent.clone(), link.cast.clone()));
         if *unique == Unique::All {
             return own.negate();
         }
         let counts = environment.predicate(&rows.child.filter, Some(MAIN), &mut aliases);
         let exists = environment.predicate(&place.source.filter, Some(parent), &mut aliases);
-        let select = Select::new(place.source.table.clone(), parent, vec![Expr::Number(1)]).filter(
-            Predicate::eq(Expr::column(parent, &there.name), Expr::column(MAIN, &link.name)).and(exists),
-        );
+        let select = Select::new(place.source.table.clone(), parent, vec![Expr::Number(1)])
+            .filter(Predicate::eq(Expr::column(parent, &there.name), Expr::column(MAIN, &link.name)).and(exists));
         own.negate().and(counts).and(Predicate::Exists(Box::new(select)))
     }
 

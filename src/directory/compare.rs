@@ -159,7 +159,8 @@ impl Compiler<'_> {
             }
             Binding::Sidecar(shown) => {
                 let path = vec!["kept".to_owned(), rows::path(attribute)];
-                let kept = Expr::Json(Box::new(Expr::column(self.reading.sidecar_alias, &Ident::new("document"))), path);
+                let kept =
+                    Expr::Json(Box::new(Expr::column(self.reading.sidecar_alias, &Ident::new("document"))), path);
                 if shown.is_empty() {
                     return Some((kept, None));
                 }
@@ -240,6 +241,14 @@ impl Compiler<'_> {
                 Some(column) => self.converted(expr, column, binding, (case_exact, unique), asked, path),
                 None => self.computed(expr, case_exact, asked, path),
             },
+            Binding::Column(binding)
+                if matches!(binding.conversion, Conversion::Enum(_) | Conversion::Boolean { .. }) =>
+            {
+                // What stands in a document is text to SQL.
+                let mut cell = binding.cell.clone();
+                cell.kind = ColumnKind::Text(None);
+                self.converted(expr, &cell, binding, (case_exact, unique), asked, path)
+            }
             Binding::Lookup(lookup) => {
                 let text =
                     Text { expr, column: column.as_ref(), conversion: &lookup.conversion, case_exact, unique: false };
@@ -266,10 +275,11 @@ impl Compiler<'_> {
                         if !matches!(local.kind, ColumnKind::Text(_)) =>
                     {
                         Ok(match super::key_of(target, &text_of(literal)) {
-                            Some(key) => {
-                                Predicate::eq(Expr::column(self.main, &local.name), Expr::Value(key, local.cast.clone()))
-                                    .and(present)
-                            }
+                            Some(key) => Predicate::eq(
+                                Expr::column(self.main, &local.name),
+                                Expr::Value(key, local.cast.clone()),
+                            )
+                            .and(present),
                             None => Predicate::False,
                         })
                     }

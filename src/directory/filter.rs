@@ -11,7 +11,7 @@
 
 use super::asked::Asked;
 use super::plan::{self, Field, Joined, ReadPlan, Shape, SlotPlan, SourcePlan};
-use crate::adapter::{Adapter, Aliases, Binding, Environment, ResourceType, Slot, Source};
+use crate::adapter::{Adapter, Aliases, Binding, Conversion, Environment, ResourceType, Slot, Source};
 use crate::own::Own;
 use crate::scim::{AttributePath, Error, Filter, Resolved, Schema};
 use crate::sql::{Alias, Dialect, Expr, Predicate, Value};
@@ -91,12 +91,25 @@ impl<'a> Compiler<'a> {
             Binding::Lookup(lookup) => Some(&lookup.conversion),
             _ => None,
         });
-        let expr = match (text && column.as_ref().is_some_and(is_text), conversion) {
-            (true, Some(conversion)) => Expr::NotEmpty(Box::new(conversion.reads(expr))),
-            (true, None) => Expr::NotEmpty(Box::new(expr)),
-            (false, _) => expr,
+        let (expr, is_text) = match (conversion, &column) {
+            // By the words that are shown, not by what is stored for them.
+            (Some(Conversion::Enum(words)), Some(column)) => {
+                let stored = |value: &Value| Expr::Value(value.clone(), column.cast.clone());
+                let words = words.iter().filter(|(_, value)| !value.is_null());
+                let choices = words.map(|(word, value)| (stored(value), Expr::value(word.as_str())));
+                (Expr::Choose(Box::new(expr), choices.collect()), true)
+            }
+            (Some(conversion), Some(column)) if text && is_text(column) => {
+                (Expr::NotEmpty(Box::new(conversion.reads(expr))), true)
+            }
+            (None, Some(column)) if text && is_text(column) => (Expr::NotEmpty(Box::new(expr)), true),
+            // Labels have an order of their own in PostgreSQL, and no lower case.
+            (_, Some(column)) if text && matches!(column.kind, crate::sql::ColumnKind::Enum(_)) => {
+                (Expr::Text(Box::new(expr)), true)
+            }
+            (_, column) => (expr, column.is_none()),
         };
-        Some(if text && !case_exact && !ignores_case && self.dialect != Dialect::Mysql {
+        Some(if text && is_text && !case_exact && !ignores_case && self.dialect != Dialect::Mysql {
             Expr::Lower(Box::new(expr))
         } else {
             expr

@@ -135,7 +135,8 @@ impl Directory {
         let link = membership.link;
         let environment = &writing.environment;
         // What a row held is known before it goes, what it holds once it is there.
-        let gone = if link.removed.is_empty() { HashMap::new() } else { self.link_rows(connection, membership, remove)? };
+        let gone =
+            if link.removed.is_empty() { HashMap::new() } else { self.link_rows(connection, membership, remove)? };
         self.remove_rows(connection, membership, remove, environment)?;
         self.add_rows(connection, membership, add, environment)?;
         let come = if link.added.is_empty() { HashMap::new() } else { self.link_rows(connection, membership, add)? };

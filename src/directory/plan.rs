@@ -56,6 +56,8 @@ pub(super) struct SourcePlan {
     pub links: Vec<usize>,
     /// The attributes whose values are rows of their own.
     pub children: Vec<ChildPlan>,
+    /// What rows are remembered by: names and columns.
+    pub known_by: Vec<(String, usize)>,
     /// For callers whose externalId stands in a column: the default identity server.
     pub for_default: ReadPlan,
     /// For all others.
@@ -221,6 +223,7 @@ impl SourcePlan {
             active: find("active"),
             links,
             children: reader.children(),
+            known_by: super::stranger::known_by(source),
             for_default: reader.plan(external_id.is_some() && !in_column),
             for_others: reader.plan(external_id.is_some()),
             kind,
@@ -381,10 +384,11 @@ impl Reader<'_> {
 
     /// How the child tables of the source are read.
     fn children(&self) -> Vec<ChildPlan> {
-        let rows = self.source.attributes.iter().enumerate().filter_map(|(index, attribute)| match &attribute.binding {
-            Binding::Rows(rows) => Some((index, rows)),
-            _ => None,
-        });
+        let rows =
+            self.source.attributes.iter().enumerate().filter_map(|(index, attribute)| match &attribute.binding {
+                Binding::Rows(rows) => Some((index, rows)),
+                _ => None,
+            });
         rows.map(|(index, rows)| ChildPlan::new(index, rows, &Reader { source: &rows.child, reverse: &[], ..*self }))
             .collect()
     }

@@ -1,8 +1,8 @@
 //! From rows to resources: attribute values, their assembly, the client's form of altered values, and
 //! versions.
 
-use super::plan::{Display, Field, Joined, ReadPlan, Shape, SlotPlan, SourcePlan, TypePlan};
 use super::child_rows::{self, ChildRow};
+use super::plan::{Display, Field, Joined, ReadPlan, Shape, SlotPlan, SourcePlan, TypePlan};
 use crate::adapter::{Adapter, Binding, ColumnBinding, Conversion, Environment, ResourceType, Rows, Slot, Source};
 use crate::scim::Object;
 use crate::sql::Value;
@@ -144,15 +144,15 @@ impl RowReader<'_> {
     }
 
     fn overlay_field(&self, resource: &mut Object, field: &Field, document: &Document) {
-            for (path, sub) in field.paths() {
-                let Some(altered) = document.altered.get(&path) else {
-                    continue;
-                };
-                let current = get(resource, field.extension.as_deref(), &field.name, sub).cloned();
-                if current.unwrap_or(Json::Null) == altered.column {
-                    set(resource, field.extension.as_deref(), &field.name, sub, altered.client.clone());
-                }
+        for (path, sub) in field.paths() {
+            let Some(altered) = document.altered.get(&path) else {
+                continue;
+            };
+            let current = get(resource, field.extension.as_deref(), &field.name, sub).cloned();
+            if current.unwrap_or(Json::Null) == altered.column {
+                set(resource, field.extension.as_deref(), &field.name, sub, altered.client.clone());
             }
+        }
     }
 
     fn external_id(&self, row: &[Value], values: &[Option<Json>]) -> Option<String> {
@@ -363,10 +363,18 @@ pub(super) fn column_value(adapter: &Adapter, source: &Source, binding: &ColumnB
     if !binding.json.is_empty() {
         let document: Json = serde_json::from_str(&value.to_text()?).ok()?;
         let inner = binding.json.iter().try_fold(&document, |inner, key| inner.get(key))?;
-        return match inner {
-            Json::Null => None,
-            Json::String(text) if text.is_empty() => None,
-            other => Some(other.clone()),
+        let scalar = match inner {
+            Json::Null => return None,
+            Json::Array(_) | Json::Object(_) => {
+                return matches!(binding.conversion, Conversion::Json).then(|| inner.clone());
+            }
+            Json::Bool(b) => Value::Bool(*b),
+            Json::String(text) => Value::Text(text.clone()),
+            Json::Number(number) => number.as_i64().map_or_else(|| Value::Text(number.to_string()), Value::Int),
+        };
+        return match binding.conversion.read(&scalar, &binding.cell, adapter.time_zone) {
+            Some(Json::String(text)) if text.is_empty() => None,
+            other => other,
         };
     }
     match binding.conversion.read(value, column, adapter.time_zone) {

@@ -6,8 +6,9 @@ use super::members::Collections;
 use super::members::MemberChange;
 use super::permissions::Operation;
 use super::read::{CollectionsWanted, Found};
-use super::row::{Locked, protected};
+use super::row::{Locked, id_of, protected};
 use super::rows;
+use super::stranger;
 use super::transaction::Fault;
 use super::wanted::wanted;
 use super::{Answer, Caller, Directory, Place, Precondition};
@@ -180,11 +181,11 @@ impl Directory {
         let Some(locked) = self.lock(connection, &place, key, &writing.environment)? else {
             return Ok(None);
         };
-        let exact = if condition.is_empty() {
-            CollectionsWanted::none()
-        } else {
-            CollectionsWanted::versioned(&place)
-        };
+        let exact = if condition.is_empty() { CollectionsWanted::none() } else { CollectionsWanted::versioned(&place) };
+        if stranger::row_of_stranger(place.plan, &locked.row, locked.identity.as_deref()) {
+            stranger::report(&place, &id_of(&place, key));
+            return Ok(None);
+        }
         let exact = exact.with_rows(&concerned(&place, change));
         let Some(current) = self.read_one(connection, caller, &place, key, &exact)? else {
             return Ok(None);
@@ -212,7 +213,8 @@ impl Directory {
         let environment = Environment { attributes: Some(&shown), ..environment };
         let children = &current.children;
         let stage = Stage { place, locked: &locked, was: &was, will: &will, changed: &changed, lenient, children };
-        writing.within(environment, |writing| self.write_difference(connection, &stage, writing, key, &collections))?;
+        let written = writing
+            .within(environment, |writing| self.write_difference(connection, &stage, writing, key, &collections))?;
         let wanted_now = self.collections_wanted(&place, projection);
         // An answer of 204 needs none of the members.
         let named = !collections.is_empty();
@@ -228,6 +230,9 @@ impl Directory {
             )
             .into());
         };
+        if written {
+            self.remember(connection, &place, &found.row.0, locked.identity.as_deref())?;
+        }
         let reader = self.reader(&place, caller);
         if self.keep_forms(connection, writing, &reader, Some(&before), &after, &found)? {
             if locked.protected {
@@ -297,6 +302,7 @@ impl Directory {
         if more { may.check(&place.type_.name, Operation::Update) } else { Ok(()) }
     }
 
+    /// Writes what is to be written; whether that was anything.
     fn write_difference(
         &self,
         connection: &mut dyn Connection,
@@ -304,7 +310,7 @@ impl Directory {
         writing: &mut Writing<'_>,
         key: &Value,
         collections: &Collections,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         let Stage { place, locked, was, will, changed, lenient, children } = *stage;
         let wish = Wish { values: will, changed, lenient };
         if let Some(holder) = self.holder(connection, writing, will, changed, Some(key))? {
@@ -373,10 +379,11 @@ impl Directory {
         self.write_members(connection, writing, &members)?;
         self.write_rows(connection, writing, &rows)?;
         // The row's own change moved its `modified` already.
-        if set.is_empty() && (members.iter().any(MemberChange::touches) || rows.iter().any(|change| change.rows.touch)) {
+        if set.is_empty() && (members.iter().any(MemberChange::touches) || rows.iter().any(|change| change.rows.touch))
+        {
             self.update_row(connection, &place, key, &[], &[], &writing.environment)?;
         }
-        Ok(())
+        Ok(touched)
     }
 }
 

@@ -79,7 +79,8 @@ fn change(client: &mut Client, path: &str, operations: Value) -> Value {
 fn a_difference_by_value() {
     each_engine(|house| {
         let mut client = house.service.client();
-        let body = client::user("ann", json!({ "emails": [mail("a@x.org", "work", false), mail("b@x.org", "home", true)] }));
+        let body =
+            client::user("ann", json!({ "emails": [mail("a@x.org", "work", false), mail("b@x.org", "home", true)] }));
         let created = client.post("/Users", &body).expect(201);
         assert_eq!(mails(&created.json()), ["a@x.org:work", "b@x.org:home*"]);
         assert_eq!(house.mail(), ["1 a@x.org work 0 scim", "2 b@x.org home 1 scim"]);
@@ -112,7 +113,8 @@ fn a_difference_by_value() {
         change(&mut client, &path, json!([{ "op": "add", "path": "emails", "value": [{ "value": "d@x.org" }] }]));
         assert_eq!(house.mail()[1..], ["2 c@x.org work 1 scim", "3 d@x.org - 0 scim"]);
         // The primary one goes: it is passed on to the first.
-        let answer = change(&mut client, &path, json!([{ "op": "remove", "path": primary.trim_end_matches(".value") }]));
+        let answer =
+            change(&mut client, &path, json!([{ "op": "remove", "path": primary.trim_end_matches(".value") }]));
         assert_eq!(mails(&answer), ["a@x.org:work*", "d@x.org:-"]);
         assert_eq!(house.mail(), ["1 a@x.org work 1 scim", "3 d@x.org - 0 scim"]);
         assert_eq!(house.log(), ["3 added - d@x.org none", "2 removed c@x.org -"]);
@@ -164,17 +166,18 @@ fn rows_that_are_left() {
 fn values_of_several_keys() {
     each_engine(|house| {
         let mut client = house.service.client();
-        let roles = |names: &[&str]| {
-            json!({ "roles": names.iter().map(|name| json!({ "value": name })).collect::<Vec<_>>() })
-        };
+        let roles =
+            |names: &[&str]| json!({ "roles": names.iter().map(|name| json!({ "value": name })).collect::<Vec<_>>() });
         let names = |resource: &Value| {
             let all = resource["roles"].as_array().cloned().unwrap_or_default();
-            let mut all: Vec<String> = all.iter().map(|role| role["value"].as_str().unwrap_or("?").to_owned()).collect();
+            let mut all: Vec<String> =
+                all.iter().map(|role| role["value"].as_str().unwrap_or("?").to_owned()).collect();
             all.sort();
             all
         };
-        let created =
-            client.post("/Users", &client::user("ann", roles(&["clerk", "judge@town > hall", "clerk@town"]))).expect(201);
+        let created = client
+            .post("/Users", &client::user("ann", roles(&["clerk", "judge@town > hall", "clerk@town"])))
+            .expect(201);
         // `clerk` is `clerk@town`: one row, and the client's own words.
         assert_eq!(names(&created.json()), ["clerk", "clerk@town", "judge@town > hall"]);
         assert_eq!(house.posts(), ["1 1 1 scim 0", "2 2 2 scim 0"]);
@@ -184,7 +187,10 @@ fn values_of_several_keys() {
             "INSERT INTO person_posts (person_id, post_id, place_id) VALUES ({}, 3, 2)",
             created.id()
         ));
-        assert_eq!(names(&client.get(&path).expect(200).json()), ["clerk@town", "judge@town > hall", "ops@night@town > hall"]);
+        assert_eq!(
+            names(&client.get(&path).expect(200).json()),
+            ["clerk@town", "judge@town > hall", "ops@night@town > hall"]
+        );
         client.put(&path, &client::user("ann", roles(&["judge@town > hall"]))).expect(200);
         assert_eq!(house.posts(), ["2 2 2 scim 0", "3 3 2 rule 1"]);
         let add = json!([{ "op": "add", "path": "roles", "value": [{ "value": "ops@night@town > hall" }, { "value": "clerk" }] }]);
@@ -222,19 +228,25 @@ fn values_of_several_keys() {
 fn simple_values_and_rows_that_stay() {
     each_engine(|house| {
         let mut client = house.service.client();
-        let body = |hobbies: Value, desks: Value| client::user("ann", json!({ URN: { "hobbies": hobbies, "desks": desks } }));
-        let created =
-            client.post("/Users", &body(json!(["chess", "rowing"]), json!([{ "value": "D1", "floor": 3 }]))).expect(201);
+        let body =
+            |hobbies: Value, desks: Value| client::user("ann", json!({ URN: { "hobbies": hobbies, "desks": desks } }));
+        let created = client
+            .post("/Users", &body(json!(["chess", "rowing"]), json!([{ "value": "D1", "floor": 3 }])))
+            .expect(201);
         let path = format!("/Users/{}", created.id());
         let read = client.get(&path).expect(200).json();
         assert_eq!(read[URN]["hobbies"], json!(["chess", "rowing"]), "{read}");
         assert_eq!(read[URN]["desks"], json!([{ "value": "D1", "floor": 3 }]));
         assert!(read["schemas"].as_array().is_some_and(|all| all.contains(&json!(URN))), "{read}");
-        change(&mut client, &path, json!([
-            { "op": "add", "path": format!("{URN}:hobbies"), "value": ["tennis"] },
-            { "op": "remove", "path": format!("{URN}:hobbies[value eq \"chess\"]") },
-            { "op": "replace", "path": format!("{URN}:desks"), "value": [{ "value": "D2", "floor": 4 }] },
-        ]));
+        change(
+            &mut client,
+            &path,
+            json!([
+                { "op": "add", "path": format!("{URN}:hobbies"), "value": ["tennis"] },
+                { "op": "remove", "path": format!("{URN}:hobbies[value eq \"chess\"]") },
+                { "op": "replace", "path": format!("{URN}:desks"), "value": [{ "value": "D2", "floor": 4 }] },
+            ]),
+        );
         assert_eq!(texts(&house.database.table("hobbies")), ["1 rowing", "1 tennis"]);
         let desks = |house: &House| {
             texts(&house.database.rows(
@@ -243,13 +255,20 @@ fn simple_values_and_rows_that_stay() {
         };
         assert_eq!(desks(&house), ["D1 3 gone", "D2 4 here"]);
         // Back again: the row that stayed.
-        change(&mut client, &path, json!([{ "op": "add", "path": format!("{URN}:desks"), "value": [{ "value": "D1", "floor": 7 }] }]));
+        change(
+            &mut client,
+            &path,
+            json!([{ "op": "add", "path": format!("{URN}:desks"), "value": [{ "value": "D1", "floor": 7 }] }]),
+        );
         assert_eq!(desks(&house), ["D1 7 here", "D2 4 here"]);
         // One value over a table that may hold several.
-        house.database.execute("INSERT INTO contracts (person_id, job, source) VALUES (1, 'old', 'payroll'), (2, 'other', 'person')");
+        house.database.execute(
+            "INSERT INTO contracts (person_id, job, source) VALUES (1, 'old', 'payroll'), (2, 'other', 'person')",
+        );
         assert_eq!(client.get(&path).expect(200).json()["nickName"], "old");
         change(&mut client, &path, json!([{ "op": "replace", "path": "nickName", "value": "fitter" }]));
-        let jobs = |house: &House| texts(&house.database.rows("SELECT person_id, job, source FROM contracts ORDER BY id"));
+        let jobs =
+            |house: &House| texts(&house.database.rows("SELECT person_id, job, source FROM contracts ORDER BY id"));
         assert_eq!(jobs(&house), ["1 old payroll", "2 other person", "1 fitter person"]);
         assert_eq!(client.get(&path).expect(200).json()["nickName"], "fitter");
         change(&mut client, &path, json!([{ "op": "replace", "path": "nickName", "value": "turner" }]));
@@ -266,9 +285,11 @@ fn simple_values_and_rows_that_stay() {
         change(&mut client, &path, json!([{ "op": "remove", "path": "nickName" }]));
         assert_eq!(jobs(&house), ["1 old payroll", "2 other person"]);
         let long = "x".repeat(21);
-        client
-            .patch(&path, json!([{ "op": "replace", "path": "nickName", "value": long }]))
-            .expect_error(400, Some("invalidValue"), "nickName");
+        client.patch(&path, json!([{ "op": "replace", "path": "nickName", "value": long }])).expect_error(
+            400,
+            Some("invalidValue"),
+            "nickName",
+        );
     });
 }
 
@@ -316,12 +337,11 @@ fn filters_sorting_and_uniqueness() {
         let taken = client::user("eve", json!({ "emails": [mail("ZED@x.org", "work", true)] }));
         client.post("/Users", &taken).expect_error(409, Some("uniqueness"), "emails.value");
         assert_eq!(house.database.count("SELECT COUNT(*) FROM people"), 3);
-        client.put("/Users/3", &client::user("cid", json!({ "emails": [mail("ann@x.org", "work", true)] }))).expect_error(
-            409,
-            Some("uniqueness"),
-            "emails.value",
-        );
-        let not_mail = client::user("eve", json!({ "emails": [mail("ok@x.org", "work", true), { "value": "no mail" }] }));
+        client
+            .put("/Users/3", &client::user("cid", json!({ "emails": [mail("ann@x.org", "work", true)] })))
+            .expect_error(409, Some("uniqueness"), "emails.value");
+        let not_mail =
+            client::user("eve", json!({ "emails": [mail("ok@x.org", "work", true), { "value": "no mail" }] }));
         client.post("/Users", &not_mail).expect_error(400, Some("invalidValue"), "emails.value");
         assert_eq!(house.database.count("SELECT COUNT(*) FROM people"), 3);
         assert_eq!(house.mail().len(), 3);
@@ -335,11 +355,15 @@ fn nothing_half_done() {
         let mut client = house.service.client();
         let body = client::user("ann", json!({ "emails": [mail("a@x.org", "work", true)] }));
         let id = client.post("/Users", &body).expect(201).id();
-        let all = |house: &House| ["people", "mailboxes", "mail_log", "history"].map(|table| house.database.table(table));
+        let all =
+            |house: &House| ["people", "mailboxes", "mail_log", "history"].map(|table| house.database.table(table));
         let before = all(&house);
         // The log is gone: the removal runs, the step beside it cannot.
         house.database.execute("ALTER TABLE mail_log RENAME TO elsewhere");
-        let put = client::user("ann", json!({ "title": "t", "emails": [mail("b@x.org", "home", true), mail("c@x.org", "work", false)] }));
+        let put = client::user(
+            "ann",
+            json!({ "title": "t", "emails": [mail("b@x.org", "home", true), mail("c@x.org", "work", false)] }),
+        );
         let answer = client.put(&format!("/Users/{id}"), &put);
         assert!(answer.status >= 500, "{} {}", answer.status, answer.text());
         let answer = client.post("/Users", &client::user("bob", json!({ "emails": [mail("d@x.org", "work", true)] })));
@@ -380,8 +404,10 @@ fn statements_do_not_grow() {
         let house = house(engine);
         let mut client = house.service.client();
         for number in 0..12 {
-            let addresses: Vec<Value> = (0..number).map(|n| mail(&format!("u{number}n{n}@x.org"), "work", n == 0)).collect();
-            let more = if number == 0 { json!({}) } else { json!({ "emails": addresses, "roles": [{ "value": "clerk" }] }) };
+            let addresses: Vec<Value> =
+                (0..number).map(|n| mail(&format!("u{number}n{n}@x.org"), "work", n == 0)).collect();
+            let more =
+                if number == 0 { json!({}) } else { json!({ "emails": addresses, "roles": [{ "value": "clerk" }] }) };
             client.post("/Users", &client::user(&format!("u{number}"), more)).expect(201);
         }
         let mut count = |path: &str| {
@@ -438,7 +464,11 @@ fn seats_in_teams() {
         }
         assert_eq!(seats(&house), ["1 scim in", "2 scim out", "3 rule in"]);
         assert_eq!(log(&house), ["removed bob in team chair"]);
-        assert_eq!(house.database.count("SELECT COUNT(*) FROM teams WHERE updated_at > '2021-01-01 00:00:00'"), 1, "touched");
+        assert_eq!(
+            house.database.count("SELECT COUNT(*) FROM teams WHERE updated_at > '2021-01-01 00:00:00'"),
+            1,
+            "touched"
+        );
         // Back: the row that stayed, with what the application keeps on it. Again: nothing.
         client.patch(&path, add(&bob)).expect(204);
         client.patch(&path, add(&bob)).expect(204);
@@ -461,7 +491,11 @@ fn seats_in_teams() {
             json!({ "value": team, "$ref": format!("https://localhost/scim/v2/Groups/{team}") }),
         ] {
             let nest = json!([{ "op": "add", "path": "members", "value": [element] }]);
-            client.patch(&path, nest).expect_error(400, Some("invalidValue"), "a Group cannot be a member here, only a User");
+            client.patch(&path, nest).expect_error(
+                400,
+                Some("invalidValue"),
+                "a Group cannot be a member here, only a User",
+            );
         }
         assert_eq!(seats(&house), ["1 scim out", "2 scim in", "3 rule in"]);
     });

@@ -24,7 +24,10 @@ fn on(version: &str) {
     let service = Service::start(&database, options);
     let mut client = service.client();
     let body = |company: Value, location: Value| {
-        client::user("ann", json!({ "name": { "givenName": "Ann" }, URN: { "company": company, "location": location } }))
+        client::user(
+            "ann",
+            json!({ "name": { "givenName": "Ann" }, URN: { "company": company, "location": location } }),
+        )
     };
     let created = client.post("/Users", &body(json!("Acme"), json!("Oslo"))).expect(201);
     assert_eq!(created.json()[URN], json!({ "company": "Acme", "location": "Oslo" }), "{}", created.text());
@@ -56,7 +59,8 @@ fn on(version: &str) {
         assert_eq!(database.count("SELECT COUNT(*) FROM company_user WHERE company_id = 1"), 1);
         assert_eq!(database.count("SELECT COUNT(*) FROM company_user"), 2);
     }
-    let found = client.get(&format!("/Users?filter={}", client::encode(&format!("{URN}:location eq \"bergen\"")))).expect(200);
+    let found =
+        client.get(&format!("/Users?filter={}", client::encode(&format!("{URN}:location eq \"bergen\"")))).expect(200);
     assert_eq!(found.json()["totalResults"], 1, "{}", found.text());
     client.patch(&path, json!([{ "op": "remove", "path": format!("{URN}:location") }])).expect(200);
     assert_eq!(database.count("SELECT COUNT(*) FROM assets WHERE location_id IS NULL"), 1);

@@ -228,7 +228,8 @@ fn dialogue(version: &str, name: &str) {
     // Each user that is left can log in: a profile, and one default address at most.
     let bare = "SELECT COUNT(*) FROM glpi_users u WHERE id > 6 AND NOT EXISTS (SELECT 1 FROM glpi_profiles_users p WHERE p.users_id = u.id)";
     assert_eq!(database.count(bare), 0);
-    let defaults = "SELECT COUNT(*) FROM (SELECT users_id FROM glpi_useremails GROUP BY users_id HAVING SUM(is_default) <> 1) x";
+    let defaults =
+        "SELECT COUNT(*) FROM (SELECT users_id FROM glpi_useremails GROUP BY users_id HAVING SUM(is_default) <> 1) x";
     assert_eq!(database.count(defaults), 0);
     real_case(&format!("glpi {version} {name}"));
 }
@@ -357,7 +358,10 @@ fn rows_as_glpi_10_writes_them() {
         json!([{ "op": "replace", "path": of("a@example.org") + ".value", "value": "c@example.org" }]),
     );
     change(&["email delete (default)"], json!([{ "op": "remove", "path": of("c@example.org") }]));
-    change(&["profile add"], json!([{ "op": "add", "path": "roles", "value": [{ "value": "Super-Admin@Root entity" }] }]));
+    change(
+        &["profile add"],
+        json!([{ "op": "add", "path": "roles", "value": [{ "value": "Super-Admin@Root entity" }] }]),
+    );
     change(&["password"], json!([{ "op": "replace", "path": "password", "value": "Secret-2" }]));
     let before = rows(&database);
     glpi.as_traced(&["user trash"], |client| {
@@ -377,7 +381,10 @@ fn rows_as_glpi_10_writes_them() {
     });
     assert_eq!(
         before.iter().filter(|((table, _), _)| table != "glpi_logs" && table != "glpi_users").collect::<Vec<_>>(),
-        rows(&database).iter().filter(|((table, _), _)| table != "glpi_logs" && table != "glpi_users").collect::<Vec<_>>(),
+        rows(&database)
+            .iter()
+            .filter(|((table, _), _)| table != "glpi_logs" && table != "glpi_users")
+            .collect::<Vec<_>>(),
     );
     glpi.as_traced(&["group_user delete"], |client| {
         client.patch("/Groups/1", member("remove", "7")).expect(204);
@@ -407,7 +414,8 @@ fn guarded(version: &str) {
     // The system's own account does not exist, the account `glpi` is not changed, the last who rules stays.
     client.get("/Users/6").expect(404);
     client.patch("/Users/2", json!([{ "op": "replace", "path": "active", "value": false }])).expect(403);
-    let id = client.post("/Users", &client::user("ada", json!({ "roles": [{ "value": "Technician" }] }))).expect(201).id();
+    let id =
+        client.post("/Users", &client::user("ada", json!({ "roles": [{ "value": "Technician" }] }))).expect(201).id();
     let path = format!("/Users/{id}");
     let role = "SELECT profiles_id, entities_id, is_recursive, is_dynamic, is_default_profile FROM glpi_profiles_users WHERE users_id = ";
     let text = |value: &str| Some(value.to_owned());
@@ -422,7 +430,11 @@ fn guarded(version: &str) {
     client.patch(&path, give("Super-Admin")).expect_error(400, Some("invalidValue"), "Super-Admin");
     client.patch(&path, give("Technician")).expect(200);
     client.patch(&path, give("Technician@Root entity")).expect(200);
-    client.patch(&path, json!([{ "op": "replace", "path": "title", "value": "CTO" }])).expect_error(400, Some("invalidValue"), "CTO");
+    client.patch(&path, json!([{ "op": "replace", "path": "title", "value": "CTO" }])).expect_error(
+        400,
+        Some("invalidValue"),
+        "CTO",
+    );
     client.patch(&path, json!([{ "op": "remove", "path": "emails" }])).expect(200);
     assert_eq!(all(&database), before);
     let emptied = client.put(&path, &client::user("ada", json!({ "roles": [] }))).expect(200).json();
@@ -439,9 +451,11 @@ fn guarded(version: &str) {
     assert_eq!(filter(&mut client, r#"roles co "Super-Admin""#), 0);
     // The one who rules besides `glpi` may go; were there no other, not.
     database.execute("UPDATE glpi_users SET is_active = 0 WHERE id = 2");
-    client
-        .patch(&path, json!([{ "op": "replace", "path": "active", "value": false }]))
-        .expect_error(403, None, "the last active super-administrator");
+    client.patch(&path, json!([{ "op": "replace", "path": "active", "value": false }])).expect_error(
+        403,
+        None,
+        "the last active super-administrator",
+    );
     client.delete(&path).expect_error(409, None, "the last super-administrator");
     database.execute("UPDATE glpi_users SET is_active = 1 WHERE id = 2");
     // A group still named on a ticket stays; else it is taken out of every use, and comes back under its id.

@@ -180,8 +180,7 @@ mod tests {
 
     #[test]
     fn text_around() {
-        let form =
-            [FormPiece::Text("<".into()), FormPiece::Part(1), FormPiece::Text("> ".into()), FormPiece::Part(0)];
+        let form = [FormPiece::Text("<".into()), FormPiece::Part(1), FormPiece::Text("> ".into()), FormPiece::Part(0)];
         let composed = composed(&[&form, &[FormPiece::Part(0), FormPiece::Text("!".into())]]);
         assert_eq!(composed.split("<a> b"), Some(vec![Some("b"), Some("a")]));
         assert_eq!(composed.split("b!"), Some(vec![Some("b"), None]));

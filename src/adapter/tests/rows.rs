@@ -32,7 +32,9 @@ fn rows_refused() {
     let value = "fields: { value: address }";
     let posts = |forms: &str| {
         let parts = "parts: { role: { lookup: { table: roles, match: label } }, place: { lookup: { table: places, match: path }, default: 1 } }";
-        format!("      roles: {{ rows: {{ table: posts, parent: person, fields: {{ value: {{ {parts}, as: {forms} }} }} }} }}\n")
+        format!(
+            "      roles: {{ rows: {{ table: posts, parent: person, fields: {{ value: {{ {parts}, as: {forms} }} }} }} }}\n"
+        )
     };
     for (adapter, message, help) in [
         (mails(""), "the key `fields` is missing", ""),
@@ -172,6 +174,7 @@ fn links_refused() {
         let findings = link(more).render(false);
         assert!(findings.contains(message), "{more}\nwanted: {message}\nfound:\n{findings}");
     }
-    let findings = link("where: { gone: null }, delete: { set: { gone: \"${now}\" } }, leave: { kind: rule }, touch: true");
+    let findings =
+        link("where: { gone: null }, delete: { set: { gone: \"${now}\" } }, leave: { kind: rule }, touch: true");
     assert!(!findings.has_errors(), "{}", findings.render(false));
 }
