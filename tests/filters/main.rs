@@ -96,7 +96,7 @@ impl Application {
     fn list(&self, type_: usize, query: &[(&str, &str)]) -> Result<Vec<Json>, scimshim::scim::Error> {
         let query = ListQuery::parse(query, &filter::Limits::default())?;
         let page = self.directory.list(&self.caller, type_, &query)?;
-        assert_eq!(page.total as usize, page.resources.len());
+        assert_eq!(page.total, Some(page.resources.len() as u64));
         Ok(page.resources.into_iter().map(Json::Object).collect())
     }
 
@@ -108,7 +108,7 @@ impl Application {
             .and_then(|query| self.directory.list(&self.caller, type_, &query))
             .map_err(|error| format!("{} {}", error.status, error.detail))?;
         let ids = page.resources.into_iter().map(|resource| id(&Json::Object(resource)));
-        Ok((page.total, ids.collect()))
+        Ok((page.total.unwrap(), ids.collect()))
     }
 }
 
