@@ -439,9 +439,9 @@ impl List<'_> {
             prune(&mut select);
             Some(select)
         });
-        let selects: Vec<Select> = selects.collect();
-        if selects.is_empty() {
-            return None;
+        let mut selects: Vec<Select> = selects.collect();
+        if selects.len() < 2 {
+            return selects.pop().map(Statement::Select);
         }
         let backwards = self.backwards();
         let mut order = Vec::new();
