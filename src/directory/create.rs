@@ -183,7 +183,7 @@ impl Directory {
         let shown = rows::shown_after(&self.adapter, source, &row, wanted.values, &given, &id);
         let id = Environment { attributes: Some(&shown), ..id };
         writing.within(id, |writing| self.after_insert(connection, writing, rules, wanted, &key, &row))?;
-        let mut answered = self.collections_wanted(&place, projection);
+        let mut answered = self.collections_wanted(caller, &place, projection);
         // Nobody is in a group before existing, unless the adapter's own steps say so.
         answered.groups &= !rules.then.is_empty();
         let Some(mut found) = self.read_one(connection, caller, &place, &key, &answered)? else {

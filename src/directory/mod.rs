@@ -10,9 +10,12 @@ mod change;
 mod collections;
 mod compare;
 mod create;
+mod cursor;
 mod delete;
 mod filter;
+mod label;
 mod linked;
+mod list;
 mod lookup;
 mod members;
 mod membership;
@@ -24,6 +27,7 @@ mod row;
 mod rows;
 mod side;
 mod sidecar;
+mod sort;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -33,6 +37,7 @@ mod unique;
 mod update;
 mod wanted;
 
+pub use cursor::CURSOR_TIMEOUT;
 pub use permissions::{Operation, Permissions};
 
 use crate::adapter::{Adapter, Aliases, Environment, ResourceType, Source};
@@ -51,6 +56,7 @@ pub struct Directory {
     own: Own,
     types: Vec<TypePlan>,
     page: u64,
+    cursors: cursor::CursorKeys,
 }
 
 /// Who asks: one authenticated request of one identity server.
@@ -107,12 +113,13 @@ pub struct Answer {
 /// A page of a list.
 #[derive(Debug)]
 pub struct Page {
-    /// How many resources meet the filter in all.
-    pub total: u64,
-    /// As asked.
-    pub start_index: i64,
+    /// How many resources meet the filter in all; by cursor on the first page alone, since counting costs as much on each
+    /// page as reading them all.
+    pub total: Option<u64>,
     /// The page.
     pub resources: Vec<Object>,
+    /// What the next page is asked for with, where pages are asked for by cursor and there is one.
+    pub next_cursor: Option<String>,
 }
 
 /// `If-Match` and `If-None-Match`, decided inside the transaction.
@@ -164,7 +171,7 @@ impl Directory {
             let environment = blank_environment(&adapter);
             adapter.resource_types.iter().map(|type_| TypePlan::new(&adapter, type_, &own, &environment)).collect()
         };
-        Self { database, adapter, own, types, page: page.max(1) }
+        Self { database, adapter, own, types, page: page.max(1), cursors: cursor::CursorKeys::default() }
     }
 
     /// The adapter.

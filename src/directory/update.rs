@@ -207,7 +207,7 @@ impl Directory {
         let environment = Environment { attributes: Some(&shown), ..environment };
         let stage = Stage { place, locked: &locked, was: &was, will: &will, changed: &changed, lenient };
         writing.within(environment, |writing| self.write_difference(connection, &stage, writing, key, &collections))?;
-        let wanted_now = self.collections_wanted(&place, projection);
+        let wanted_now = self.collections_wanted(caller, &place, projection);
         // An answer of 204 needs none of the members.
         let named = !collections.is_empty();
         let unanswered =

@@ -2,6 +2,7 @@
 
 use super::answer::Reply;
 use crate::adapter::Adapter;
+use crate::directory::CURSOR_TIMEOUT;
 use crate::scim::{Error, ListResponse, Object, urn};
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -136,11 +137,12 @@ fn service_provider_config(adapter: &Adapter, base_url: &str, page: usize) -> Va
         "sort": { "supported": true },
         "etag": { "supported": true },
         "pagination": {
-            "cursor": false,
+            "cursor": true,
             "index": true,
             "defaultPaginationMethod": "index",
             "defaultPageSize": page,
             "maxPageSize": page,
+            "cursorTimeout": CURSOR_TIMEOUT,
         },
         "authenticationSchemes": [{
             "type": "oauthbearertoken",

@@ -177,9 +177,8 @@ impl Authenticated<'_> {
             (Target::Bulk, &Method::POST) => {
                 Err(Error::not_implemented("bulk requests are not supported, as /ServiceProviderConfig says").into())
             }
-            (Target::SearchAll, &Method::POST) => {
-                Err(Error::not_implemented("search one resource type, at /Users/.search for example").into())
-            }
+            (Target::Root, _) if get => self.list(None).await,
+            (Target::SearchAll, &Method::POST) => self.search(None, body).await,
             (Target::ServiceProviderConfig, _) if get => {
                 self.refuse_filter()?;
                 Ok(self.documents().service_provider_config())
@@ -195,9 +194,9 @@ impl Authenticated<'_> {
                 Ok(self.documents().schemas(id.as_deref()))
             }
 
-            (Target::Collection(type_), _) if get => self.list(type_).await,
+            (Target::Collection(type_), _) if get => self.list(Some(type_)).await,
             (Target::Collection(type_), &Method::POST) => self.create(type_, body).await,
-            (Target::Search(type_), &Method::POST) => self.search(type_, body).await,
+            (Target::Search(type_), &Method::POST) => self.search(Some(type_), body).await,
             (Target::Resource(type_, id), _) if get => self.get(type_, &id).await,
             (Target::Resource(type_, id), &Method::PUT) => self.replace(type_, &id, body).await,
             (Target::Resource(type_, id), &Method::PATCH) => self.patch(type_, &id, body).await,
@@ -228,14 +227,15 @@ impl Authenticated<'_> {
         .await
     }
 
-    async fn list(&self, type_: usize) -> Result<Reply, Reply> {
+    /// The resources of one type, or of all.
+    async fn list(&self, type_: Option<usize>) -> Result<Reply, Reply> {
         let query = ListQuery::parse(&self.parameters()?, &self.app.filter_limits())?;
         self.page(type_, query).await
     }
 
     async fn search<B: Body<Data = Bytes> + Unpin + Send + 'static>(
         &self,
-        type_: usize,
+        type_: Option<usize>,
         body: B,
     ) -> Result<Reply, Reply> {
         let message = self.message(body).await?;
@@ -243,12 +243,20 @@ impl Authenticated<'_> {
         self.page(type_, query).await
     }
 
-    async fn page(&self, type_: usize, mut query: ListQuery) -> Result<Reply, Reply> {
+    async fn page(&self, type_: Option<usize>, mut query: ListQuery) -> Result<Reply, Reply> {
         let most = u64::try_from(self.app.config.limits.page).unwrap_or(u64::MAX);
         query.count = Some(query.count.map_or(most, |count| count.min(most)));
         self.run(move |directory, caller| {
-            let page = directory.list(caller, type_, &query)?;
-            let list = ListResponse::new(page.total, query.start_index, page.resources);
+            let page = match type_ {
+                Some(type_) => directory.list(caller, type_, &query)?,
+                None => directory.search(caller, &query)?,
+            };
+            let list = ListResponse {
+                total: page.total,
+                start_index: query.cursor.is_none().then_some(query.start_index),
+                resources: page.resources,
+                next_cursor: page.next_cursor,
+            };
             Ok(Reply::message(StatusCode::OK, &list.into_value()))
         })
         .await

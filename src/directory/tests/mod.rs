@@ -193,7 +193,7 @@ impl Application {
                 for statement in &ddl {
                     connection.batch(statement)?;
                 }
-                Ok(())
+                own.insert_signing_key(connection, &signing_key("k1", 1))
             })
             .unwrap();
         let mut findings = Findings::new();
@@ -342,6 +342,18 @@ fn caller(name: &str, default: bool) -> Caller {
         client_address: None,
         client_agent: None,
         base_url: "https://localhost/scim/v2".into(),
+    }
+}
+
+/// Cursors are derived from what stands there; no token is signed here.
+fn signing_key(id: &str, created_at: i64) -> crate::own::SigningKey {
+    crate::own::SigningKey {
+        id: id.to_owned(),
+        algorithm: "EdDSA".to_owned(),
+        private_key: id.as_bytes().repeat(20),
+        public_key: Vec::new(),
+        created_at,
+        retired_at: None,
     }
 }
 
