@@ -6,6 +6,7 @@
 //! request, rows locked by primary key, uniqueness claimed first.
 
 mod asked;
+mod bulk;
 mod change;
 mod collections;
 mod compare;
@@ -38,6 +39,7 @@ mod update;
 mod wanted;
 
 pub use cursor::CURSOR_TIMEOUT;
+pub use bulk::{BulkDone, BulkFailed, BulkStep};
 pub use permissions::{Operation, Permissions};
 
 use crate::adapter::{Adapter, Aliases, Environment, ResourceType, Source};
@@ -88,6 +90,8 @@ pub struct ServerView {
     /// Answer every PATCH with 204. By default a PATCH that changes a collection is, because the answer
     /// would have to carry it whole.
     pub patch_answers_204: bool,
+    /// A PUT leaves the attributes that it does not mention as they are, instead of clearing them.
+    pub put_keeps_unmentioned: bool,
 }
 
 /// The application's user in whose name changes are recorded.
@@ -108,6 +112,20 @@ pub struct Answer {
     pub version: Option<String>,
     /// Its URL.
     pub location: String,
+}
+
+/// What a PATCH is answered with.
+#[derive(Debug)]
+pub enum Patched {
+    /// 200.
+    Resource(Answer),
+    /// 204.
+    NoContent {
+        /// The version it has now, where the whole content is known.
+        version: Option<String>,
+        /// Its URL.
+        location: String,
+    },
 }
 
 /// A page of a list.
@@ -223,6 +241,11 @@ impl Directory {
             let id = row.0.first().cloned().unwrap_or_default();
             Actor { label: label.unwrap_or_else(|| user_name.to_owned()), id }
         }))
+    }
+
+    /// The URL of a resource, whether it is there or not.
+    pub fn location(&self, caller: &Caller, type_: usize, id: &str) -> Option<String> {
+        self.adapter.resource_types.get(type_).map(|type_| rows::location(&caller.base_url, type_, id))
     }
 
     fn type_(&self, index: usize) -> Result<(&ResourceType, &TypePlan), Error> {

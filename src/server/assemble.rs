@@ -6,7 +6,7 @@ use super::discovery::Discovery;
 use super::route::Endpoint;
 use super::state::{Form, Ready, Served};
 use crate::adapter::{self, Adapter, Document};
-use crate::config::{Action, Config, IdentityServer, PatchAnswers};
+use crate::config::{Action, BulkTransaction, Config, IdentityServer, PatchAnswers, Put};
 use crate::directory::{Actor, Directory, Operation, Permissions, ServerView};
 use crate::document::Findings;
 use crate::identity::failures::Failures;
@@ -149,9 +149,9 @@ impl Assembler {
     }
 
     fn served(&self, server: &IdentityServer, actor: Option<Actor>, adapter: &Adapter) -> Served {
-        let page = self.config.limits.page;
+        let limits = &self.config.limits;
         let form = |base_url: String| {
-            Arc::new(Form { discovery: Discovery::new(adapter, &base_url, page), base_url: Arc::from(base_url) })
+            Arc::new(Form { discovery: Discovery::new(adapter, &base_url, limits), base_url: Arc::from(base_url) })
         };
         let by_name = form(format!("{}/scim/{}/v2", self.config.public_url, server.name));
         let by_default =
@@ -164,7 +164,10 @@ impl Assembler {
                 actor,
                 may: permissions(server),
                 patch_answers_204: server.switches.patch_answers == PatchAnswers::NoContent,
+                put_keeps_unmentioned: server.switches.put == Put::KeepUnmentioned,
             }),
+            bulk_together: server.bulk_transaction == BulkTransaction::Request,
+            open_discovery: server.discovery_without_authentication,
             by_default,
             by_name,
         }

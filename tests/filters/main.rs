@@ -103,6 +103,7 @@ impl Application {
             actor: None,
             may: Permissions::all(),
             patch_answers_204: false,
+            put_keeps_unmentioned: false,
         };
         let caller = Caller {
             server: Arc::new(server),

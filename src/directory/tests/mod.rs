@@ -253,7 +253,10 @@ impl Application {
     ) -> Result<Option<Object>, Error> {
         let patch = Patch::parse(json!({ "Operations": operations }), &patch::Limits::default())?;
         let answer = self.directory.patch(&self.caller, type_, id, &patch, condition, &Projection::default())?;
-        Ok(answer.map(|answer| answer.resource))
+        Ok(match answer {
+            Patched::Resource(answer) => Some(answer.resource),
+            Patched::NoContent { .. } => None,
+        })
     }
 
     /// One operation `replace`.
@@ -337,6 +340,7 @@ fn caller(name: &str, default: bool) -> Caller {
             actor: None,
             may: Permissions::all(),
             patch_answers_204: false,
+            put_keeps_unmentioned: false,
         }),
         request_id: "r-1".into(),
         client_address: None,
