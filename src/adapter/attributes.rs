@@ -2,6 +2,7 @@
 
 use super::context::{Context, Entry, Outline, Scope};
 use super::expressions::{assignments, expression, literal, templates};
+use super::labels::label;
 use super::link::link;
 use super::lookup::lookup;
 use super::names::compiled;
@@ -347,13 +348,15 @@ fn reference(
     let resource = reader.required("resource", findings);
     let key = reader.given("key");
     let none = none(&mut reader, column, findings);
+    let (named, none_named) = (reader.given("label"), reader.given("none_label"));
     reader.finish(findings);
     let target = context.resource(resource?, findings)?;
     let key = match key {
         Some(key) => target.intern(target.relation.named(key, findings)?),
         None => 0,
     };
-    Some(Reference { column: id, resource_type: target.resource.clone(), key, none })
+    let label = label(named, none_named, &target.relation, findings);
+    Some(Reference { column: id, resource_type: target.resource.clone(), key, none, label })
 }
 
 /// `none`: what a foreign key holds for nothing; NULL unless said, and then it must be allowed.

@@ -186,6 +186,24 @@ impl Directory {
         let Some(key_column) = source.columns.first() else {
             return Err(Error::internal("a source without a key").into());
         };
+        let planted = self.plant(connection, &place, &row)?;
+        for (id, value) in planted.iter().flat_map(|planted| &planted.columns) {
+            let (Some(column), Some(filled), Some(place)) =
+                (source.columns.get(*id), filled.get_mut(*id), row.get_mut(*id))
+            else {
+                continue;
+            };
+            let expr = Expr::Value(value.clone(), column.cast.clone());
+            *place = value.clone();
+            match columns.iter().position(|known| *known == column.name).and_then(|known| values.get_mut(known)) {
+                Some(known) => *known = expr,
+                None => {
+                    columns.push(column.name.clone());
+                    values.push(expr);
+                }
+            }
+            *filled = true;
+        }
         let insert = Insert { table: source.table.clone(), columns, rows: vec![values], on_conflict: OnConflict::Fail };
         let key = connection.insert(&insert, &key_column.name)?;
         if let Some(first) = row.first_mut() {
@@ -195,6 +213,9 @@ impl Directory {
             // The keys of rows that the application deleted are given out again; what we knew of those is not
             // this one's. The others count on.
             self.own.forget(connection, &place.plan.kind, &key.to_text().unwrap_or_default())?;
+        }
+        if let Some(planted) = &planted {
+            self.replanted(connection, &place, &key, planted, true)?;
         }
         let written: Vec<usize> = filled.iter().enumerate().filter_map(|(id, filled)| filled.then_some(id)).collect();
         self.still_unprotected(connection, &place, &key, &written, &environment)?;
@@ -213,7 +234,10 @@ impl Directory {
         // Nobody is in a group before existing, unless the adapter's own steps say so.
         answered.groups &= !rules.then.is_empty();
         let Some(mut found) = self.read_one(connection, caller, &place, &key, &answered)? else {
-            return Err(Error::forbidden("the new resource would not be among the rows that exist for SCIM").into());
+            return Err(Error::forbidden(
+                "the new resource would not be among the rows that exist for this identity server",
+            )
+            .into());
         };
         let reader = self.reader(&place, caller);
         if self.keep_forms(connection, writing, &reader, None, wanted.resource, &found.row)?
@@ -348,6 +372,7 @@ impl Directory {
             Predicate::eq(Expr::column(stone, &Ident::new("resource_type")), Expr::value(place.plan.kind.as_str()));
         let mut aliases = Aliases::from(3);
         filter = filter.and(writing.environment.predicate(&place.source.filter, Some(MAIN), &mut aliases));
+        filter = filter.and(writing.environment.predicate(&place.source.scope, Some(MAIN), &mut aliases));
         if place.plan.reading(writing.caller.server.default).external_id.is_some() {
             filter = filter.and(self.linked_as(writing, &mut select, link, external_id));
         } else if let Binding::Column(binding) = &attribute.binding {
@@ -393,6 +418,7 @@ impl Directory {
         };
         let mut aliases = Aliases::from(2);
         let mut filter = writing.environment.predicate(&revive.filter, Some(MAIN), &mut aliases);
+        filter = filter.and(writing.environment.predicate(&place.source.scope, Some(MAIN), &mut aliases));
         let mut select = Select::new(place.source.table.clone(), MAIN, vec![plan::key(place.source, MAIN)]);
         match &attribute.binding {
             Binding::Column(binding) if !linked(&place, revive.by, writing.caller.server.default) => {

@@ -119,6 +119,9 @@ impl Directory {
             attributes_after: &was,
         };
         self.run_steps(connection, &rules.before, &environment, Some(&transition(&locked.row)))?;
+        if how == DeleteHow::Row {
+            self.lift(connection, &place, &locked.row)?;
+        }
         let after = self.remove(connection, &place, key, how, &locked.row, &environment)?;
         let environment = Environment { row: Some((place.source, &after)), ..environment };
         self.run_steps(connection, &rules.then, &environment, Some(&transition(&after)))?;

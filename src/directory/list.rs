@@ -308,12 +308,7 @@ impl Directory {
     }
 
     /// The resources behind keys of several tables, in the keys' order.
-    fn of_several(
-        &self,
-        connection: &mut dyn Connection,
-        list: &List<'_>,
-        hits: &[Hit],
-    ) -> Result<Vec<Object>, Fault> {
+    fn of_several(&self, connection: &mut dyn Connection, list: &List<'_>, hits: &[Hit]) -> Result<Vec<Object>, Fault> {
         let mut found: HashMap<(usize, String), Object> = HashMap::new();
         for part in &list.parts {
             let source = part.place.source;

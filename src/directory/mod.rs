@@ -15,6 +15,7 @@ mod cursor;
 mod delete;
 mod filter;
 mod label;
+mod labels;
 mod linked;
 mod list;
 mod lookup;
@@ -34,12 +35,13 @@ mod steps;
 mod tests;
 mod text;
 mod transaction;
+mod tree;
 mod unique;
 mod update;
 mod wanted;
 
-pub use cursor::CURSOR_TIMEOUT;
 pub use bulk::{BulkDone, BulkFailed, BulkStep};
+pub use cursor::CURSOR_TIMEOUT;
 pub use permissions::{Operation, Permissions};
 
 use crate::adapter::{Adapter, Aliases, Environment, ResourceType, Source};
@@ -221,7 +223,7 @@ impl Directory {
         let mut select = sql::Select::new(source.table.clone(), plan::MAIN, columns);
         let blank = blank_environment(&self.adapter);
         let exists = blank.predicate(&source.filter, Some(plan::MAIN), &mut Aliases::from(1));
-        // One of the rows that are there: deleted ones may have had the same name.
+        // One of the rows that are there, inside the scope or not: deleted ones may have had the same name.
         select.filter = sql::Predicate::eq(
             sql::Expr::column(plan::MAIN, &column.name),
             sql::Expr::Value(Value::from(user_name), column.cast.clone()),

@@ -225,7 +225,7 @@ pub(super) fn own_kind(type_: &ResourceType, source: &Source) -> String {
     if type_.sources.len() > 1 { format!("{}.{}", type_.name, source.name) } else { type_.name.clone() }
 }
 
-/// The rows of `source` that exist for SCIM: those of `where` without a tombstone. The server's name
+/// The rows of `source` that exist for the identity server: those of `where` and its scope without a tombstone. The server's name
 /// is bound by the caller where the statement needs it.
 pub(super) fn visible(
     source: &Source,
@@ -236,6 +236,7 @@ pub(super) fn visible(
     aliases: &mut Aliases,
 ) -> Predicate {
     let filter = environment.predicate(&source.filter, Some(alias), aliases);
+    let filter = filter.and(environment.predicate(&source.scope, Some(alias), aliases));
     filter.and(Predicate::Not(Box::new(tombstoned(source, kind, own, alias, aliases))))
 }
 

@@ -423,7 +423,7 @@ pub(super) fn display_name(
     let display = display?;
     if let ([attribute], columns) = (display.attributes.as_slice(), columns)
         && let Some(Binding::Column(binding)) = source.attributes.get(*attribute).map(|attribute| &attribute.binding)
-        && matches!(&binding.conversion, Conversion::Text(rule) if rule.empty.as_ref().is_none_or(Value::is_null))
+        && matches!(&binding.conversion, Conversion::Text(rule) if rule.empty.as_ref().is_none_or(Value::is_null) && rule.entities.is_none())
         && binding.shown_when_empty.is_empty()
         && let Some(position) = display.columns.iter().position(|column| *column == binding.column)
     {

@@ -69,12 +69,14 @@ impl Directory {
                 }
                 ForEach::Change => {
                     for change in &changes {
-                        let each = Each {
-                            columns: Vec::new(),
-                            old: change.old.clone(),
-                            new: change.new.clone(),
-                            code: change.code.clone(),
+                        let mut told = |value: &Value| match transition {
+                            Some(Transition { source, .. }) => {
+                                self.told(connection, source, change.id, value.clone(), environment)
+                            }
+                            None => Ok(value.clone()),
                         };
+                        let (old, new) = (told(&change.old)?, told(&change.new)?);
+                        let each = Each { columns: Vec::new(), old, new, code: change.code.clone() };
                         self.run_step(connection, step, &Environment { each: Some(&each), ..*environment })?;
                     }
                 }
@@ -162,6 +164,7 @@ impl Directory {
 
 /// One changed column.
 struct Change<'a> {
+    id: ColumnId,
     column: &'a Column,
     old: Value,
     new: Value,
@@ -214,7 +217,7 @@ fn changes<'a>(transition: &'a Transition<'_>, of: &[(ColumnId, Option<Value>)])
             .any(|a| matches!(&a.binding, Binding::Column(binding) if binding.column == id && binding.hash.is_some()));
         let hide = |value: &Value| if secret { Value::from("*****") } else { value.clone() };
         let code = listed.and_then(|(_, code)| code.clone()).unwrap_or_default();
-        changes.push(Change { column, old: hide(old), new: hide(new), code });
+        changes.push(Change { id, column, old: hide(old), new: hide(new), code });
     }
     changes
 }

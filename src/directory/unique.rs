@@ -83,7 +83,9 @@ impl Directory {
                 continue;
             }
             // All sources of a type share the claim: uniqueness spans them.
-            claims.push((place.type_.name.clone(), format!("{}={}", rows::path(attribute), fold(&stored))));
+            let read = stored.to_text().unwrap_or_default();
+            let read = Value::from(binding.conversion.shown(&read).as_ref());
+            claims.push((place.type_.name.clone(), format!("{}={}", rows::path(attribute), fold(&read))));
             looked_at.push((index, attribute, stored));
         }
         self.claim(connection, &mut writing.claims, claims)?;
@@ -176,7 +178,11 @@ impl Directory {
         Some(match value {
             Value::Text(text) => {
                 let dialect = self.database.dialect();
-                super::text::equal(dialect, left, Some(column), attribute.schema.case_exact, true, text)
+                let forms = binding.conversion.forms(&binding.conversion.shown(text));
+                let equal = forms.iter().map(|stored| {
+                    super::text::equal(dialect, left.clone(), Some(column), attribute.schema.case_exact, true, stored)
+                });
+                equal.fold(Predicate::False, Predicate::or)
             }
             value => Predicate::eq(left, Expr::Value(value.clone(), column.cast.clone())),
         })

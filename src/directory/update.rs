@@ -3,12 +3,12 @@
 use super::change::{Assignment, Secret, Wish, Writing, check_required};
 use super::members::Collections;
 use super::members::MemberChange;
+use super::permissions;
 use super::read::{CollectionsWanted, Found};
 use super::row::{Locked, protected};
 use super::rows;
 use super::transaction::Fault;
 use super::wanted::wanted;
-use super::permissions;
 use super::{Answer, Caller, Directory, Patched, Place, Precondition};
 use crate::adapter::{Environment, Transition};
 use crate::scim::{self, CollectionChange, Error, Object, Op, Operation, Patch, Projection};
@@ -46,7 +46,11 @@ pub(super) struct Edit<'a> {
 }
 
 enum What<'a> {
-    Replace { resource: Object, collections: Collections, values: Vec<Option<Json>> },
+    Replace {
+        resource: Object,
+        collections: Collections,
+        values: Vec<Option<Json>>,
+    },
     /// A PUT that leaves what it does not mention.
     Merge(Patch),
     Patch(&'a Patch),
@@ -290,9 +294,10 @@ impl Directory {
         let unanswered = matches!(change, Change::Patch(_)) && is_unanswered(caller, named, projection);
         let answered = if unanswered { CollectionsWanted::none() } else { wanted_now };
         let Some(mut found) = self.read_one(connection, caller, &place, key, &answered)? else {
-            return Err(
-                Error::forbidden("the change would take the resource out of the rows that exist for SCIM").into()
-            );
+            return Err(Error::forbidden(
+                "the change would take the resource out of the rows that exist for this identity server",
+            )
+            .into());
         };
         let reader = self.reader(&place, caller);
         if self.keep_forms(connection, writing, &reader, Some(&before), &after, &found.row)? {
@@ -381,6 +386,18 @@ impl Directory {
                 set.push((column, value));
             }
         }
+        let planted = match locked.protected {
+            true => None,
+            false => self.replant(connection, &place, &locked.row, &after)?,
+        };
+        for (column, value) in planted.iter().flat_map(|planted| &planted.columns) {
+            if let Some(stored) = after.get_mut(*column)
+                && !crate::adapter::equivalent(stored, value)
+            {
+                *stored = value.clone();
+                set.push((*column, value.clone()));
+            }
+        }
         let external = place.plan.external_id.filter(|index| changed.get(*index) == Some(&true));
         let members = self.member_changes(connection, writing, place, &locked.row, collections)?;
         if locked.protected && (!set.is_empty() || !members.is_empty() || external.is_some()) {
@@ -404,6 +421,9 @@ impl Directory {
             self.run_steps(connection, &update.before, &writing.environment, Some(&transition))?;
             let columns: Vec<usize> = set.iter().map(|(column, _)| *column).collect();
             self.update_row(connection, &place, key, &set, &update.set, &writing.environment)?;
+            if let Some(planted) = &planted {
+                self.replanted(connection, &place, key, planted, false)?;
+            }
             let environment = Environment { row: Some((place.source, &after)), ..writing.environment };
             let shown = rows::shown_after(&self.adapter, place.source, &after, will, changed, &environment);
             let environment = Environment { attributes: Some(&shown), ..environment };

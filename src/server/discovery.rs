@@ -2,8 +2,8 @@
 
 use super::answer::Reply;
 use crate::adapter::Adapter;
-use crate::directory::CURSOR_TIMEOUT;
 use crate::config::Limits;
+use crate::directory::CURSOR_TIMEOUT;
 use crate::scim::{Error, ListResponse, Object, urn};
 use bytes::Bytes;
 use hyper::StatusCode;

@@ -8,8 +8,8 @@ use super::discovery::Discovery;
 use super::listener::Peer;
 use super::note::Note;
 use super::refusals::refuse;
-use super::route::{Target, is_ours, route};
-use super::state::{App, Form, Ready, Served, unavailable};
+use super::route::{Endpoint, Target, is_ours, route};
+use super::state::{App, Form, Served, unavailable};
 use crate::directory::{Caller, Directory, Patched, Precondition};
 use crate::identity::Denial;
 use crate::scim::{Error, ListQuery, ListResponse, Object, Patch, Projection, filter, patch, query, resource};
@@ -85,9 +85,8 @@ impl App {
             ready.identity.admit(server, client).map_err(denied)?;
         } else {
             let session = ready.identity.authenticate(server, &head.headers, client).await.map_err(denied)?;
-            let reads = gets
-                || head.method == Method::OPTIONS
-                || matches!(route.target, Target::Search(_) | Target::SearchAll);
+            let reads =
+                gets || head.method == Method::OPTIONS || matches!(route.target, Target::Search(_) | Target::SearchAll);
             if session.read_only && !reads {
                 return Err(Error::forbidden("this token may only read").into());
             }
@@ -103,7 +102,7 @@ impl App {
             began,
             by_name: route.server.is_some(),
             served,
-            ready: &ready,
+            endpoints: &ready.endpoints,
             client,
             request_id: note.request_id(),
         };
@@ -176,7 +175,7 @@ pub(super) struct Authenticated<'r> {
     /// Through `/scim/NAME/v2`.
     by_name: bool,
     pub(super) served: &'r Served,
-    pub(super) ready: &'r Arc<Ready>,
+    pub(super) endpoints: &'r [Endpoint],
     client: IpAddr,
     request_id: &'r Arc<str>,
 }
@@ -347,9 +346,9 @@ impl Authenticated<'_> {
         &self,
         work: impl FnOnce(&Directory, &Caller) -> Result<Reply, Error> + Send + 'static,
     ) -> Result<Reply, Reply> {
-        let ready = Arc::clone(self.ready);
+        let directory = Arc::clone(&self.served.directory);
         let caller = self.caller();
-        self.app.blocking(move || work(&ready.directory, &caller)).await
+        self.app.blocking(move || work(&directory, &caller)).await
     }
 
     /// The URL it came to, and what stands there.
@@ -399,7 +398,10 @@ impl Authenticated<'_> {
         }
     }
 
-    pub(super) async fn message<B: Body<Data = Bytes> + Unpin + Send + 'static>(&self, mut body: B) -> Result<Value, Reply> {
+    pub(super) async fn message<B: Body<Data = Bytes> + Unpin + Send + 'static>(
+        &self,
+        mut body: B,
+    ) -> Result<Value, Reply> {
         media_type(&self.head.headers)?;
         let limits = &self.app.config.limits;
         let bytes = match body::read(&mut body, limits.body, limits.body_idle).await {
@@ -412,7 +414,8 @@ impl Authenticated<'_> {
                 return Err(Error::too_large(format!(
                     "the body is larger than {} bytes, the most that is taken (maxPayloadSize)",
                     limits.body
-                )).into());
+                ))
+                .into());
             }
             Err(BodyError::TooSlow) => {
                 let error = Error::new(408, "the body did not arrive in time");

@@ -9,7 +9,12 @@ pub fn aliases_in(expr: &Expr, used: &mut BTreeSet<Alias>) {
         Expr::Column(Some(alias), _) => {
             used.insert(*alias);
         }
-        Expr::Column(None, _) | Expr::Value(..) | Expr::Param(..) | Expr::Number(_) | Expr::Null(_) | Expr::CountAll => {}
+        Expr::Column(None, _)
+        | Expr::Value(..)
+        | Expr::Param(..)
+        | Expr::Number(_)
+        | Expr::Null(_)
+        | Expr::CountAll => {}
         Expr::Concat(parts) | Expr::Coalesce(parts) => parts.iter().for_each(|part| aliases_in(part, used)),
         Expr::Lower(inner)
         | Expr::Text(inner)
@@ -20,7 +25,16 @@ pub fn aliases_in(expr: &Expr, used: &mut BTreeSet<Alias>) {
         | Expr::Decimal(inner, _)
         | Expr::Known(inner)
         | Expr::Min(inner)
+        | Expr::Decoded(inner, _)
+        | Expr::Replaced(inner, ..)
         | Expr::Json(inner, _) => aliases_in(inner, used),
+        Expr::Choose(of, choices) => {
+            aliases_in(of, used);
+            for (when, then) in choices {
+                aliases_in(when, used);
+                aliases_in(then, used);
+            }
+        }
         Expr::Scalar(select) | Expr::Rows(select) => aliases_in_select(select, used),
         Expr::Case(choices) => choices.iter().for_each(|(when, then)| {
             aliases_in_predicate(when, used);

@@ -45,6 +45,8 @@ pub enum Kind {
     Unique,
     /// The same, trimmed when it is stored.
     Tidy,
+    /// A language tag, shown with hyphens: trimmed, and `en_US` asks for `en-US` too.
+    Locale,
     /// Text with regard to case.
     Exact,
     Boolean,
@@ -301,6 +303,10 @@ impl Kind {
         }
         if self == Kind::Tidy && op == Op::Eq && !b.trim().is_empty() {
             return lower(a) == lower(b) || lower(a) == lower(b.trim());
+        }
+        if self == Kind::Locale && op == Op::Eq {
+            let tag = b.split([',', ';']).next().unwrap_or_default().trim().replace('_', "-");
+            return lower(a) == lower(b) || lower(a) == lower(&tag);
         }
         if self == Kind::Exact {
             return texts(a, op, b);
