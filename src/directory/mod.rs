@@ -79,9 +79,30 @@ pub struct ServerView {
     pub actor: Option<Actor>,
     /// What it may do, per resource type.
     pub may: Permissions,
-    /// Answer every PATCH with 204. By default a PATCH that changes a collection is, because the answer
-    /// would have to carry it whole.
-    pub patch_answers_204: bool,
+    /// What a PATCH is answered with.
+    pub patch_answers: PatchAnswer,
+}
+
+/// What a PATCH that succeeded is answered with (RFC 7644 3.5.2 allows both).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchAnswer {
+    /// 200 and the resource; 204 where a collection was named, because the answer would have to carry it whole.
+    Auto,
+    /// 200 and the resource, always.
+    Whole,
+    /// 204, always.
+    Nothing,
+}
+
+impl PatchAnswer {
+    /// Whether the answer is 204: `collections` says that the PATCH named one, `whole` that nothing was left out.
+    fn is_empty(self, collections: bool, whole: bool) -> bool {
+        match self {
+            Self::Auto => collections && whole,
+            Self::Whole => false,
+            Self::Nothing => true,
+        }
+    }
 }
 
 /// The application's user in whose name changes are recorded.

@@ -82,7 +82,7 @@ impl Directory {
         };
         let change = Change::Patch(patch);
         let updated = self.change(caller, &place, &key, id, &change, condition, projection, &secrets)?;
-        if caller.server.patch_answers_204 || (updated.collections && is_whole(projection)) {
+        if caller.server.patch_answers.is_empty(updated.collections, is_whole(projection)) {
             return Ok(None);
         }
         Ok(Some(self.answer(&place, updated.found, projection)))
@@ -211,7 +211,7 @@ impl Directory {
         // An answer of 204 needs none of the members.
         let named = !collections.is_empty();
         let unanswered =
-            matches!(change, Change::Patch(_)) && (caller.server.patch_answers_204 || (named && is_whole(projection)));
+            matches!(change, Change::Patch(_)) && caller.server.patch_answers.is_empty(named, is_whole(projection));
         let answered = if unanswered { CollectionsWanted::none() } else { wanted_now };
         let Some(mut found) = self.read_one(connection, caller, &place, key, &answered)? else {
             return Err(

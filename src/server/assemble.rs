@@ -7,7 +7,7 @@ use super::route::Endpoint;
 use super::state::{Form, Ready, Served};
 use crate::adapter::{self, Adapter, Document};
 use crate::config::{Action, Config, IdentityServer, PatchAnswers};
-use crate::directory::{Actor, Directory, Operation, Permissions, ServerView};
+use crate::directory::{Actor, Directory, Operation, PatchAnswer, Permissions, ServerView};
 use crate::document::Findings;
 use crate::identity::failures::Failures;
 use crate::identity::live::LiveTokens;
@@ -155,7 +155,11 @@ impl Assembler {
                 default: server.default,
                 actor,
                 may: permissions(server),
-                patch_answers_204: server.switches.patch_answers == PatchAnswers::NoContent,
+                patch_answers: match server.switches.patch_answers {
+                    PatchAnswers::Auto => PatchAnswer::Auto,
+                    PatchAnswers::Resource => PatchAnswer::Whole,
+                    PatchAnswers::NoContent => PatchAnswer::Nothing,
+                },
             }),
             by_default,
             by_name,

@@ -60,7 +60,8 @@ fn tables(engine: Engine) -> String {
          born date, created_at {datetime}, updated_at {datetime}, department_id int, manager_id int, gone int NOT NULL);
          CREATE TABLE departments (id int NOT NULL PRIMARY KEY, name varchar(60));
          CREATE TABLE teams (id int NOT NULL PRIMARY KEY, name varchar(100) NOT NULL, created_at {datetime});
-         CREATE TABLE memberships (team_id int NOT NULL, person_id int NOT NULL, PRIMARY KEY (team_id, person_id));\n"
+         CREATE TABLE memberships (team_id int NOT NULL, person_id int NOT NULL, PRIMARY KEY (team_id, person_id));
+         CREATE INDEX memberships_person ON memberships (person_id);\n"
     )
 }
 
