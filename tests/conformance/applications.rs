@@ -9,13 +9,20 @@ use crate::support::shared;
 fn options(adapter: &str) -> Options {
     Options::adapter(adapter)
         .identity_servers("{ test: { default: true, authentication: bearer, switches: { patch_answers: 200 } } }")
-        .more("limits: { page: 5000 }")
+        .more("limits: { page: 5000, failures_per_minute: 1000000 }")
 }
 
 /// The demonstration's own application, in SQLite.
 pub fn demo() -> (Database, Service) {
     let database = Database::demo();
     let service = Service::start(&database, options("tests/conformance/adapters/demo.yaml"));
+    (database, service)
+}
+
+/// The same with the adapter as it is shipped.
+pub fn plain_demo() -> (Database, Service) {
+    let database = Database::demo();
+    let service = Service::prepare(&database, Options::adapter("adapters/demo.yaml"));
     (database, service)
 }
 

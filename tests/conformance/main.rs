@@ -16,6 +16,11 @@
 
 mod applications;
 mod closed;
+mod filters;
+mod openapi;
+mod patches;
+#[path = "../filters/random.rs"]
+mod random;
 #[path = "../support/mod.rs"]
 mod support;
 mod testers;

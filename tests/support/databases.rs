@@ -141,6 +141,7 @@ impl Database {
         let output = Command::new(super::service::BINARY)
             .args(["demo", "--data"])
             .arg(database.path().parent().expect("a folder"))
+            .args(["--listen", &format!("127.0.0.1:{}", super::service::free_port())])
             .stdin(Stdio::null())
             .output()
             .expect("scimshim runs");
