@@ -89,11 +89,22 @@ pub struct ServerView {
     pub actor: Option<Actor>,
     /// What it may do, per resource type.
     pub may: Permissions,
-    /// Answer every PATCH with 204. By default a PATCH that changes a collection is, because the answer
-    /// would have to carry it whole.
-    pub patch_answers_204: bool,
+    /// What a PATCH is answered with.
+    pub patch_answers: PatchAnswer,
     /// A PUT leaves the attributes that it does not mention as they are, instead of clearing them.
     pub put_keeps_unmentioned: bool,
+}
+
+/// What a PATCH that succeeded is answered with (RFC 7644 3.5.2 allows both); where the request says what it wants to see,
+/// with that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchAnswer {
+    /// 200 and the resource; 204 where a collection was named, because the answer would have to carry it whole.
+    Auto,
+    /// 200 and the resource, always.
+    Whole,
+    /// 204, always.
+    Nothing,
 }
 
 /// The application's user in whose name changes are recorded.

@@ -9,7 +9,7 @@ use super::row::{Locked, protected};
 use super::rows;
 use super::transaction::Fault;
 use super::wanted::wanted;
-use super::{Answer, Caller, Directory, Patched, Place, Precondition};
+use super::{Answer, Caller, Directory, PatchAnswer, Patched, Place, Precondition};
 use crate::adapter::{Environment, Transition};
 use crate::scim::{self, CollectionChange, Error, Object, Op, Operation, Patch, Projection};
 use crate::sql::{Connection, Value};
@@ -454,5 +454,10 @@ struct Stage<'a> {
 /// Never where the request says what it wants to see (RFC 7644 3.5.2).
 fn is_unanswered(caller: &Caller, collections: bool, projection: &Projection) -> bool {
     let whole = projection.attributes.is_none() && projection.excluded.is_empty();
-    whole && (caller.server.patch_answers_204 || collections)
+    whole
+        && match caller.server.patch_answers {
+            PatchAnswer::Auto => collections,
+            PatchAnswer::Whole => false,
+            PatchAnswer::Nothing => true,
+        }
 }

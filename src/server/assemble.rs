@@ -7,7 +7,7 @@ use super::route::Endpoint;
 use super::state::{Form, Ready, Served};
 use crate::adapter::{self, Adapter, Document};
 use crate::config::{Action, BulkTransaction, Config, IdentityServer, PatchAnswers, Put};
-use crate::directory::{Actor, Directory, Operation, Permissions, ServerView};
+use crate::directory::{Actor, Directory, Operation, PatchAnswer, Permissions, ServerView};
 use crate::document::{Findings, Node};
 use crate::identity::failures::Failures;
 use crate::identity::live::LiveTokens;
@@ -197,8 +197,12 @@ impl Assembler {
                 default: server.default,
                 actor,
                 may: permissions(server),
-                patch_answers_204: server.switches.patch_answers == PatchAnswers::NoContent,
                 put_keeps_unmentioned: server.switches.put == Put::KeepUnmentioned,
+                patch_answers: match server.switches.patch_answers {
+                    PatchAnswers::Auto => PatchAnswer::Auto,
+                    PatchAnswers::Resource => PatchAnswer::Whole,
+                    PatchAnswers::NoContent => PatchAnswer::Nothing,
+                },
             }),
             bulk_together: server.bulk_transaction == BulkTransaction::Request,
             open_discovery: server.discovery_without_authentication,

@@ -59,7 +59,10 @@ impl App {
         if let Some(refusal) = refuse(head, peer.doubt) {
             // Where this request ends may be as doubtful as what it says.
             let error = Error::new(refusal.status.as_u16(), refusal.detail);
-            return Err(Reply { close: true, ..Reply::error(error) });
+            // RFC 9110 15.5.6: a 405 says what is possible. What this path is comes later; some of it is possible anywhere.
+            let allow =
+                (refusal.status == StatusCode::METHOD_NOT_ALLOWED).then_some("GET, HEAD, POST, PUT, PATCH, DELETE");
+            return Err(Reply { close: true, allow, ..Reply::error(error) });
         }
         let path = head.uri.path();
         if !is_ours(path) {
