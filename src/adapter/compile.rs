@@ -305,9 +305,7 @@ fn source(outline: &Outline<'_>, context: &Context<'_>, findings: &mut Findings)
     let word = |key: &str, words: &[(&str, bool)], findings: &mut Findings| {
         given(node, key).and_then(|node| node.read_word(words, findings)).unwrap_or(false)
     };
-    if word("unmapped", &[("ignore", false), ("store", true)], findings) {
-        findings.error(&given(node, "unmapped"), "`store` is not supported by this version").help("ignore is");
-    }
+    word("unmapped", &[("ignore", false), ("store", true)], findings);
     if !filter.is_static() {
         findings
             .error(&given(node, "where"), "a `where` means the same for every request: no `${...}` of one")

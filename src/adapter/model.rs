@@ -203,6 +203,8 @@ pub struct ColumnBinding {
     pub conversion: Conversion,
     /// One key inside a JSON column; empty for the whole column.
     pub json: Vec<String>,
+    /// What the value there is like: the column, or what a scalar of a document is taken for.
+    pub cell: Column,
     /// Shown while the column is empty.
     pub shown_when_empty: Vec<Template>,
     /// Fills the column whenever it would become empty.
@@ -210,16 +212,9 @@ pub struct ColumnBinding {
     /// Columns written whenever this one is.
     pub also: Vec<(ColumnId, Expression)>,
     /// The column holds a hash; the attribute is never returned.
-    pub hash: Option<Hash>,
+    pub hash: Option<super::Hash>,
     /// Whether this attribute writes its column (several may read one).
     pub writes: bool,
-}
-
-/// Password hashes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hash {
-    /// `$2y$`, with this cost.
-    Bcrypt(u32),
 }
 
 /// `lookup`.

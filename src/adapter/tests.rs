@@ -94,7 +94,11 @@ fn what_is_refused() {
         (with("userName: name"), "duplicate key `userName`", ""),
         // keys and words
         (beside("    wher: { gone: null }\n"), "unknown key `wher`", "did you mean `where`?"),
-        (beside("    unmapped: store\n"), "`store` is not supported by this version", "ignore is"),
+        (
+            with("\"urn:x:2.0:User\": { shoe: { column: extra, json: size, type: text, fallback: \"9\" } }"),
+            "a fallback fills a column, and this is a key of a document",
+            "",
+        ),
         (beside("    where: { name: \"${request.id}\" }\n"), "a `where` means the same for every request", "literals"),
         (beside("    unmapped: stor\n"), "expected one of `ignore`, `store`, found `stor`", "did you mean `store`?"),
         (with("displayName: { column: name, uniqe: true }"), "unknown key `uniqe`", "did you mean `unique`?"),
@@ -153,7 +157,16 @@ fn what_is_refused() {
             "the type keeps \" > \" between the parts",
             "",
         ),
-        (with("password: { column: name, hash: argon2id }"), "`argon2id` is not supported by this version", ""),
+        (
+            with("password: { column: name, hash: argon2i }"),
+            "expected one of `bcrypt`, `argon2id`",
+            "did you mean `argon2id`?",
+        ),
+        (
+            with("password: { column: mail, hash: sha512_crypt }"),
+            "such a hash has 120 characters; the column `mail` holds at most 50 characters",
+            "",
+        ),
         (
             with("displayName: { column: name, type: { text: { html_entities: sometimes } } }"),
             "expected one of `always`, `mixed`, found `sometimes`",
@@ -276,13 +289,6 @@ fn what_is_refused() {
             ),
             "`activ` is neither a column of `people` nor a mapped attribute",
             "did you mean `active`?",
-        ),
-        (
-            beside(
-                "    update: { then: [ { delete: assets, where: { holder: 1 }, when: { name: { like: \"%x\" } } } ] }\n",
-            ),
-            "`like` is not supported in `when` by this version",
-            "",
         ),
         // the document
         (

@@ -239,6 +239,14 @@ impl Compiler<'_> {
                 Some(column) => self.converted(expr, column, binding, (case_exact, unique), asked, path),
                 None => self.computed(expr, case_exact, asked, path),
             },
+            Binding::Column(binding)
+                if matches!(binding.conversion, Conversion::Enum(_) | Conversion::Boolean { .. }) =>
+            {
+                // What stands in a document is text to SQL.
+                let mut cell = binding.cell.clone();
+                cell.kind = ColumnKind::Text(None);
+                self.converted(expr, &cell, binding, (case_exact, unique), asked, path)
+            }
             Binding::Lookup(lookup) => {
                 let text =
                     Text { expr, column: column.as_ref(), conversion: &lookup.conversion, case_exact, unique: false };

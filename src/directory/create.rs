@@ -100,6 +100,7 @@ impl Directory {
         }
         if holder.is_none()
             && let Some(key) = self.retired_with_external_id(connection, writing, wanted.values)?
+            && !self.is_stranger(connection, &writing.place, &key)?
         {
             let holder = Holder { key, retired: true, attribute: "externalId".to_owned() };
             return self.unretire(connection, writing, &holder, wanted, projection);
@@ -108,6 +109,7 @@ impl Directory {
         if let Some(revive) = &rules.revive
             && let Some(key) = self.revivable(connection, writing, revive, wanted.values)?
             && holder.as_ref().is_none_or(|holder| equivalent(&holder.key, &key))
+            && !self.is_stranger(connection, &writing.place, &key)?
         {
             return self.revive(connection, writing, revive, &key, wanted, projection);
         }
@@ -209,10 +211,14 @@ impl Directory {
         if let Some(first) = row.first_mut() {
             *first = key.clone();
         }
+        let id = key.to_text().unwrap_or_default();
         if self.database.dialect() == Dialect::Sqlite {
             // The keys of rows that the application deleted are given out again; what we knew of those is not
-            // this one's. The others count on.
-            self.own.forget(connection, &place.plan.kind, &key.to_text().unwrap_or_default())?;
+            // this one's.
+            self.own.forget(connection, &place.plan.kind, &id)?;
+        } else {
+            // The others count on, unless they were restored from a backup.
+            self.forget_predecessor(connection, &place, &id)?;
         }
         if let Some(planted) = &planted {
             self.replanted(connection, &place, &key, planted, true)?;
@@ -239,6 +245,7 @@ impl Directory {
             )
             .into());
         };
+        self.remember(connection, &place, &found.row.0, None)?;
         let reader = self.reader(&place, caller);
         if self.keep_forms(connection, writing, &reader, None, wanted.resource, &found.row)?
             && let Some(again) = self.read_one(connection, caller, &place, &key, &answered)?

@@ -31,6 +31,7 @@ mod side;
 mod sidecar;
 mod sort;
 mod steps;
+mod stranger;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -266,6 +267,12 @@ impl Directory {
             (Some(type_), Some(plan)) => Ok((type_, plan)),
             _ => Err(Error::internal(format!("there is no resource type {index}"))),
         }
+    }
+
+    /// The plan of a type of one source, which links and references point to.
+    fn plan_of(&self, type_: &str) -> Option<&plan::SourcePlan> {
+        let (index, _) = plan::find_type(&self.adapter, type_)?;
+        self.types.get(index)?.sources.first()
     }
 
     fn place(&self, index: usize, source: usize) -> Result<Place<'_>, Error> {

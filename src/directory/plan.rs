@@ -53,6 +53,8 @@ pub(super) struct SourcePlan {
     pub active: Option<usize>,
     /// The attributes bound to links.
     pub links: Vec<usize>,
+    /// What rows are remembered by: names and columns.
+    pub known_by: Vec<(String, usize)>,
     /// For callers whose externalId stands in a column: the default identity server.
     pub for_default: ReadPlan,
     /// For all others.
@@ -208,6 +210,7 @@ impl SourcePlan {
             external_id,
             active: find("active"),
             links,
+            known_by: super::stranger::known_by(source),
             for_default: reader.plan(external_id.is_some() && !in_column),
             for_others: reader.plan(external_id.is_some()),
             kind,

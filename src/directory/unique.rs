@@ -75,9 +75,10 @@ impl Directory {
             let Some(column) = place.source.columns.get(binding.column) else {
                 continue;
             };
+            let cell = if binding.json.is_empty() { column } else { &binding.cell };
             let stored = binding
                 .conversion
-                .write(value, column, self.adapter.time_zone)
+                .write(value, cell, self.adapter.time_zone)
                 .map_err(|refusal| Error::invalid_value(format!("{} {refusal}", rows::path(attribute))))?;
             if stored.is_null() {
                 continue;
@@ -175,6 +176,13 @@ impl Directory {
     ) -> Option<Predicate> {
         let column = place.source.columns.get(binding.column)?;
         let left = Expr::column(MAIN, &column.name);
+        if !binding.json.is_empty() {
+            // SQL sees the text of what is inside a document.
+            let text = value.to_text().unwrap_or_default();
+            let inside = Expr::Json(Box::new(left), binding.json.clone());
+            let case_exact = attribute.schema.case_exact;
+            return Some(super::text::equal(self.database.dialect(), inside, None, case_exact, true, &text));
+        }
         Some(match value {
             Value::Text(text) => {
                 let dialect = self.database.dialect();

@@ -5,8 +5,9 @@ use super::members::Collections;
 use super::members::MemberChange;
 use super::permissions;
 use super::read::{CollectionsWanted, Found};
-use super::row::{Locked, protected};
+use super::row::{Locked, id_of, protected};
 use super::rows;
+use super::stranger;
 use super::transaction::Fault;
 use super::wanted::wanted;
 use super::{Answer, Caller, Directory, PatchAnswer, Patched, Place, Precondition};
@@ -262,6 +263,10 @@ impl Directory {
         } else {
             CollectionsWanted { links: place.plan.links.clone(), groups: false }
         };
+        if stranger::row_of_stranger(place.plan, &locked.row, locked.identity.as_deref()) {
+            stranger::report(&place, &id_of(&place, key));
+            return Ok(None);
+        }
         let Some(current) = self.read_one(connection, caller, &place, key, &exact)? else {
             return Ok(None);
         };
@@ -287,7 +292,8 @@ impl Directory {
         let shown = rows::shown(place.source, &locked.row, &will, &changed, &environment);
         let environment = Environment { attributes: Some(&shown), ..environment };
         let stage = Stage { place, locked: &locked, was: &was, will: &will, changed: &changed, lenient };
-        writing.within(environment, |writing| self.write_difference(connection, &stage, writing, key, &collections))?;
+        let written = writing
+            .within(environment, |writing| self.write_difference(connection, &stage, writing, key, &collections))?;
         let wanted_now = self.collections_wanted(caller, &place, projection);
         // An answer of 204 needs none of the members.
         let named = !collections.is_empty();
@@ -299,6 +305,9 @@ impl Directory {
             )
             .into());
         };
+        if written {
+            self.remember(connection, &place, &found.row.0, locked.identity.as_deref())?;
+        }
         let reader = self.reader(&place, caller);
         if self.keep_forms(connection, writing, &reader, Some(&before), &after, &found.row)? {
             if locked.protected {
@@ -359,6 +368,7 @@ impl Directory {
         if more { may.check(&place.type_.name, permissions::Operation::Update) } else { Ok(()) }
     }
 
+    /// Writes what is to be written; whether that was anything.
     fn write_difference(
         &self,
         connection: &mut dyn Connection,
@@ -366,7 +376,7 @@ impl Directory {
         writing: &mut Writing<'_>,
         key: &Value,
         collections: &Collections,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         let Stage { place, locked, was, will, changed, lenient } = *stage;
         let wish = Wish { values: will, changed, lenient };
         if let Some(holder) = self.holder(connection, writing, will, changed, Some(key))? {
@@ -437,7 +447,7 @@ impl Directory {
                 self.update_row(connection, &place, key, &[], &[], &writing.environment)?;
             }
         }
-        Ok(())
+        Ok(!set.is_empty() || !members.is_empty() || external.is_some())
     }
 }
 
