@@ -7,8 +7,9 @@
 use super::asked::Asked;
 use super::child_rows::add_joins;
 use super::filter::Compiler;
+use super::list::prune;
 use super::plan::{Joined, Reader};
-use super::read::prune;
+use super::sort::{self, SortKey};
 use crate::adapter::{Aliases, Binding, Composed, FormPiece, RowField, RowFieldValue, Rows, Source};
 use crate::scim::{AttributePath, Error, Filter, Literal, Operator};
 use crate::sql::{Alias, Expr, Order, Predicate, Select};
@@ -59,27 +60,36 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The value that a resource is sorted by: the primary's, else the first (RFC 7644 3.4.2.3).
-    pub(super) fn sort_by_rows(
+    /// By the row that is primary, else by the first.
+    pub(super) fn by_rows(
         &mut self,
         attribute: usize,
         sub: Option<&str>,
         path: &AttributePath,
-    ) -> Result<Expr, Error> {
-        let cannot = || Error::invalid_path(format!("resources cannot be sorted by {path}"));
-        let rows = self.rows_at(attribute).ok_or_else(cannot)?;
-        let field = find(rows, sub).ok_or_else(cannot)?;
-        self.within(rows, |row, select| {
-            let value = match &field.value {
-                RowFieldValue::Attribute(index) => row.sort_key(*index).ok_or_else(cannot)?,
-                RowFieldValue::Composed(composed) => row.composed(composed).ok_or_else(cannot)?,
+    ) -> Result<Option<SortKey>, Error> {
+        let Some(rows) = self.rows_at(attribute) else {
+            return Ok(None);
+        };
+        let field = find(rows, sub).ok_or_else(|| sort::cannot(path, "no column holds it"))?;
+        let mut kind = None;
+        let select = self.within(rows, |row, select| {
+            let key = match &field.value {
+                RowFieldValue::Attribute(index) => row.by_attribute(*index, path)?,
+                RowFieldValue::Composed(composed) => {
+                    let shown = row.composed(composed);
+                    let shown =
+                        shown.ok_or_else(|| sort::cannot(path, "it is computed in a way that SQL cannot compare"))?;
+                    SortKey::text(sort::cut(shown.clone()), sort::not_null(&shown), false)
+                }
             };
+            select.columns = vec![key.or_null()];
             select.order = row.preferred(rows);
             select.limit = Some(1);
-            select.columns = vec![value];
-            Ok(Predicate::True)
-        })
-        .map(|select| Expr::Scalar(Box::new(select)))
+            kind = Some((key.family, key.cast));
+            row.has_value(rows)
+        })?;
+        let expr = Expr::Scalar(Box::new(select));
+        Ok(kind.map(|(family, cast)| SortKey { present: sort::not_null(&expr), expr, family, cast }))
     }
 
     fn rows_at(&self, attribute: usize) -> Option<&'a Rows> {
@@ -142,7 +152,10 @@ impl<'a> Compiler<'a> {
         let joined: Vec<Option<Joined>> = add_joins(rows, &reader, &mut select, &mut aliases);
         let mut row = Compiler {
             adapter: self.adapter,
+            types: self.types,
             type_: self.type_,
+            others: Vec::new(),
+            reverse: Vec::new(),
             type_plan: self.type_plan,
             source: &rows.child,
             plan: self.plan,

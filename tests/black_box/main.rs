@@ -15,6 +15,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bulk;
+mod bulk_hostile;
 mod children;
 mod companies;
 mod dialogues;
