@@ -43,6 +43,7 @@ mod transaction;
 mod tree;
 mod unique;
 mod update;
+mod values;
 mod wanted;
 
 pub use bulk::{BulkDone, BulkFailed, BulkStep};
