@@ -28,6 +28,7 @@ mod restored;
 mod rows;
 mod scopes;
 mod statements;
+mod template;
 mod tokens;
 mod trees;
 mod types;
