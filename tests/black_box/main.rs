@@ -15,6 +15,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod beside;
 mod dialogues;
 mod entities;
 mod harness;
