@@ -560,10 +560,10 @@ fn fits(name: &str, catalogue: Catalogue, version: &str) {
 const DEMO: &str = "
 CREATE TABLE departments(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL UNIQUE, given TEXT, family TEXT, mail TEXT, phone TEXT, mobile TEXT, job_title TEXT,
-  employee_no TEXT, department_id INTEGER REFERENCES departments(id), manager_id INTEGER, enabled INTEGER NOT NULL DEFAULT 1, created_at TEXT, updated_at TEXT, left_on TEXT);
-CREATE TABLE profiles(id INTEGER PRIMARY KEY, label TEXT NOT NULL UNIQUE, kind TEXT NOT NULL DEFAULT 'access');
+  employee_no TEXT, department_id INTEGER REFERENCES departments(id), manager_id INTEGER, enabled INTEGER DEFAULT 1, created_at TEXT, updated_at TEXT, left_on TEXT, shown_as TEXT);
+CREATE TABLE profiles(id INTEGER PRIMARY KEY, label TEXT NOT NULL UNIQUE, kind TEXT NOT NULL DEFAULT 'access', created_at TEXT, updated_at TEXT);
 CREATE TABLE profile_people(profile_id INTEGER NOT NULL, person_id INTEGER NOT NULL, granted_at TEXT, PRIMARY KEY(profile_id, person_id));
-CREATE TABLE projects(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, closed_on TEXT);
+CREATE TABLE projects(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, closed_on TEXT, created_at TEXT, updated_at TEXT);
 CREATE TABLE project_people(project_id INTEGER NOT NULL, person_id INTEGER NOT NULL, role TEXT NOT NULL DEFAULT 'member', PRIMARY KEY(project_id, person_id));
 CREATE TABLE history(id INTEGER PRIMARY KEY, at TEXT NOT NULL, person_id INTEGER NOT NULL, what TEXT NOT NULL, details TEXT);
 ";

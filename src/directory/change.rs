@@ -489,7 +489,7 @@ pub(super) fn check_required(
 fn empty(conversion: &Conversion) -> Option<Value> {
     match conversion {
         Conversion::Text(rule) => Some(rule.empty.clone().unwrap_or(Value::Null)),
-        Conversion::Boolean { .. } => None,
+        // NULL is neither true nor false, and reads as nothing; a column that takes none refuses, below.
         _ => Some(Value::Null),
     }
 }

@@ -1,6 +1,6 @@
 //! POST: a new row, or one that was retired and is brought back.
 
-use super::change::{Wish, Writing, check_required};
+use super::change::{Secret, Wish, Writing, check_required};
 use super::members::Collections;
 use super::permissions::Operation;
 use super::plan::{self, MAIN};
@@ -21,6 +21,15 @@ use crate::sql::{
 };
 use serde_json::Value as Json;
 
+/// What a POST is to create.
+pub(super) struct Creation<'a> {
+    pub place: Place<'a>,
+    rules: &'a Create,
+    resource: Object,
+    collections: Collections,
+    pub values: Vec<Option<Json>>,
+}
+
 /// What the client wants to create.
 struct Wanted<'a> {
     resource: &'a Object,
@@ -37,6 +46,14 @@ impl Directory {
         body: Object,
         projection: &Projection,
     ) -> Result<Answer, Error> {
+        let creation = self.creation(caller, type_, body)?;
+        let secrets = self.secrets(&creation.place, None, &creation.values)?;
+        let found = self.write(|connection| self.create_within(connection, caller, &creation, &secrets, projection))?;
+        Ok(self.answer(&creation.place, found, projection))
+    }
+
+    /// What a POST is to create, checked as far as that is possible without the database.
+    pub(super) fn creation(&self, caller: &Caller, type_: usize, body: Object) -> Result<Creation<'_>, Error> {
         let (resource_type, _) = self.type_(type_)?;
         caller.server.may.check(&resource_type.name, Operation::Create)?;
         let refused =
@@ -46,17 +63,26 @@ impl Directory {
         let (resource, collections) = self.incoming(&place, body)?;
         let values = wanted(place.source, place.plan, &resource);
         check_required(&place, &values, None)?;
-        let secrets = self.secrets(&place, None, &values)?;
-        let wanted = Wanted { resource: &resource, collections: &collections, values: &values };
+        Ok(Creation { place, rules, resource, collections, values })
+    }
+
+    /// Creates a resource inside a transaction.
+    pub(super) fn create_within(
+        &self,
+        connection: &mut dyn Connection,
+        caller: &Caller,
+        creation: &Creation<'_>,
+        secrets: &[Secret],
+        projection: &Projection,
+    ) -> Result<Found, Fault> {
+        let Creation { place, rules, resource, collections, values } = creation;
+        let wanted = Wanted { resource, collections, values };
         let address = caller.address();
         let environment = self.environment(caller, chrono::Utc::now(), &address);
-        let found = self.write(|connection| {
-            let mut writing = Writing { caller, place, environment, secrets: &secrets, claims: Vec::new() };
-            let found = self.create_in(connection, &mut writing, rules, &wanted, projection)?;
-            self.release(connection, &writing.claims)?;
-            Ok(found)
-        })?;
-        Ok(self.answer(&place, found, projection))
+        let mut writing = Writing { caller, place: *place, environment, secrets, claims: Vec::new() };
+        let found = self.create_in(connection, &mut writing, rules, &wanted, projection)?;
+        self.release(connection, &writing.claims)?;
+        Ok(found)
     }
 
     fn create_in(
@@ -210,7 +236,7 @@ impl Directory {
         let shown = rows::shown_after(&self.adapter, source, &row, wanted.values, &given, &id);
         let id = Environment { attributes: Some(&shown), ..id };
         writing.within(id, |writing| self.after_insert(connection, writing, rules, wanted, &key, &row))?;
-        let mut answered = self.collections_wanted(&place, projection);
+        let mut answered = self.collections_wanted(caller, &place, projection);
         // Nobody is in a group before existing, unless the adapter's own steps say so.
         answered.groups &= !rules.then.is_empty();
         let Some(mut found) = self.read_one(connection, caller, &place, &key, &answered)? else {

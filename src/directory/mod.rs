@@ -7,14 +7,18 @@
 
 mod asked;
 mod beside;
+mod bulk;
 mod change;
 mod collections;
 mod compare;
 mod create;
+mod cursor;
 mod delete;
 mod filter;
+mod label;
 mod labels;
 mod linked;
+mod list;
 mod lookup;
 mod members;
 mod membership;
@@ -26,6 +30,7 @@ mod row;
 mod rows;
 mod side;
 mod sidecar;
+mod sort;
 mod steps;
 mod stranger;
 #[cfg(test)]
@@ -37,6 +42,8 @@ mod unique;
 mod update;
 mod wanted;
 
+pub use bulk::{BulkDone, BulkFailed, BulkStep};
+pub use cursor::CURSOR_TIMEOUT;
 pub use permissions::{Operation, Permissions};
 
 use crate::adapter::{Adapter, Aliases, Environment, ResourceType, Source};
@@ -55,6 +62,7 @@ pub struct Directory {
     own: Own,
     types: Vec<TypePlan>,
     page: u64,
+    cursors: cursor::CursorKeys,
 }
 
 /// Who asks: one authenticated request of one identity server.
@@ -83,9 +91,22 @@ pub struct ServerView {
     pub actor: Option<Actor>,
     /// What it may do, per resource type.
     pub may: Permissions,
-    /// Answer every PATCH with 204. By default a PATCH that changes a collection is, because the answer
-    /// would have to carry it whole.
-    pub patch_answers_204: bool,
+    /// What a PATCH is answered with.
+    pub patch_answers: PatchAnswer,
+    /// A PUT leaves the attributes that it does not mention as they are, instead of clearing them.
+    pub put_keeps_unmentioned: bool,
+}
+
+/// What a PATCH that succeeded is answered with (RFC 7644 3.5.2 allows both); where the request says what it wants to see,
+/// with that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchAnswer {
+    /// 200 and the resource; 204 where a collection was named, because the answer would have to carry it whole.
+    Auto,
+    /// 200 and the resource, always.
+    Whole,
+    /// 204, always.
+    Nothing,
 }
 
 /// The application's user in whose name changes are recorded.
@@ -108,15 +129,30 @@ pub struct Answer {
     pub location: String,
 }
 
+/// What a PATCH is answered with.
+#[derive(Debug)]
+pub enum Patched {
+    /// 200.
+    Resource(Answer),
+    /// 204.
+    NoContent {
+        /// The version it has now, where the whole content is known.
+        version: Option<String>,
+        /// Its URL.
+        location: String,
+    },
+}
+
 /// A page of a list.
 #[derive(Debug)]
 pub struct Page {
-    /// How many resources meet the filter in all.
-    pub total: u64,
-    /// As asked.
-    pub start_index: i64,
+    /// How many resources meet the filter in all; by cursor on the first page alone, since counting costs as much on each
+    /// page as reading them all.
+    pub total: Option<u64>,
     /// The page.
     pub resources: Vec<Object>,
+    /// What the next page is asked for with, where pages are asked for by cursor and there is one.
+    pub next_cursor: Option<String>,
 }
 
 /// `If-Match` and `If-None-Match`, decided inside the transaction.
@@ -168,7 +204,7 @@ impl Directory {
             let environment = blank_environment(&adapter);
             adapter.resource_types.iter().map(|type_| TypePlan::new(&adapter, type_, &own, &environment)).collect()
         };
-        Self { database, adapter, own, types, page: page.max(1) }
+        Self { database, adapter, own, types, page: page.max(1), cursors: cursor::CursorKeys::default() }
     }
 
     /// The adapter.
@@ -220,6 +256,11 @@ impl Directory {
             let id = row.0.first().cloned().unwrap_or_default();
             Actor { label: label.unwrap_or_else(|| user_name.to_owned()), id }
         }))
+    }
+
+    /// The URL of a resource, whether it is there or not.
+    pub fn location(&self, caller: &Caller, type_: usize, id: &str) -> Option<String> {
+        self.adapter.resource_types.get(type_).map(|type_| rows::location(&caller.base_url, type_, id))
     }
 
     fn type_(&self, index: usize) -> Result<(&ResourceType, &TypePlan), Error> {

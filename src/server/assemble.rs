@@ -6,8 +6,8 @@ use super::discovery::Discovery;
 use super::route::Endpoint;
 use super::state::{Form, Ready, Served};
 use crate::adapter::{self, Adapter, Document};
-use crate::config::{Action, Config, IdentityServer, PatchAnswers};
-use crate::directory::{Actor, Directory, Operation, Permissions, ServerView};
+use crate::config::{Action, BulkTransaction, Config, IdentityServer, PatchAnswers, Put};
+use crate::directory::{Actor, Directory, Operation, PatchAnswer, Permissions, ServerView};
 use crate::document::{Findings, Node};
 use crate::identity::failures::Failures;
 use crate::identity::live::LiveTokens;
@@ -110,6 +110,14 @@ impl Assembler {
         adapter::compile(&self.document, catalogue, self.database.dialect(), findings)
     }
 
+    /// Everything that answers requests, with the first signing key made where nobody has yet.
+    pub fn begin(&self) -> Result<Ready, Trouble> {
+        let store = TokenStore::new(Arc::clone(&self.database), self.own.clone());
+        store.is_ready().map_err(|missing| self.missing(missing))?;
+        store.ensure_key().map_err(|error| self.own_trouble(error))?;
+        self.assemble()
+    }
+
     /// The adapters of the identity servers that have a scope or parameters of their own, in their order; `None` for
     /// those that have the common one. What is wrong with one is among the findings.
     pub fn compile_own(&self, catalogue: &Catalogue, findings: &mut Findings) -> Vec<Option<Adapter>> {
@@ -125,7 +133,7 @@ impl Assembler {
         compiled.collect()
     }
 
-    /// Everything that answers requests.
+    /// Everything that answers requests; reads only.
     pub fn assemble(&self) -> Result<Ready, Trouble> {
         let mut findings = Findings::new();
         let catalogue = self.catalogue().map_err(Trouble::Database)?;
@@ -174,9 +182,9 @@ impl Assembler {
 
     fn served(&self, server: &IdentityServer, actor: Option<Actor>, directory: Arc<Directory>) -> Served {
         let adapter = directory.adapter();
-        let page = self.config.limits.page;
+        let limits = &self.config.limits;
         let form = |base_url: String| {
-            Arc::new(Form { discovery: Discovery::new(adapter, &base_url, page), base_url: Arc::from(base_url) })
+            Arc::new(Form { discovery: Discovery::new(adapter, &base_url, limits), base_url: Arc::from(base_url) })
         };
         let by_name = form(format!("{}/scim/{}/v2", self.config.public_url, server.name));
         let by_default =
@@ -189,8 +197,15 @@ impl Assembler {
                 default: server.default,
                 actor,
                 may: permissions(server),
-                patch_answers_204: server.switches.patch_answers == PatchAnswers::NoContent,
+                put_keeps_unmentioned: server.switches.put == Put::KeepUnmentioned,
+                patch_answers: match server.switches.patch_answers {
+                    PatchAnswers::Auto => PatchAnswer::Auto,
+                    PatchAnswers::Resource => PatchAnswer::Whole,
+                    PatchAnswers::NoContent => PatchAnswer::Nothing,
+                },
             }),
+            bulk_together: server.bulk_transaction == BulkTransaction::Request,
+            open_discovery: server.discovery_without_authentication,
             by_default,
             by_name,
         }

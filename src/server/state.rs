@@ -28,7 +28,7 @@ pub struct App {
     waiting: Gauge,
     ready: ArcSwapOption<Ready>,
     not_ready: ArcSwap<String>,
-    again: Notify,
+    again: Arc<Notify>,
 }
 
 /// What needs the database and the adapter: there once both were seen together.
@@ -47,6 +47,10 @@ pub struct Ready {
 pub struct Served {
     pub(super) name: Arc<str>,
     pub(super) view: Arc<ServerView>,
+    /// Its bulk requests are one transaction each.
+    pub(super) bulk_together: bool,
+    /// Anybody who may call may read what the service can do.
+    pub(super) open_discovery: bool,
     /// Runs its operations: within its scope, by its parameters.
     pub(super) directory: Arc<Directory>,
     /// Under `/scim/v2`.
@@ -75,7 +79,7 @@ impl App {
             waiting: metrics::gauge!("scimshim_pool_waiting"),
             ready: ArcSwapOption::empty(),
             not_ready: ArcSwap::from_pointee("the service is starting".to_owned()),
-            again: Notify::new(),
+            again: Arc::new(Notify::new()),
         })
     }
 
@@ -105,6 +109,11 @@ impl App {
     /// Something went wrong that a fresh look at the database may explain.
     pub fn look_again(&self) {
         self.again.notify_one();
+    }
+
+    /// For those who may ask for it after the request is gone.
+    pub(super) fn looker(&self) -> Arc<Notify> {
+        Arc::clone(&self.again)
     }
 
     /// Waits until somebody asks for a fresh look.

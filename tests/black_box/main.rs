@@ -16,6 +16,8 @@
 mod support;
 
 mod beside;
+mod bulk;
+mod bulk_hostile;
 mod dialogues;
 mod entities;
 mod harness;

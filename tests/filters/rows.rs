@@ -86,7 +86,8 @@ fn tables(engine: Engine) -> String {
          motto varchar(200){loose}, place varchar(200), pinged bigint, left_at {datetime}, lang varchar(20));
          CREATE TABLE departments (id int NOT NULL PRIMARY KEY, name varchar(60));
          CREATE TABLE teams (id int NOT NULL PRIMARY KEY, name varchar(100) NOT NULL, created_at {datetime});
-         CREATE TABLE memberships (team_id int NOT NULL, person_id int NOT NULL, PRIMARY KEY (team_id, person_id));\n"
+         CREATE TABLE memberships (team_id int NOT NULL, person_id int NOT NULL, PRIMARY KEY (team_id, person_id));
+         CREATE INDEX memberships_person ON memberships (person_id);\n"
     )
 }
 

@@ -107,6 +107,27 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
                 }
                 Dialect::Postgres | Dialect::Sqlite => self.call("NULLIF(", inner, ", '')"),
             },
+            Expr::Prefix(inner, length) => {
+                self.call(if DB::DIALECT == Dialect::Sqlite { "substr(" } else { "LEFT(" }, inner, "")?;
+                self.sql(if DB::DIALECT == Dialect::Sqlite { ", 1, " } else { ", " });
+                self.sql(&format!("{length})"));
+                Ok(())
+            }
+            Expr::Case(choices) => self.case(choices),
+            Expr::Null(cast) => {
+                self.sql("NULL");
+                if DB::DIALECT == Dialect::Postgres {
+                    self.sql("::");
+                    self.sql(cast.as_str());
+                }
+                Ok(())
+            }
+            Expr::Decimal(inner, places) => match DB::DIALECT {
+                Dialect::Mysql => self.call("CAST(", inner, &format!(" AS DECIMAL(65,{}))", places.min(&30))),
+                Dialect::Postgres => self.call("CAST(", inner, " AS numeric)"),
+                Dialect::Sqlite => self.expr(inner),
+            },
+            Expr::Known(inner) => self.expr(inner),
             Expr::Decoded(inner, separator) => self.decoded(inner, separator.as_ref()),
             Expr::Replaced(_, from, to) if !from.is_ascii_punctuation() || !to.is_ascii_punctuation() => {
                 Err(refuse("only punctuation is replaced"))
@@ -150,6 +171,22 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
                 Ok(())
             }
         }
+    }
+
+    fn case(&mut self, choices: &'b [(Predicate, Expr)]) -> QueryResult<()> {
+        if choices.is_empty() {
+            self.sql("NULL");
+            return Ok(());
+        }
+        self.sql("CASE");
+        for (when, then) in choices {
+            self.sql(" WHEN ");
+            self.predicate(when)?;
+            self.sql(" THEN ");
+            self.expr(then)?;
+        }
+        self.sql(" END");
+        Ok(())
     }
 
     fn concat(&mut self, parts: &'b [Expr]) -> QueryResult<()> {
