@@ -195,6 +195,9 @@ impl<'a> Compiler<'a> {
             let holds = asked.holds_of(&Json::String(value.clone()), false, path)?;
             return Ok(if holds { present } else { Predicate::False });
         }
+        if let Some(said) = self.beside(slot, sub, path, asked)? {
+            return Ok(present.and(said));
+        }
         let Some(index) = find(&slot.subs, sub) else {
             if slot.slot == Slot::Only {
                 return Err(Error::invalid_filter(format!(

@@ -6,6 +6,7 @@
 //! request, rows locked by primary key, uniqueness claimed first.
 
 mod asked;
+mod beside;
 mod bulk;
 mod change;
 mod child_change;

@@ -15,6 +15,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod beside;
 mod bulk;
 mod bulk_hostile;
 mod children;
@@ -33,6 +34,7 @@ mod restored;
 mod rows;
 mod scopes;
 mod statements;
+mod template;
 mod tokens;
 mod trees;
 mod types;
