@@ -172,9 +172,10 @@ impl Directory {
         select.offset = (offset > 0).then_some(offset);
         let counting = counting(&select);
         let page = Statement::Select(select);
-        // One statement is enough where the first page holds everything and nothing else is asked for.
+        // One statement is enough where the first page holds everything and nothing else is asked for: so it is with clients
+        // that match. A list without a filter rarely fits a page, and would be read twice.
         let one_may_do = offset == 0 && count > 0;
-        if one_may_do && !part.collections.any() {
+        if one_may_do && list.query.filter.is_some() && !part.collections.any() {
             let rows = self.read(false, |connection| Ok(connection.query(&page, &list.params)?))?;
             if u64::try_from(rows.len()).is_ok_and(|length| length < count) {
                 let total = u64::try_from(rows.len()).unwrap_or(u64::MAX);
