@@ -286,7 +286,9 @@ fn a_page_begins_in_the_index() {
         let [page] = pages.as_slice() else { panic!("one statement for a page, not {pages:?}") };
         let plan = database.explain(page);
         assert!(plan.contains(&format!("Index Scan using {index} on people")), "{sort}: {plan}\n{page}");
-        assert!(!plan.contains("Sort") && !plan.contains("Seq Scan on people"), "{sort}: {plan}");
+        // A name that two share is sorted by the key, a few rows at a time.
+        let sorts = plan.lines().any(|line| line.trim_start_matches([' ', '-', '>']) == "Sort");
+        assert!(!sorts && !plan.contains("Seq Scan on people"), "{sort}: {plan}");
         assert!(plan.contains("Index Cond"), "{sort}: {plan}");
     }
 }

@@ -18,6 +18,7 @@
 #![allow(missing_docs, reason = "tests are read, not linked against")]
 
 mod ask;
+mod odd;
 mod question;
 mod random;
 mod rows;
@@ -62,7 +63,10 @@ struct Application {
 
 impl Application {
     fn new(engine: Engine, seed: u64) -> Self {
-        let database = rows::database(engine, seed);
+        Self::with(engine, rows::database(engine, seed), include_str!("adapter.yaml"))
+    }
+
+    fn with(engine: Engine, database: Database, adapter: &str) -> Self {
         let url = match engine {
             Engine::Sqlite => format!("sqlite://{}", database.url()),
             _ => database.url(),
@@ -93,7 +97,7 @@ impl Application {
         })
         .unwrap();
         let mut findings = Findings::new();
-        let text = Source::new("adapter.yaml", include_str!("adapter.yaml"));
+        let text = Source::new("adapter.yaml", adapter);
         let compiled = scimshim::adapter::read(text, &[], &mut findings)
             .and_then(|document| scimshim::adapter::compile(&document, &catalogue, pool.dialect(), &mut findings))
             .unwrap_or_else(|| panic!("{}", findings.render(false)));
