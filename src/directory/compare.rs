@@ -12,8 +12,8 @@
 
 use super::asked::{Asked, boolean, boolean_is_not_ordered, null_is_not_ordered, text_of};
 use super::filter::Compiler;
-use super::{plan, rows};
 use super::text::{self, Text};
+use super::{plan, rows};
 use crate::adapter::{Binding, Column, ColumnBinding, Conversion, Expression, Part, Source, Template, Variable, same};
 use crate::scim::{AttributePath, Error, Kind, Literal, Operator, Returned};
 use crate::sql::{ColumnKind, Expr, Ident, Predicate, Value};
@@ -264,10 +264,11 @@ impl Compiler<'_> {
                         if !matches!(local.kind, ColumnKind::Text(_)) =>
                     {
                         Ok(match super::key_of(target, &text_of(literal)) {
-                            Some(key) => {
-                                Predicate::eq(Expr::column(self.main, &local.name), Expr::Value(key, local.cast.clone()))
-                                    .and(present)
-                            }
+                            Some(key) => Predicate::eq(
+                                Expr::column(self.main, &local.name),
+                                Expr::Value(key, local.cast.clone()),
+                            )
+                            .and(present),
                             None => Predicate::False,
                         })
                     }
@@ -363,7 +364,13 @@ impl Compiler<'_> {
 
     /// The rows that read as true, and those that read as false: a literal of either side before what only the moment of
     /// writing knows (a time of day), which is anything else that is there.
-    pub(super) fn sides(&self, expr: &Expr, column: &Column, yes: &[Expression], no: &[Expression]) -> (Predicate, Predicate) {
+    pub(super) fn sides(
+        &self,
+        expr: &Expr,
+        column: &Column,
+        yes: &[Expression],
+        no: &[Expression],
+    ) -> (Predicate, Predicate) {
         let literals = |side: &[Expression]| {
             let any = side.iter().filter_map(|expression| match expression {
                 Expression::Literal(value) => Some(self.stored_as(expr, column, value)),

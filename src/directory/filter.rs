@@ -271,8 +271,7 @@ impl<'a> Compiler<'a> {
     }
 
     pub(super) fn is_collection(&self, name: &str) -> bool {
-        self.type_plan.collections.iter().any(|known| known == name)
-            || (name == "groups" && !self.reverse.is_empty())
+        self.type_plan.collections.iter().any(|known| known == name) || (name == "groups" && !self.reverse.is_empty())
     }
 
     /// `schemas`: an extension is listed where the resource has one of its attributes.

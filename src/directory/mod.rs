@@ -13,6 +13,7 @@ mod create;
 mod cursor;
 mod delete;
 mod filter;
+mod keyset;
 mod label;
 mod linked;
 mod list;

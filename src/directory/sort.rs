@@ -246,12 +246,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// By the primary element, else by the first.
-    fn by_slots(
-        &mut self,
-        slots: &[SlotPlan],
-        sub: &str,
-        path: &AttributePath,
-    ) -> Result<Option<SortKey>, Error> {
+    fn by_slots(&mut self, slots: &[SlotPlan], sub: &str, path: &AttributePath) -> Result<Option<SortKey>, Error> {
         let mut primary = Vec::new();
         let mut first = Vec::new();
         let mut family = None;
@@ -343,10 +338,9 @@ impl<'a> Compiler<'a> {
                 Conversion::Text(_) | Conversion::Locale { .. } | Conversion::Uuid => {
                     Ok(self.by_text(expr, Some(column), &lookup.conversion, case_exact, false))
                 }
-                Conversion::Integer | Conversion::Decimal => Ok(SortKey {
-                    present: not_null(&expr),
-                    ..self.by_number(expr, column, path)?
-                }),
+                Conversion::Integer | Conversion::Decimal => {
+                    Ok(SortKey { present: not_null(&expr), ..self.by_number(expr, column, path)? })
+                }
                 _ => Err(cannot(path, "its values have no order")),
             },
             (Binding::Reference(reference), _) => {
@@ -358,7 +352,9 @@ impl<'a> Compiler<'a> {
             }
             // A document: SQL sees the text of what it holds.
             (Binding::Sidecar | Binding::Column(_), None) => match attribute.schema.kind {
-                Kind::String | Kind::Reference => Ok(self.by_text(expr, None, &Conversion::Text(Default::default()), case_exact, false)),
+                Kind::String | Kind::Reference => {
+                    Ok(self.by_text(expr, None, &Conversion::Text(Default::default()), case_exact, false))
+                }
                 Kind::Boolean => Ok(SortKey::text(cut(expr.clone()), not_null(&expr), true)),
                 _ => Err(cannot(path, "it is kept in a document in which only text and booleans have an order")),
             },

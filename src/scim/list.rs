@@ -150,7 +150,10 @@ impl<'a> Raw<'a> {
 
 /// RFC 9865 2.1.
 fn invalid_count() -> Error {
-    Error::bad_request(ScimType::InvalidCount, "count must be a whole number from 1 on where pages are asked for by cursor")
+    Error::bad_request(
+        ScimType::InvalidCount,
+        "count must be a whole number from 1 on where pages are asked for by cursor",
+    )
 }
 
 fn number(name: &str, text: &str) -> Result<i64, Error> {
@@ -273,7 +276,8 @@ mod tests {
         assert_eq!((query.start_index, query.count), (3, Some(10)));
         assert_eq!(query.projection.attributes.unwrap().len(), 2);
         let search = |body: Value| ListQuery::from_search_request(&body, &Limits::default());
-        let with = |key: &str, value: Value| search(json!({ "Schemas": urn::SEARCH_REQUEST.to_lowercase(), key: value }));
+        let with =
+            |key: &str, value: Value| search(json!({ "Schemas": urn::SEARCH_REQUEST.to_lowercase(), key: value }));
         for (key, value) in [
             ("filter", json!({})),
             ("filter", json!(["a", "b"])),

@@ -9,7 +9,12 @@ pub fn aliases_in(expr: &Expr, used: &mut BTreeSet<Alias>) {
         Expr::Column(Some(alias), _) => {
             used.insert(*alias);
         }
-        Expr::Column(None, _) | Expr::Value(..) | Expr::Param(..) | Expr::Number(_) | Expr::Null(_) | Expr::CountAll => {}
+        Expr::Column(None, _)
+        | Expr::Value(..)
+        | Expr::Param(..)
+        | Expr::Number(_)
+        | Expr::Null(_)
+        | Expr::CountAll => {}
         Expr::Concat(parts) | Expr::Coalesce(parts) => parts.iter().for_each(|part| aliases_in(part, used)),
         Expr::Lower(inner)
         | Expr::Text(inner)

@@ -4,7 +4,9 @@
 use super::backend::SqlBackend;
 use super::connection::Row;
 use super::name::{Alias, Ident, Table};
-use super::statement::{Delete, Expr, Insert, JoinKind, OnConflict, Order, Predicate, Select, Statement, Union, Update};
+use super::statement::{
+    Delete, Expr, Insert, JoinKind, OnConflict, Order, Predicate, Select, Statement, Union, Update,
+};
 use super::value::{Dialect, Value};
 use diesel::deserialize::{self, QueryableByName};
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};

@@ -70,9 +70,7 @@ fn cursors(engine: Engine) {
     }
 
     // The same in a body; what the one began the other goes on with.
-    let search = |cursor: &str| {
-        json!({ "schemas": [SEARCH], "filter": "userName sw \"P\"", "sortBy": "title", "count": 10, "cursor": cursor })
-    };
+    let search = |cursor: &str| json!({ "schemas": [SEARCH], "filter": "userName sw \"P\"", "sortBy": "title", "count": 10, "cursor": cursor });
     let found = client.post("/Users/.search", &search("")).expect(200).json();
     assert_eq!((names(&found), &found["totalResults"]), (names(&first), &json!(53)));
     let found = client.post("/Users/.search", &search(&cursor)).expect(200).json();

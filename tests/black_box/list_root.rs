@@ -137,7 +137,8 @@ fn root(engine: Engine) {
     assert!(all["Resources"].as_array().expect("a list").iter().all(|user| user.get("groups").is_none()), "{all}");
     let zoe = people.get(&format!("/Users/{}", ids[0])).expect(200).json();
     assert_eq!(zoe.get("groups"), None, "{zoe}");
-    let titled = people.patch(&format!("/Users/{}", ids[0]), json!([{ "op": "replace", "path": "title", "value": "c" }]));
+    let titled =
+        people.patch(&format!("/Users/{}", ids[0]), json!([{ "op": "replace", "path": "title", "value": "c" }]));
     assert_eq!(titled.expect(200).json().get("groups"), None);
     for filter in ["groups pr", "groups.value eq \"1\"", "groups[display eq \"Crew\"]", "members pr"] {
         let path = format!("?filter={}", encode(filter));
@@ -192,10 +193,10 @@ fn does_not_grow(engine: Engine) {
     };
     for more in ["&sortBy=meta.created", "&sortBy=displayName&cursor="] {
         // Both types are on either page.
-        let few = executed(&format!("/?count=2&startIndex=150{more}").replace(
-            if more.contains("cursor") { "&startIndex=150" } else { "&nothing" },
-            "",
-        ));
+        let few = executed(
+            &format!("/?count=2&startIndex=150{more}")
+                .replace(if more.contains("cursor") { "&startIndex=150" } else { "&nothing" }, ""),
+        );
         let many = executed(&format!("/?count=170{more}"));
         assert!(many <= 8 && few <= many, "{more}: {few} statements for 2, {many} for 170");
     }

@@ -66,7 +66,8 @@ fn database(engine: Engine) -> Database {
             _ => format!("'{}'", "a".repeat(n as usize)),
         };
         // Equal as floats, all of them.
-        let rate = if n % 7 == 0 { "NULL".to_owned() } else { format!("12345678901234567890.00000000{:02}", (n * 37) % 60) };
+        let rate =
+            if n % 7 == 0 { "NULL".to_owned() } else { format!("12345678901234567890.00000000{:02}", (n * 37) % 60) };
         let big = if n % 9 == 0 { "NULL".to_owned() } else { (i64::MAX - (n * 31) % 40).to_string() };
         let day = if n % 5 == 0 { "NULL".to_owned() } else { format!("'2024-02-{:02}'", 1 + n % 28) };
         let half = if n % 8 == 0 { "NULL".to_owned() } else { format!("{}.1", (n * 13) % 11) };
@@ -82,7 +83,11 @@ fn database(engine: Engine) -> Database {
     }
     for n in 0..40 {
         let name = ["b", "B", "ä", "Ä", "ß"][n % 5];
-        sql.push_str(&format!("INSERT INTO teams VALUES ('{}{}', '{name}', NULL);\n", ["t-", "T_", "é"][n % 3], (n * 7) % 40));
+        sql.push_str(&format!(
+            "INSERT INTO teams VALUES ('{}{}', '{name}', NULL);\n",
+            ["t-", "T_", "é"][n % 3],
+            (n * 7) % 40
+        ));
         let name = if n % 4 == 0 { "NULL".to_owned() } else { format!("'{}'", ["c", "B", "a"][n % 3]) };
         let id = format!("{:08x}-0000-4000-8000-{:012}", (n as u64).wrapping_mul(2_654_435_761) & 0xFFFF_FFFF, n);
         sql.push_str(&format!("INSERT INTO places VALUES ('{id}', {name}, '2025-01-01 00:00:00');\n"));
@@ -104,7 +109,8 @@ fn page(application: &Application, type_: Option<usize>, query: &[(&str, &str)])
 }
 
 fn ids(page: &Page) -> Vec<String> {
-    let id = |one: &serde_json::Map<String, serde_json::Value>| format!("{} {}", one["meta"]["resourceType"], one["id"]);
+    let id =
+        |one: &serde_json::Map<String, serde_json::Value>| format!("{} {}", one["meta"]["resourceType"], one["id"]);
     page.resources.iter().map(id).collect()
 }
 
@@ -132,7 +138,7 @@ fn whole(application: &Application, type_: Option<usize>, sort: &[(&str, &str)])
     assert_eq!(by_cursor, all, "{place}: by cursor");
     assert_eq!(by_index, all, "{place}: by index");
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "{place}: nothing twice");
-    assert_eq!(all.len(), if type_.is_some() { [90, 40, 40][type_.unwrap()] } else { 170 }, "{place}: everything");
+    assert_eq!(all.len(), type_.map_or(170, |type_| [90, 40, 40][type_]), "{place}: everything");
     all
 }
 
@@ -140,7 +146,9 @@ fn whole(application: &Application, type_: Option<usize>, sort: &[(&str, &str)])
 fn odd_columns_are_paged_as_others() {
     let applications = Engine::ALL.map(|engine| Application::with(engine, database(engine), ADAPTER));
     let mut sorts = vec![vec![], vec![("sortOrder", "descending")]];
-    for path in ["id", "userName", "nickName", "rate", "big", "day", "half", "displayName", "meta.created", "meta.location"] {
+    for path in
+        ["id", "userName", "nickName", "rate", "big", "day", "half", "displayName", "meta.created", "meta.location"]
+    {
         sorts.push(vec![("sortBy", path)]);
         sorts.push(vec![("sortBy", path), ("sortOrder", "descending")]);
     }
@@ -162,7 +170,12 @@ fn odd_columns_are_paged_as_others() {
                 if differs && application.engine == Engine::Postgres {
                     // A wall clock and an instant cannot be sorted as one.
                     let error = page(application, type_, sort).unwrap_err();
-                    assert_eq!((error.status, error.scim_type), (400, Some(ScimType::InvalidValue)), "{}", error.detail);
+                    assert_eq!(
+                        (error.status, error.scim_type),
+                        (400, Some(ScimType::InvalidValue)),
+                        "{}",
+                        error.detail
+                    );
                     continue;
                 }
                 orders.push((application.engine, whole(application, type_, sort)));

@@ -119,7 +119,9 @@ impl Walk {
             found.extend(page.resources.into_iter().map(|resource| id(&Json::Object(resource))));
             match page.next_cursor {
                 Some(next) if length == self.by_cursor && found.len() < self.expected.len() => cursor = next,
-                Some(_) => return Err(format!("a cursor after {length} of {}, {} in all", self.by_cursor, found.len())),
+                Some(_) => {
+                    return Err(format!("a cursor after {length} of {}, {} in all", self.by_cursor, found.len()));
+                }
                 None => return Ok(found),
             }
         }
@@ -211,7 +213,10 @@ fn every_walk_sees_everything_once_and_in_order() {
     let seen: usize = walks.iter().map(|walk| walk.expected.len()).sum();
     support::report(
         "walks",
-        &format!("{cases} lists of {seen} resources by index and by cursor on three databases, {} differences", wrong.len()),
+        &format!(
+            "{cases} lists of {seen} resources by index and by cursor on three databases, {} differences",
+            wrong.len()
+        ),
     );
     let shown: Vec<&str> = wrong.iter().take(30).map(String::as_str).collect();
     assert!(wrong.is_empty(), "seed {seed}: {} differences\n{}", wrong.len(), shown.join("\n"));

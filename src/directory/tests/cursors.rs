@@ -20,7 +20,12 @@ fn refused(application: &Application, type_: usize, query: &[(&str, &str)], scim
 }
 
 /// The ids of a whole walk.
-fn walk(application: &Application, type_: usize, query: &[(&str, &str)], mut between: impl FnMut(usize)) -> Vec<String> {
+fn walk(
+    application: &Application,
+    type_: usize,
+    query: &[(&str, &str)],
+    mut between: impl FnMut(usize),
+) -> Vec<String> {
     let mut ids = Vec::new();
     let mut cursor = String::new();
     for page_number in 0.. {
@@ -70,7 +75,8 @@ fn a_page_costs_one_statement_at_any_depth() {
     let mut cursor = application.list(USER, &[query[0], query[1], ("cursor", "")]).unwrap().next_cursor;
     let mut pages = 1;
     while let Some(next) = cursor {
-        let (page, cost) = application.cost(|| application.list(USER, &[query[0], query[1], ("cursor", &next)]).unwrap());
+        let (page, cost) =
+            application.cost(|| application.list(USER, &[query[0], query[1], ("cursor", &next)]).unwrap());
         assert_eq!(cost, Cost { reads: 1, writes: 0 });
         let log = application.log.lock().unwrap();
         assert!(log.iter().all(|(_, statement)| statement.contains("offset: None")), "{log:?}");
@@ -217,7 +223,8 @@ fn values_come_out_of_a_cursor_as_they_went_in() {
         assert!(application.directory.open(&cursor, b"r", at.timestamp()).is_err());
         assert_ne!(cursor, application.directory.seal(&position, b"q", at.timestamp()).unwrap(), "sealed anew");
     }
-    let long = Position { part: 0, section: Section::Valued, value: Value::from("x".repeat(4000)), key: "k".to_owned() };
+    let long =
+        Position { part: 0, section: Section::Valued, value: Value::from("x".repeat(4000)), key: "k".to_owned() };
     assert_eq!(application.directory.seal(&long, b"q", 0).unwrap_err().status, 400);
 }
 

@@ -111,7 +111,7 @@ fn a_search_goes_over_all_types() {
         ("meta.lastModified gt \"2000-01-01T00:00:00Z\"", 4),
     ] {
         let page = search(&application, &[("filter", filter)]).unwrap_or_else(|error| panic!("{filter}: {error}"));
-        assert_eq!((page.total, page.resources.len()), (Some(found), found as usize), "{filter}");
+        assert_eq!((page.total, page.resources.len()), (Some(found), usize::try_from(found).unwrap()), "{filter}");
     }
     for filter in ["shoeSize eq 5", "name.shoe pr", "urn:example:Group:userName pr"] {
         let error = search(&application, &[("filter", filter)]).unwrap_err();
@@ -120,22 +120,24 @@ fn a_search_goes_over_all_types() {
     }
     let names = |query: &[(&str, &str)]| -> Vec<String> {
         let page = search(&application, query).unwrap();
-        page.resources.iter().map(|one| one.get("userName").unwrap_or_else(|| &one["displayName"]).to_string()).collect()
+        page.resources
+            .iter()
+            .map(|one| one.get("userName").unwrap_or_else(|| &one["displayName"]).to_string())
+            .collect()
     };
     assert_eq!(
         names(&[("sortBy", "displayName"), ("attributes", "userName,displayName")]),
         ["\"bob\"", "\"Crew\"", "\"Empty\"", "\"root\"", "\"gil\""]
     );
-    assert_eq!(names(&[("sortBy", "userName"), ("sortOrder", "descending"), ("count", "3")]), [
-        "\"Crew\"", "\"Empty\"", "\"root\""
-    ]);
+    assert_eq!(
+        names(&[("sortBy", "userName"), ("sortOrder", "descending"), ("count", "3")]),
+        ["\"Crew\"", "\"Empty\"", "\"root\""]
+    );
     let error = search(&application, &[("sortBy", "shoeSize")]).unwrap_err();
     assert_eq!((error.status, error.scim_type), (400, Some(ScimType::InvalidPath)));
-    for (query, shown) in [
-        (vec![("count", "0")], 0),
-        (vec![("startIndex", "4"), ("count", "1")], 1),
-        (vec![("startIndex", "900")], 0),
-    ] {
+    for (query, shown) in
+        [(vec![("count", "0")], 0), (vec![("startIndex", "4"), ("count", "1")], 1), (vec![("startIndex", "900")], 0)]
+    {
         let page = search(&application, &query).unwrap();
         assert_eq!((page.total, page.resources.len()), (Some(5), shown), "{query:?}");
     }
@@ -155,8 +157,11 @@ fn a_search_costs_the_same_for_few_and_for_many() {
     assert_eq!(many, few_sorted);
     assert!(few.reads <= many.reads && many.reads <= 7, "{many:?}");
     let (_, one_type) = application.cost(|| {
-        search(&application, &[("filter", "meta.resourceType eq \"User\""), ("excludedAttributes", "groups"), ("count", "9")])
-            .unwrap()
+        search(
+            &application,
+            &[("filter", "meta.resourceType eq \"User\""), ("excludedAttributes", "groups"), ("count", "9")],
+        )
+        .unwrap()
     });
     assert!(one_type.reads <= 3 && !application.read("teams"), "types that cannot have any are not asked");
 }
@@ -199,7 +204,9 @@ fn a_type_that_may_not_be_read_is_nowhere() {
 #[test]
 fn labels_can_be_asked() {
     let application = Application::staff();
-    application.application_runs("UPDATE people SET manager_id = 1 WHERE id = 2; UPDATE people SET manager_id = 3, shown = 'Shown' WHERE id = 1");
+    application.application_runs(
+        "UPDATE people SET manager_id = 1 WHERE id = 2; UPDATE people SET manager_id = 3, shown = 'Shown' WHERE id = 1",
+    );
     for (type_, filter, found) in [
         (USER, "groups.display eq \"CREW\"", "root bob"),
         (USER, "groups[display sw \"cr\" and value eq \"1\"]", "root bob"),

@@ -230,7 +230,12 @@ fn unions_of_first_rows() {
         part
     };
     check(
-        Statement::Union(Union { selects: vec![part(0), part(1)], order: vec![(1, false)], limit: Some(5), offset: None }),
+        Statement::Union(Union {
+            selects: vec![part(0), part(1)],
+            order: vec![(1, false)],
+            limit: Some(5),
+            offset: None,
+        }),
         "(SELECT 0, NULL FROM `users` AS t0 ORDER BY t0.`id` DESC LIMIT ?) UNION ALL \
          (SELECT 1, NULL FROM `users` AS t0 ORDER BY t0.`id` DESC LIMIT ?) ORDER BY 2 LIMIT ?",
         "(SELECT 0, NULL::text FROM \"users\" AS t0 ORDER BY t0.\"id\" DESC LIMIT $1) UNION ALL \
