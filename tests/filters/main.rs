@@ -5,7 +5,7 @@
 //!
 //! `make test` runs it; by itself it is `scripts/test-servers cargo test --profile quick --test filters`.
 //! SCIMSHIM_FILTER_CASES says how many filters (2,000 of itself), SCIMSHIM_FILTER_SEED which,
-//! SCIMSHIM_WALK_CASES how many lists are walked (24).
+//! SCIMSHIM_WALK_CASES how many lists are walked (16).
 
 #![allow(
     clippy::unwrap_used,

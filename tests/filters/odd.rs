@@ -125,14 +125,14 @@ fn whole(application: &Application, type_: Option<usize>, sort: &[(&str, &str)])
     let all = ids(&with(&[]));
     let (mut by_cursor, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = with(&[("cursor", &cursor), ("count", "7")]);
+        let page = with(&[("cursor", &cursor), ("count", "19")]);
         by_cursor.extend(ids(&page));
         let Some(next) = page.next_cursor else { break };
         cursor = next;
     }
     let mut by_index = Vec::new();
     while by_index.len() < all.len() {
-        by_index.extend(ids(&with(&[("startIndex", &(by_index.len() + 1).to_string()), ("count", "11")])));
+        by_index.extend(ids(&with(&[("startIndex", &(by_index.len() + 1).to_string()), ("count", "31")])));
     }
     let place = format!("{:?} {type_:?} {sort:?}", application.engine);
     assert_eq!(by_cursor, all, "{place}: by cursor");
