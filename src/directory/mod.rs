@@ -19,6 +19,7 @@ mod create;
 mod cursor;
 mod delete;
 mod filter;
+mod keyset;
 mod label;
 mod labels;
 mod linked;

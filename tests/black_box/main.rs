@@ -27,6 +27,8 @@ mod harness;
 mod hostile;
 mod kills;
 mod lifecycle;
+mod list_cursors;
+mod list_root;
 mod lists;
 mod racing;
 mod refusals;
