@@ -86,6 +86,9 @@ pub struct ServerView {
     pub patch_answers_204: bool,
     /// A PUT leaves the attributes that it does not mention as they are, instead of clearing them.
     pub put_keeps_unmentioned: bool,
+    /// A PATCH that replaces values which a filter does not find is 400 noTarget, as RFC 7644 3.5.2.3 says, instead of
+    /// making the value that the filter describes, as many clients expect.
+    pub strict_no_target: bool,
 }
 
 /// The application's user in whose name changes are recorded.

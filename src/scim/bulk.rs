@@ -285,10 +285,21 @@ impl Ids {
         Ok(Some(replaced))
     }
 
-    /// Whether something refers to what is not created yet.
-    pub fn awaits(&self, value: &Value) -> bool {
+    /// Whether a bulkId stands for what is not created yet.
+    pub fn is_awaited(&self, bulk_id: &str) -> bool {
+        self.0.get(bulk_id) == Some(&Known::Awaited)
+    }
+
+    /// The bulkIds in a value that stand for what is not created yet.
+    pub fn awaited(&self, value: &Value) -> Vec<String> {
+        let mut awaited = Vec::new();
+        each(value, false, &mut |bulk_id| awaited.extend(self.is_awaited(bulk_id).then(|| bulk_id.to_owned())));
+        awaited
+    }
+
+    fn awaits(&self, value: &Value) -> bool {
         let mut awaits = false;
-        each(value, false, &mut |bulk_id| awaits |= self.0.get(bulk_id) == Some(&Known::Awaited));
+        each(value, false, &mut |bulk_id| awaits |= self.is_awaited(bulk_id));
         awaits
     }
 

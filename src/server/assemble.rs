@@ -6,7 +6,7 @@ use super::discovery::Discovery;
 use super::route::Endpoint;
 use super::state::{Form, Ready, Served};
 use crate::adapter::{self, Adapter, Document};
-use crate::config::{Action, BulkTransaction, Config, IdentityServer, PatchAnswers, Put};
+use crate::config::{Action, BulkTransaction, Config, IdentityServer, NoTarget, PatchAnswers, Put};
 use crate::directory::{Actor, Directory, Operation, Permissions, ServerView};
 use crate::document::Findings;
 use crate::identity::failures::Failures;
@@ -157,6 +157,7 @@ impl Assembler {
                 may: permissions(server),
                 patch_answers_204: server.switches.patch_answers == PatchAnswers::NoContent,
                 put_keeps_unmentioned: server.switches.put == Put::KeepUnmentioned,
+                strict_no_target: server.switches.no_target == NoTarget::Refuse,
             }),
             bulk_together: server.bulk_transaction == BulkTransaction::Request,
             open_discovery: server.discovery_without_authentication,

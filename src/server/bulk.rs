@@ -20,6 +20,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
 
+/// No operation begins in the last seconds of a request's time: the last tenth of it, at least this or half of it.
+const LAST: Duration = Duration::from_secs(2);
 /// How often a long request says how far it is.
 const PROGRESS: Duration = Duration::from_secs(5);
 
@@ -28,8 +30,9 @@ impl Authenticated<'_> {
         let message = self.message(body).await?;
         let limits = &self.app.config.limits;
         let Bulk { fail_on_errors, operations } = Bulk::parse(message, limits.bulk_operations)?;
-        // The last tenth is for the operation that is at work then, and for the answer.
-        let deadline = self.began + limits.request_timeout.saturating_sub(limits.request_timeout / 10);
+        // The rest is for the operation that is at work then, and for the answer.
+        let limit = limits.request_timeout;
+        let deadline = self.began + limit.saturating_sub((limit / 10).max(LAST.min(limit / 2)));
         let caller = self.caller();
         let ids = Ids::of(&operations);
         let units = bulk::order(&operations);
@@ -89,7 +92,8 @@ impl Run {
         while units.peek().is_some() && self.errors < self.most_errors {
             let left = self.deadline.saturating_duration_since(Instant::now());
             let permit = match tokio::time::timeout(patience.min(left), Arc::clone(&pool).acquire_owned()).await {
-                Ok(Ok(permit)) => permit,
+                // A permit that is free is had even when there is no time left.
+                Ok(Ok(permit)) if !left.is_zero() => permit,
                 _ if self.progress.done == 0 => {
                     metrics::counter!("scimshim_pool_timeouts_total").increment(1);
                     let error = Error::unavailable("no database connection was free for the bulk request");

@@ -343,7 +343,7 @@ fn peak(pid: u32) -> u64 {
 fn out_of_time() {
     for together in [false, true] {
         let database = Database::small(Engine::MariaDb);
-        let mut options = Options::small().more("limits: { request_timeout: 1s }");
+        let mut options = Options::small().more("limits: { request_timeout: 2s }");
         if together {
             options = options.identity_servers(TOGETHER);
         }

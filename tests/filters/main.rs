@@ -83,6 +83,7 @@ impl Application {
             may: Permissions::all(),
             patch_answers_204: false,
             put_keeps_unmentioned: false,
+            strict_no_target: false,
         };
         let caller = Caller {
             server: Arc::new(server),

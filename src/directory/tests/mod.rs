@@ -341,6 +341,7 @@ fn caller(name: &str, default: bool) -> Caller {
             may: Permissions::all(),
             patch_answers_204: false,
             put_keeps_unmentioned: false,
+            strict_no_target: false,
         }),
         request_id: "r-1".into(),
         client_address: None,
