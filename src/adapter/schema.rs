@@ -128,17 +128,19 @@ fn add(mapped: &mut Vec<scim::Attribute>, attribute: &Attribute, known: Option<&
     }
 }
 
-/// The only slot of an attribute keeps what the client said of its element besides; and the RFC's order.
+/// A slot keeps what the client said of its element besides: the sidecar gives it back. And the RFC's order.
 fn complete(top: &mut scim::Attribute, mapped: &[&Attribute], known: Option<&scim::Attribute>) {
     let Some(known) = known else { return };
-    let only = |attribute: &&&Attribute| {
-        attribute.target.slot == Some(Slot::Only) && name::same(&attribute.target.attribute, &top.name)
-    };
-    if mapped.iter().any(|attribute| only(&attribute)) {
-        for sub in ["display", "type", "primary"] {
-            if let (None, Some(known)) = (top.sub(sub), known.sub(sub)) {
-                top.sub_attributes.push(known.clone());
-            }
+    let slots: Vec<&Slot> = mapped
+        .iter()
+        .filter(|attribute| name::same(&attribute.target.attribute, &top.name))
+        .filter_map(|attribute| attribute.target.slot.as_ref())
+        .collect();
+    for sub in ["display", "type", "primary"] {
+        // Where the type tells slots apart it is there already; where something else does, an element has none.
+        let kept = slots.iter().any(|slot| sub != "type" || **slot == Slot::Only);
+        if let (true, None, Some(known)) = (kept, top.sub(sub), known.sub(sub)) {
+            top.sub_attributes.push(known.clone());
         }
     }
     let rank = |sub: &scim::Attribute| known.sub_attributes.iter().position(|known| known.name == sub.name);

@@ -203,10 +203,11 @@ impl Directory {
             let rest = ids.withhold(&mut resource).map(Json::Object);
             let mut resource = Json::Object(resource);
             ids.resolve(&mut resource)?;
-            let created = self.creation(caller, step.type_, object(resource)?).map_err(Fault::from).and_then(|creation| {
-                let found = self.create_within(connection, caller, &creation, secrets, &all)?;
-                Ok(BulkDone::of(201, self.answer(&creation.place, found, &all)))
-            });
+            let created =
+                self.creation(caller, step.type_, object(resource)?).map_err(Fault::from).and_then(|creation| {
+                    let found = self.create_within(connection, caller, &creation, secrets, &all)?;
+                    Ok(BulkDone::of(201, self.answer(&creation.place, found, &all)))
+                });
             return match created {
                 Ok(done) => Ok((done, rest)),
                 // Without the reference it cannot be: the mapping requires it.
@@ -223,16 +224,14 @@ impl Directory {
             BulkMethod::Put => {
                 let edit = self.replacing(caller, step.type_, &id, object(data)?)?;
                 let change = edit.change();
-                let updated =
-                    self.edit_within(connection, caller, &edit, &id, &change, &condition, &all, secrets)?;
+                let updated = self.edit_within(connection, caller, &edit, &id, &change, &condition, &all, secrets)?;
                 BulkDone::of(200, self.answer(&edit.place, updated.found, &all))
             }
             BulkMethod::Patch => {
                 let patch = Patch::parse(data, limits)?;
                 let edit = self.patching(caller, step.type_, &id, &patch)?;
                 let change = edit.change();
-                let updated =
-                    self.edit_within(connection, caller, &edit, &id, &change, &condition, &all, secrets)?;
+                let updated = self.edit_within(connection, caller, &edit, &id, &change, &condition, &all, secrets)?;
                 let status = if updated.is_unanswered(caller, &all) { 204 } else { 200 };
                 BulkDone::of(status, self.answer(&edit.place, updated.found, &all))
             }

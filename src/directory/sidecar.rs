@@ -55,6 +55,10 @@ impl Directory {
                 let client = client.and_then(|value| fitting(writing.place.source, field, value));
                 let Some(client) = client else { continue };
                 let column = rows::get(&resource, extension, &field.name, sub).cloned().unwrap_or(Json::Null);
+                if column.is_null() && is_looked_up(writing.place.source, &path) {
+                    // What was not found was cleared (`missing: clear`): it is not there, whoever said it.
+                    continue;
+                }
                 if client != column {
                     new.altered.insert(path, Altered { column, client });
                 }
@@ -101,6 +105,13 @@ impl Directory {
         self.own.set_external_id(connection, &writing.caller.server.name, &place.plan.kind, &id, external_id)?;
         Ok(())
     }
+}
+
+fn is_looked_up(source: &Source, path: &str) -> bool {
+    source
+        .attributes
+        .iter()
+        .any(|attribute| matches!(attribute.binding, Binding::Lookup(_)) && rows::path(attribute) == path)
 }
 
 /// The part of a client's value that the table has room for: elements that fit no slot are not mapped.

@@ -3,12 +3,12 @@
 use super::change::{Assignment, Secret, Wish, Writing, check_required};
 use super::members::Collections;
 use super::members::MemberChange;
+use super::permissions;
 use super::read::{CollectionsWanted, Found};
 use super::row::{Locked, protected};
 use super::rows;
 use super::transaction::Fault;
 use super::wanted::wanted;
-use super::permissions;
 use super::{Answer, Caller, Directory, Patched, Place, Precondition};
 use crate::adapter::{Environment, Transition};
 use crate::scim::{self, CollectionChange, Error, Mutability, Object, Op, Operation, Patch, Projection};
@@ -46,7 +46,11 @@ pub(super) struct Edit<'a> {
 }
 
 enum What<'a> {
-    Replace { resource: Object, collections: Collections, values: Vec<Option<Json>> },
+    Replace {
+        resource: Object,
+        collections: Collections,
+        values: Vec<Option<Json>>,
+    },
     /// A PUT that leaves what it does not mention.
     Merge(Patch),
     Patch(&'a Patch),

@@ -473,10 +473,7 @@ mod tests {
                 "a POST in a bulk request needs a bulkId",
             ),
             (json!({"method": "PUT", "path": "/Users/1"}), "POST, PUT and PATCH need data"),
-            (
-                json!({"method": "PATCH", "path": "/Users/1", "data": [1]}),
-                "the data of an operation must be an object",
-            ),
+            (json!({"method": "PATCH", "path": "/Users/1", "data": [1]}), "the data of an operation must be an object"),
             (json!({"method": "DELETE", "path": 1.5, "bulkId": "b".repeat(241)}), "a bulkId has at most 240 bytes"),
         ] {
             let bulk = parse(json!([operation])).unwrap();

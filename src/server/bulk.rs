@@ -130,9 +130,7 @@ impl Run {
         match unit.operations.as_slice() {
             [index] if !unit.circular => {
                 let done = match self.steps.get(*index) {
-                    Some(Ok(step)) => {
-                        self.ready.directory.bulk_one(&self.caller, step, &self.ids, &self.limits)
-                    }
+                    Some(Ok(step)) => self.ready.directory.bulk_one(&self.caller, step, &self.ids, &self.limits),
                     Some(Err(error)) => Err(error.clone()),
                     None => return,
                 };
@@ -341,7 +339,9 @@ fn step(operation: &BulkOperation, ready: &Ready, caller: &Caller) -> Result<Bul
         }
         (_, Target::Bulk) => Err(Error::invalid_value("a bulk request cannot hold another")),
         (_, Target::Unknown) => Err(Error::new(404, "the path of the operation leads to no SCIM endpoint")),
-        (BulkMethod::Post, _) => Err(Error::new(405, "a POST in a bulk request goes to a resource type, such as /Users")),
+        (BulkMethod::Post, _) => {
+            Err(Error::new(405, "a POST in a bulk request goes to a resource type, such as /Users"))
+        }
         _ => Err(Error::new(
             405,
             format!("a {} in a bulk request goes to a resource, such as /Users/ID", operation.method),

@@ -85,9 +85,8 @@ impl App {
             ready.identity.admit(server, client).map_err(denied)?;
         } else {
             let session = ready.identity.authenticate(server, &head.headers, client).await.map_err(denied)?;
-            let reads = gets
-                || head.method == Method::OPTIONS
-                || matches!(route.target, Target::Search(_) | Target::SearchAll);
+            let reads =
+                gets || head.method == Method::OPTIONS || matches!(route.target, Target::Search(_) | Target::SearchAll);
             if session.read_only && !reads {
                 return Err(Error::forbidden("this token may only read").into());
             }
@@ -391,7 +390,10 @@ impl Authenticated<'_> {
         }
     }
 
-    pub(super) async fn message<B: Body<Data = Bytes> + Unpin + Send + 'static>(&self, mut body: B) -> Result<Value, Reply> {
+    pub(super) async fn message<B: Body<Data = Bytes> + Unpin + Send + 'static>(
+        &self,
+        mut body: B,
+    ) -> Result<Value, Reply> {
         media_type(&self.head.headers)?;
         let limits = &self.app.config.limits;
         let bytes = match body::read(&mut body, limits.body, limits.body_idle).await {
@@ -404,7 +406,8 @@ impl Authenticated<'_> {
                 return Err(Error::too_large(format!(
                     "the body is larger than {} bytes, the most that is taken (maxPayloadSize)",
                     limits.body
-                )).into());
+                ))
+                .into());
             }
             Err(BodyError::TooSlow) => {
                 let error = Error::new(408, "the body did not arrive in time");

@@ -106,7 +106,8 @@ fn references_in_any_order() {
         assert_eq!(group.header("etag"), done[2]["version"].as_str());
         let group = group.json();
         assert_eq!(group["displayName"], "renamed");
-        let mut members: Vec<&str> = group["members"].as_array().unwrap().iter().map(|m| m["value"].as_str().unwrap()).collect();
+        let mut members: Vec<&str> =
+            group["members"].as_array().unwrap().iter().map(|m| m["value"].as_str().unwrap()).collect();
         members.sort_unstable();
         let mut expected = vec![ada.as_str(), bob.as_str(), old.as_str()];
         expected.sort_unstable();
@@ -117,7 +118,8 @@ fn references_in_any_order() {
         assert_eq!(user.header("etag"), done[4]["version"].as_str());
         assert_eq!(user.json()["userName"], "older");
         client.get(&format!("/Users/{gone}")).expect(404);
-        let of_staff = format!("SELECT COUNT(*) FROM memberships WHERE team_id = {staff} AND person_id IN ({ada}, {bob})");
+        let of_staff =
+            format!("SELECT COUNT(*) FROM memberships WHERE team_id = {staff} AND person_id IN ({ada}, {bob})");
         assert_eq!(database.count(&of_staff), 1, "{engine:?}");
     }
 }
@@ -231,15 +233,27 @@ fn one_failure_half_way() {
             let done = bulk(&mut client, operations(post_user("e", "old", json!({}))));
             let after: Vec<_> = tables.iter().map(|table| database.table(table)).collect();
             if together {
-                assert_eq!(statuses(&done), ["424", "424", "424", "424", "424", "424", "409", "424"], "{engine:?} {done:?}");
+                assert_eq!(
+                    statuses(&done),
+                    ["424", "424", "424", "424", "424", "424", "409", "424"],
+                    "{engine:?} {done:?}"
+                );
                 assert_eq!(done[6]["response"]["scimType"], "uniqueness");
                 assert!(done[7]["response"]["detail"].as_str().unwrap().contains("operation 7"), "{:?}", done[7]);
                 assert_eq!(after, before, "{engine:?}: rolled back whole");
                 // And without the failure it is all there.
                 let done = bulk(&mut client, operations(post_user("e", "eve", json!({}))));
-                assert_eq!(statuses(&done), ["201", "201", "200", "204", "201", "201", "201", "201"], "{engine:?} {done:?}");
+                assert_eq!(
+                    statuses(&done),
+                    ["201", "201", "200", "204", "201", "201", "201", "201"],
+                    "{engine:?} {done:?}"
+                );
             } else {
-                assert_eq!(statuses(&done), ["201", "201", "200", "204", "201", "201", "409", "201"], "{engine:?} {done:?}");
+                assert_eq!(
+                    statuses(&done),
+                    ["201", "201", "200", "204", "201", "201", "409", "201"],
+                    "{engine:?} {done:?}"
+                );
             }
             let alive = database.count("SELECT COUNT(*) FROM people WHERE gone_at IS NULL");
             assert_eq!(alive, if together { 5 } else { 4 }, "{engine:?}");
@@ -249,7 +263,10 @@ fn one_failure_half_way() {
             // An operation that cannot be understood fails the same way, before the database is asked.
             if together {
                 let before = database.table("people");
-                let done = bulk(&mut client, vec![post_user("1", "one", json!({})), json!({ "method": "GET", "path": "/Users" })]);
+                let done = bulk(
+                    &mut client,
+                    vec![post_user("1", "one", json!({})), json!({ "method": "GET", "path": "/Users" })],
+                );
                 assert_eq!(statuses(&done), ["424", "400"]);
                 assert_eq!(database.table("people"), before);
             }
@@ -322,7 +339,8 @@ fn a_thousand() {
         assert!(peaks.iter().all(|peak| *peak < first + (32 << 10)), "{engine:?}: {peaks:?} KiB");
 
         let before = database.table("people");
-        let too_many: Vec<Value> = (0..1001).map(|n| post_user(&n.to_string(), &format!("more{n}"), json!({}))).collect();
+        let too_many: Vec<Value> =
+            (0..1001).map(|n| post_user(&n.to_string(), &format!("more{n}"), json!({}))).collect();
         client.post("/Bulk", &request(too_many)).expect_error(413, None, "maxOperations (1000)");
         let mut large = request(vec![]);
         large["filler"] = "x".repeat(17 << 20).into();
@@ -349,7 +367,8 @@ fn out_of_time() {
         }
         let service = Service::start(&database, options);
         let mut client = service.client();
-        let operations: Vec<Value> = (0..1000).map(|n| post_user(&n.to_string(), &format!("u{n}"), json!({}))).collect();
+        let operations: Vec<Value> =
+            (0..1000).map(|n| post_user(&n.to_string(), &format!("u{n}"), json!({}))).collect();
         let answer = client.post("/Bulk", &request(operations));
         if together {
             assert_eq!(answer.status, 503, "{}", answer.text());

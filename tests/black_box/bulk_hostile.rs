@@ -35,8 +35,14 @@ fn wrong_operations() {
             (json!({ "method": "PATCH", "path": "/Me", "data": {} }), "405"),
             (json!({ "method": "POST", "path": "/Users/.search", "bulkId": "s", "data": {} }), "405"),
             (json!({ "method": "POST", "path": "/.search", "bulkId": "s2", "data": {} }), "405"),
-            (json!({ "method": "POST", "path": "/Bulk", "bulkId": "nest", "data": request(vec![post_user("in", "inner", json!({}))]) }), "400"),
-            (json!({ "method": "POST", "path": "https://evil.example.com/scim/v2/Users", "bulkId": "e", "data": user(6) }), "400"),
+            (
+                json!({ "method": "POST", "path": "/Bulk", "bulkId": "nest", "data": request(vec![post_user("in", "inner", json!({}))]) }),
+                "400",
+            ),
+            (
+                json!({ "method": "POST", "path": "https://evil.example.com/scim/v2/Users", "bulkId": "e", "data": user(6) }),
+                "400",
+            ),
             (json!({ "method": "POST", "path": "//evil.example.com/Users", "bulkId": "e2", "data": user(7) }), "404"),
             (json!({ "method": "POST", "path": "file:///etc/passwd", "bulkId": "e3", "data": user(8) }), "400"),
             (json!({ "method": "DELETE", "path": "/Users/../Groups/1" }), "404"),
@@ -48,7 +54,10 @@ fn wrong_operations() {
             (json!({ "method": "DELETE", "path": "/Users/bulkId:" }), "400"),
             (json!({ "method": "DELETE", "path": "/Users/bulkId:nobody" }), "400"),
             (json!({ "method": "DELETE", "path": "/Nowhere/1" }), "404"),
-            (json!({ "method": "POST", "path": "/Groups", "bulkId": "dangling", "data": client::group("dangling", &["bulkId:nobody"]) }), "400"),
+            (
+                json!({ "method": "POST", "path": "/Groups", "bulkId": "dangling", "data": client::group("dangling", &["bulkId:nobody"]) }),
+                "400",
+            ),
             (json!({ "method": "PATCH", "path": "/Users/1", "data": { "Operations": "x" } }), "400"),
             (json!({ "method": "PATCH", "path": "/Users/1", "data": request(vec![]) }), "404"),
             (json!({ "method": "POST", "path": "/Users", "bulkId": "x".repeat(10_000), "data": user(9) }), "400"),
@@ -69,7 +78,9 @@ fn wrong_messages() {
     let service = Service::start(&database, Options::small());
     let mut client = service.client();
     let send = |client: &mut client::Client, body: &[u8]| {
-        client.send("POST", "/scim/v2/Bulk", &[("Content-Type", "application/scim+json")], Some(body)).expect("an answer")
+        client
+            .send("POST", "/scim/v2/Bulk", &[("Content-Type", "application/scim+json")], Some(body))
+            .expect("an answer")
     };
     let valid = post_user("a", "ada", json!({}));
     for body in [
@@ -115,7 +126,8 @@ fn tangles() {
         let service = Service::start(&database, Options::small().more("limits: { request_timeout: 300s }"));
         let mut client = service.client();
         let manager = |n: usize| json!({ "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": { "manager": { "value": format!("bulkId:{}", n % 200) } } });
-        let circle: Vec<Value> = (0..200).map(|n| post_user(&n.to_string(), &format!("u{n}"), manager(n + 1))).collect();
+        let circle: Vec<Value> =
+            (0..200).map(|n| post_user(&n.to_string(), &format!("u{n}"), manager(n + 1))).collect();
         // The last one's name is taken: nobody of the circle is there.
         client.post("/Users", &client::user("u199", json!({}))).expect(201);
         let done = bulk(&mut client, circle.clone());

@@ -195,13 +195,19 @@ fn conditional_requests() {
                 let get = |client: &mut Client, name| send(client, "GET", &path, &[(name, tag)], None).status;
                 assert_eq!(get(&mut client, "If-None-Match"), if found { 304 } else { 200 }, "{engine:?} {path} {tag}");
                 assert_eq!(get(&mut client, "If-Match"), if found { 200 } else { 412 }, "{engine:?} {path} {tag}");
-                let put = |client: &mut Client, name| send(client, "PUT", &path, &[SCIM, (name, tag)], Some(&body)).status;
+                let put =
+                    |client: &mut Client, name| send(client, "PUT", &path, &[SCIM, (name, tag)], Some(&body)).status;
                 assert_eq!(put(&mut client, "If-Match"), if found { 200 } else { 412 }, "{engine:?} {path} {tag}");
                 assert_eq!(put(&mut client, "If-None-Match"), if found { 412 } else { 200 }, "{engine:?} {path} {tag}");
                 let noop = client::patch(json!([{ "op": "replace", "path": "externalId", "value": null }]));
-                let patch = |client: &mut Client, name| send(client, "PATCH", &path, &[SCIM, (name, tag)], Some(&noop)).status;
+                let patch =
+                    |client: &mut Client, name| send(client, "PATCH", &path, &[SCIM, (name, tag)], Some(&noop)).status;
                 assert_eq!(patch(&mut client, "If-Match"), if found { 200 } else { 412 }, "{engine:?} {path} {tag}");
-                assert_eq!(patch(&mut client, "If-None-Match"), if found { 412 } else { 200 }, "{engine:?} {path} {tag}");
+                assert_eq!(
+                    patch(&mut client, "If-None-Match"),
+                    if found { 412 } else { 200 },
+                    "{engine:?} {path} {tag}"
+                );
             }
             // Nothing of all that changed anything, so the version is what it was.
             assert_eq!(client.get(&path).expect(200).header("etag"), Some(etag.as_str()), "{engine:?}");
@@ -237,7 +243,10 @@ fn projection_on_writes() {
     assert_eq!(keys(&put), ["schemas", "id", "userName", "active", "title"]);
     let operations = json!([{ "op": "replace", "path": "title", "value": "u" }]);
     let patched = client.patch(&format!("{path}?attributes=name.givenName"), operations).expect(200);
-    assert_eq!(patched.json(), json!({ "schemas": patched.json()["schemas"], "id": created.id(), "name": { "givenName": "A" } }));
+    assert_eq!(
+        patched.json(),
+        json!({ "schemas": patched.json()["schemas"], "id": created.id(), "name": { "givenName": "A" } })
+    );
     let group = client.post("/Groups?excludedAttributes=members", &client::group("g", &[&created.id()])).expect(201);
     assert!(group.json().get("members").is_none());
     let operations = json!([{ "op": "add", "path": "members", "value": [{ "value": created.id() }] }]);
@@ -266,12 +275,16 @@ fn switches() {
         let mut quiet = of("quiet");
         let answer = quiet.patch(&path, json!([{ "op": "replace", "path": "title", "value": "u" }])).expect(204);
         assert_eq!(answer.header("etag"), quiet.get(&path).expect(200).header("etag"), "{engine:?}");
-        let answer = quiet.patch(&format!("{path}?attributes=title"), json!([{ "op": "replace", "path": "title", "value": "v" }]));
+        let answer = quiet
+            .patch(&format!("{path}?attributes=title"), json!([{ "op": "replace", "path": "title", "value": "v" }]));
         assert_eq!(answer.expect(200).json()["title"], "v");
 
         // What a PUT does not mention stays; null, "" and [] clear; members too.
         let mut keeping = of("keeping");
-        let put = keeping.put(&path, &json!({ "userName": "ada2", "title": null, "name": { "familyName": "" } })).expect(200).json();
+        let put = keeping
+            .put(&path, &json!({ "userName": "ada2", "title": null, "name": { "familyName": "" } }))
+            .expect(200)
+            .json();
         assert_eq!((&put["userName"], put.get("title")), (&json!("ada2"), None), "{engine:?} {put}");
         assert_eq!((&put["name"]["givenName"], put["name"].get("familyName")), (&json!("A"), None));
         assert_eq!(put["phoneNumbers"][0]["value"], "1");
@@ -309,8 +322,10 @@ fn put_by_mutability() {
         let database = Database::small(engine);
         let folder = tempfile::tempdir().expect("a folder");
         let adapter = std::fs::read_to_string(crate::support::file("tests/adapters/small.yaml")).expect("the adapter");
-        let adapter = adapter
-            .replace("employeeNumber: { column: staff_no, type: text }", "employeeNumber: { column: staff_no, type: text, mutability: immutable }");
+        let adapter = adapter.replace(
+            "employeeNumber: { column: staff_no, type: text }",
+            "employeeNumber: { column: staff_no, type: text, mutability: immutable }",
+        );
         assert!(adapter.contains("immutable"));
         let file = folder.path().join("immutable.yaml");
         std::fs::write(&file, adapter).expect("written");
@@ -318,7 +333,8 @@ fn put_by_mutability() {
         let service = Service::start(&database, options);
         let mut client = service.client();
         const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
-        let with = |number: Value| client::user("ada", json!({ "title": "t", ENTERPRISE: { "employeeNumber": number } }));
+        let with =
+            |number: Value| client::user("ada", json!({ "title": "t", ENTERPRISE: { "employeeNumber": number } }));
         let path = format!("/Users/{}", client.post("/Users", &client::user("ada", json!({}))).expect(201).id());
         database.execute("UPDATE people SET badge = 'legacy'");
         // Without a value it takes one; with one it takes no other, and keeps it where it is left out.
@@ -328,11 +344,15 @@ fn put_by_mutability() {
         client.put(&path, &with(json!("8"))).expect_error(400, Some("mutability"), "employeeNumber");
         assert_eq!(number(client.put(&path, &client::user("ada", json!({})))), "7");
         assert_eq!(number(client.put(&path, &with(Value::Null))), "7");
-        let replace = |value: Value| json!([{ "op": "replace", "path": format!("{ENTERPRISE}:employeeNumber"), "value": value }]);
+        let replace =
+            |value: Value| json!([{ "op": "replace", "path": format!("{ENTERPRISE}:employeeNumber"), "value": value }]);
         client.patch(&path, replace(json!("8"))).expect_error(400, Some("mutability"), "employeeNumber");
         client.patch(&path, replace(json!("7"))).expect(200);
         // Read-only, wrong or not: ignored.
-        let mut body = client::user("ada", json!({ "id": "4711", "groups": [{ "value": "1" }], "meta": { "version": "W/\"x\"" } }));
+        let mut body = client::user(
+            "ada",
+            json!({ "id": "4711", "groups": [{ "value": "1" }], "meta": { "version": "W/\"x\"" } }),
+        );
         body["name"] = json!({ "formatted": "somebody else", "givenName": "Ada" });
         let put = client.put(&path, &body).expect(200).json();
         assert_eq!((&put["name"]["formatted"], put.get("groups")), (&json!("Ada"), None), "{engine:?} {put}");
