@@ -183,7 +183,7 @@ mod tests {
     async fn who_gets_in() {
         const URL: &str = "https://scim.example.com";
         let (stored, _) = SigningKey::generate().unwrap();
-        let key = Keyring::new(vec![SigningKey::read("k", &stored).unwrap()], 0);
+        let key = Keyring::new(vec![SigningKey::read("k", &stored).unwrap()], Some(0));
         let now = chrono::Utc::now().timestamp();
         let claims = Claims { iss: URL.into(), aud: audience(URL, "entra"), jti: new_id(), iat: now, exp: now + 60 };
         let token = key.sign(&claims).unwrap();

@@ -101,7 +101,15 @@ impl Assembler {
         adapter::compile(&self.document, catalogue, self.database.dialect(), findings)
     }
 
-    /// Everything that answers requests.
+    /// Everything that answers requests, with the first signing key made where nobody has yet.
+    pub fn begin(&self) -> Result<Ready, Trouble> {
+        let store = TokenStore::new(Arc::clone(&self.database), self.own.clone());
+        store.is_ready().map_err(|missing| self.missing(missing))?;
+        store.ensure_key().map_err(|error| self.own_trouble(error))?;
+        self.assemble()
+    }
+
+    /// Everything that answers requests; reads only.
     pub fn assemble(&self) -> Result<Ready, Trouble> {
         let mut findings = Findings::new();
         let catalogue = self.catalogue().map_err(Trouble::Database)?;
