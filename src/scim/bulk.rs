@@ -40,7 +40,7 @@ pub struct BulkOperation {
 }
 
 /// What an operation is to do.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct BulkCall {
     /// How.
     pub method: BulkMethod,
@@ -144,6 +144,16 @@ impl BulkOperation {
     /// Whether others may refer to what it creates.
     pub fn creates(&self) -> bool {
         self.method == "POST"
+    }
+
+    /// What it is to do, handed over: its data is in memory once.
+    pub fn take_call(&mut self) -> Result<BulkCall, Error> {
+        match &mut self.call {
+            Ok(BulkCall { method, path, data }) => {
+                Ok(BulkCall { method: *method, path: std::mem::take(path), data: data.take() })
+            }
+            Err(error) => Err(error.clone()),
+        }
     }
 
     /// The bulkIds that it refers to, in its path and in its data.

@@ -29,14 +29,14 @@ impl Authenticated<'_> {
     pub(super) async fn bulk<B: Body<Data = Bytes> + Unpin + Send + 'static>(&self, body: B) -> Result<Reply, Reply> {
         let message = self.message(body).await?;
         let limits = &self.app.config.limits;
-        let Bulk { fail_on_errors, operations } = Bulk::parse(message, limits.bulk_operations)?;
+        let Bulk { fail_on_errors, mut operations } = Bulk::parse(message, limits.bulk_operations)?;
         // The rest is for the operation that is at work then, and for the answer.
         let limit = limits.request_timeout;
         let deadline = self.began + limit.saturating_sub((limit / 10).max(LAST.min(limit / 2)));
         let caller = self.caller();
         let ids = Ids::of(&operations);
         let units = bulk::order(&operations);
-        let steps = operations.iter().map(|operation| step(operation, self.ready, &caller)).collect();
+        let steps = operations.iter_mut().map(|operation| step(operation, self.ready, &caller)).collect();
         let run = Run {
             outcomes: operations.iter().map(|_| None).collect(),
             progress: Progress::new(Arc::clone(&caller.request_id), operations.len()),
@@ -168,6 +168,7 @@ impl Run {
         if let Err((_, error)) = &done
             && error.status >= 500
         {
+            self.look_again.notify_one();
             return Err(error.clone());
         }
         self.settle_all(&indices, done, |first| {
@@ -315,8 +316,8 @@ impl Default for Progress {
 }
 
 /// An operation as the directory takes it: its path must lead to a resource type, or to a resource of one.
-fn step(operation: &BulkOperation, ready: &Ready, caller: &Caller) -> Result<BulkStep, Error> {
-    let BulkCall { method, path, data } = operation.call.clone()?;
+fn step(operation: &mut BulkOperation, ready: &Ready, caller: &Caller) -> Result<BulkStep, Error> {
+    let BulkCall { method, path, data } = operation.take_call()?;
     let relative = path.strip_prefix(&*caller.base_url).unwrap_or(&path);
     if relative.contains("://") {
         return Err(Error::invalid_value("the path of an operation is relative to the service, such as /Users"));
