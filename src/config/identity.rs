@@ -84,7 +84,7 @@ impl Profile {
     /// Its switches. Every client known so far takes what the RFCs say first, so the presets are still alike.
     pub fn switches(self) -> Switches {
         Switches {
-            patch_answers: PatchAnswers::Resource,
+            patch_answers: PatchAnswers::Auto,
             put: Put::Replace,
             no_target: NoTarget::Make,
             adopt: Adopt::Refuse,
@@ -108,7 +108,9 @@ pub struct Switches {
 /// The answer to a successful PATCH (RFC 7644 3.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatchAnswers {
-    /// 200 and the resource.
+    /// 200 and the resource; 204 where the PATCH names members, which the answer would have to carry whole.
+    Auto,
+    /// 200 and the resource, whole, also where it has a hundred thousand members.
     Resource,
     /// 204 and nothing.
     NoContent,
@@ -279,7 +281,7 @@ fn switches(reader: &mut Reader<'_>, profile: Profile, findings: &mut Findings) 
     let Some(mut reader) = reader.given("switches").and_then(|node| Reader::mapping(node, findings)) else {
         return switches;
     };
-    let answers = [("200", PatchAnswers::Resource), ("204", PatchAnswers::NoContent)];
+    let answers = [("auto", PatchAnswers::Auto), ("200", PatchAnswers::Resource), ("204", PatchAnswers::NoContent)];
     switches.patch_answers = reader.word("patch_answers", &answers, findings).unwrap_or(switches.patch_answers);
     let puts = [("replace", Put::Replace), ("keep_unmentioned", Put::KeepUnmentioned)];
     switches.put = reader.word("put", &puts, findings).unwrap_or(switches.put);

@@ -5,6 +5,7 @@ use super::permissions::Operation;
 use super::read::CollectionsWanted;
 use super::row::{by_key, protected};
 use super::rows;
+use super::stranger;
 use super::transaction::Fault;
 use super::update::Change;
 use super::wanted::wanted;
@@ -80,6 +81,10 @@ impl Directory {
         let place = writing.place;
         let not_found = || Error::not_found(&place.type_.name, id);
         let locked = self.lock(connection, &place, key, &writing.environment)?.ok_or_else(not_found)?;
+        if stranger::row_of_stranger(place.plan, &locked.row, locked.identity.as_deref()) {
+            stranger::report(&place, id);
+            return Err(not_found().into());
+        }
         let exact = if condition.is_empty() {
             CollectionsWanted::none()
         } else {
@@ -119,6 +124,9 @@ impl Directory {
             attributes_after: &was,
         };
         self.run_steps(connection, &rules.before, &environment, Some(&transition(&locked.row)))?;
+        if how == DeleteHow::Row {
+            self.lift(connection, &place, &locked.row)?;
+        }
         let after = self.remove(connection, &place, key, how, &locked.row, &environment)?;
         let environment = Environment { row: Some((place.source, &after)), ..environment };
         self.run_steps(connection, &rules.then, &environment, Some(&transition(&after)))?;

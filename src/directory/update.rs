@@ -5,11 +5,12 @@ use super::members::Collections;
 use super::members::MemberChange;
 use super::permissions;
 use super::read::{CollectionsWanted, Found};
-use super::row::{Locked, protected};
+use super::row::{Locked, id_of, protected};
 use super::rows;
+use super::stranger;
 use super::transaction::Fault;
 use super::wanted::wanted;
-use super::{Answer, Caller, Directory, Patched, Place, Precondition};
+use super::{Answer, Caller, Directory, PatchAnswer, Patched, Place, Precondition};
 use crate::adapter::{Environment, Transition};
 use crate::scim::{self, CollectionChange, Error, Mutability, Object, Op, Operation, Patch, Projection};
 use crate::sql::{Connection, Value};
@@ -262,6 +263,10 @@ impl Directory {
         } else {
             CollectionsWanted { links: place.plan.links.clone(), groups: false }
         };
+        if stranger::row_of_stranger(place.plan, &locked.row, locked.identity.as_deref()) {
+            stranger::report(&place, &id_of(&place, key));
+            return Ok(None);
+        }
         let Some(current) = self.read_one(connection, caller, &place, key, &exact)? else {
             return Ok(None);
         };
@@ -290,17 +295,22 @@ impl Directory {
         let shown = rows::shown(place.source, &locked.row, &will, &changed, &environment);
         let environment = Environment { attributes: Some(&shown), ..environment };
         let stage = Stage { place, locked: &locked, was: &was, will: &will, changed: &changed, lenient };
-        writing.within(environment, |writing| self.write_difference(connection, &stage, writing, key, &collections))?;
-        let wanted_now = self.collections_wanted(&place, projection);
+        let written = writing
+            .within(environment, |writing| self.write_difference(connection, &stage, writing, key, &collections))?;
+        let wanted_now = self.collections_wanted(caller, &place, projection);
         // An answer of 204 needs none of the members.
         let named = !collections.is_empty();
         let unanswered = matches!(change, Change::Patch(_)) && is_unanswered(caller, named, projection);
         let answered = if unanswered { CollectionsWanted::none() } else { wanted_now };
         let Some(mut found) = self.read_one(connection, caller, &place, key, &answered)? else {
-            return Err(
-                Error::forbidden("the change would take the resource out of the rows that exist for SCIM").into()
-            );
+            return Err(Error::forbidden(
+                "the change would take the resource out of the rows that exist for this identity server",
+            )
+            .into());
         };
+        if written {
+            self.remember(connection, &place, &found.row.0, locked.identity.as_deref())?;
+        }
         let reader = self.reader(&place, caller);
         if self.keep_forms(connection, writing, &reader, Some(&before), &after, &found.row)? {
             if locked.protected {
@@ -362,6 +372,7 @@ impl Directory {
         if more { may.check(&place.type_.name, permissions::Operation::Update) } else { Ok(()) }
     }
 
+    /// Writes what is to be written; whether that was anything.
     fn write_difference(
         &self,
         connection: &mut dyn Connection,
@@ -369,7 +380,7 @@ impl Directory {
         writing: &mut Writing<'_>,
         key: &Value,
         collections: &Collections,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         let Stage { place, locked, was, will, changed, lenient } = *stage;
         let wish = Wish { values: will, changed, lenient };
         if let Some(holder) = self.holder(connection, writing, will, changed, Some(key))? {
@@ -387,6 +398,18 @@ impl Directory {
             {
                 *stored = value.clone();
                 set.push((column, value));
+            }
+        }
+        let planted = match locked.protected {
+            true => None,
+            false => self.replant(connection, &place, &locked.row, &after)?,
+        };
+        for (column, value) in planted.iter().flat_map(|planted| &planted.columns) {
+            if let Some(stored) = after.get_mut(*column)
+                && !crate::adapter::equivalent(stored, value)
+            {
+                *stored = value.clone();
+                set.push((*column, value.clone()));
             }
         }
         let external = place.plan.external_id.filter(|index| changed.get(*index) == Some(&true));
@@ -412,6 +435,9 @@ impl Directory {
             self.run_steps(connection, &update.before, &writing.environment, Some(&transition))?;
             let columns: Vec<usize> = set.iter().map(|(column, _)| *column).collect();
             self.update_row(connection, &place, key, &set, &update.set, &writing.environment)?;
+            if let Some(planted) = &planted {
+                self.replanted(connection, &place, key, planted, false)?;
+            }
             let environment = Environment { row: Some((place.source, &after)), ..writing.environment };
             let shown = rows::shown_after(&self.adapter, place.source, &after, will, changed, &environment);
             let environment = Environment { attributes: Some(&shown), ..environment };
@@ -425,7 +451,7 @@ impl Directory {
                 self.update_row(connection, &place, key, &[], &[], &writing.environment)?;
             }
         }
-        Ok(())
+        Ok(!set.is_empty() || !members.is_empty() || external.is_some())
     }
 }
 
@@ -461,5 +487,10 @@ struct Stage<'a> {
 /// Never where the request says what it wants to see (RFC 7644 3.5.2).
 fn is_unanswered(caller: &Caller, collections: bool, projection: &Projection) -> bool {
     let whole = projection.attributes.is_none() && projection.excluded.is_empty();
-    whole && (caller.server.patch_answers_204 || collections)
+    whole
+        && match caller.server.patch_answers {
+            PatchAnswer::Auto => collections,
+            PatchAnswer::Whole => false,
+            PatchAnswer::Nothing => true,
+        }
 }

@@ -7,9 +7,8 @@
 
 use super::answer::Reply;
 use super::endpoints::Authenticated;
-use super::route::{self, Target};
-use super::state::Ready;
-use crate::directory::{BulkDone, BulkStep, Caller};
+use super::route::{self, Endpoint, Target};
+use crate::directory::{BulkDone, BulkStep, Caller, Directory};
 use crate::scim::bulk::{self, BulkCall, BulkOperation, BulkOutcome, Ids, Unit};
 use crate::scim::{Bulk, BulkMethod, Error, patch};
 use bytes::Bytes;
@@ -36,7 +35,7 @@ impl Authenticated<'_> {
         let caller = self.caller();
         let ids = Ids::of(&operations);
         let units = bulk::order(&operations);
-        let steps = operations.iter_mut().map(|operation| step(operation, self.ready, &caller)).collect();
+        let steps = operations.iter_mut().map(|operation| step(operation, self.endpoints, &caller)).collect();
         let run = Run {
             outcomes: operations.iter().map(|_| None).collect(),
             progress: Progress::new(Arc::clone(&caller.request_id), operations.len()),
@@ -47,7 +46,7 @@ impl Authenticated<'_> {
             most_errors: fail_on_errors.unwrap_or(usize::MAX),
             limits: self.patch_limits(),
             deadline,
-            ready: Arc::clone(self.ready),
+            directory: Arc::clone(&self.served.directory),
             caller,
             look_again: self.app.looker(),
         };
@@ -74,7 +73,7 @@ struct Run {
     /// No operation begins after this.
     deadline: Instant,
     progress: Progress,
-    ready: Arc<Ready>,
+    directory: Arc<Directory>,
     caller: Caller,
     look_again: Arc<Notify>,
 }
@@ -130,7 +129,7 @@ impl Run {
         match unit.operations.as_slice() {
             [index] if !unit.circular => {
                 let done = match self.steps.get(*index) {
-                    Some(Ok(step)) => self.ready.directory.bulk_one(&self.caller, step, &self.ids, &self.limits),
+                    Some(Ok(step)) => self.directory.bulk_one(&self.caller, step, &self.ids, &self.limits),
                     Some(Err(error)) => Err(error.clone()),
                     None => return,
                 };
@@ -197,7 +196,7 @@ impl Run {
                 None => {}
             }
         }
-        let directory = &self.ready.directory;
+        let directory = &self.directory;
         directory
             .bulk_together(&self.caller, &steps, &self.ids, &self.limits, before)
             .map_err(|failed| (indices.get(failed.at).copied().unwrap_or_default(), failed.error))
@@ -266,7 +265,7 @@ impl Run {
     fn location(&self, index: usize) -> Option<String> {
         let step = self.steps.get(index)?.as_ref().ok()?;
         let id = self.ids.of_segment(step.id.as_deref()?).ok()?;
-        self.ready.directory.location(&self.caller, step.type_, &id)
+        self.directory.location(&self.caller, step.type_, &id)
     }
 
     fn out_of_time(&mut self, units: impl Iterator<Item = Unit>) {
@@ -316,7 +315,7 @@ impl Default for Progress {
 }
 
 /// An operation as the directory takes it: its path must lead to a resource type, or to a resource of one.
-fn step(operation: &mut BulkOperation, ready: &Ready, caller: &Caller) -> Result<BulkStep, Error> {
+fn step(operation: &mut BulkOperation, endpoints: &[Endpoint], caller: &Caller) -> Result<BulkStep, Error> {
     let BulkCall { method, path, data } = operation.take_call()?;
     let relative = path.strip_prefix(&*caller.base_url).unwrap_or(&path);
     if relative.contains("://") {
@@ -330,7 +329,7 @@ fn step(operation: &mut BulkOperation, ready: &Ready, caller: &Caller) -> Result
         version: operation.version.clone(),
         data,
     };
-    match (method, route::relative(relative, &ready.endpoints)) {
+    match (method, route::relative(relative, endpoints)) {
         (BulkMethod::Post, Target::Collection(type_)) => Ok(step(type_, None)),
         (BulkMethod::Put | BulkMethod::Patch | BulkMethod::Delete, Target::Resource(type_, id)) => {
             // A bulkId is taken as it was written, as in the data.

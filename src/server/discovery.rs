@@ -3,6 +3,7 @@
 use super::answer::Reply;
 use crate::adapter::Adapter;
 use crate::config::Limits;
+use crate::directory::CURSOR_TIMEOUT;
 use crate::scim::{Error, ListResponse, Object, urn};
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -137,11 +138,12 @@ fn service_provider_config(adapter: &Adapter, base_url: &str, limits: &Limits) -
         "sort": { "supported": true },
         "etag": { "supported": true },
         "pagination": {
-            "cursor": false,
+            "cursor": true,
             "index": true,
             "defaultPaginationMethod": "index",
             "defaultPageSize": page,
             "maxPageSize": page,
+            "cursorTimeout": CURSOR_TIMEOUT,
         },
         "authenticationSchemes": [{
             "type": "oauthbearertoken",

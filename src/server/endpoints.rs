@@ -8,8 +8,8 @@ use super::discovery::Discovery;
 use super::listener::Peer;
 use super::note::Note;
 use super::refusals::refuse;
-use super::route::{Target, is_ours, route};
-use super::state::{App, Form, Ready, Served, unavailable};
+use super::route::{Endpoint, Target, is_ours, route};
+use super::state::{App, Form, Served, unavailable};
 use crate::directory::{Caller, Directory, Patched, Precondition};
 use crate::identity::Denial;
 use crate::scim::{Error, ListQuery, ListResponse, Object, Patch, Projection, filter, patch, query, resource};
@@ -57,7 +57,10 @@ impl App {
         if let Some(refusal) = refuse(head, peer.doubt) {
             // Where this request ends may be as doubtful as what it says.
             let error = Error::new(refusal.status.as_u16(), refusal.detail);
-            return Err(Reply { close: true, ..Reply::error(error) });
+            // RFC 9110 15.5.6: a 405 says what is possible. What this path is comes later; some of it is possible anywhere.
+            let allow =
+                (refusal.status == StatusCode::METHOD_NOT_ALLOWED).then_some("GET, HEAD, POST, PUT, PATCH, DELETE");
+            return Err(Reply { close: true, allow, ..Reply::error(error) });
         }
         let path = head.uri.path();
         if !is_ours(path) {
@@ -100,7 +103,7 @@ impl App {
             began,
             by_name: route.server.is_some(),
             served,
-            ready: &ready,
+            endpoints: &ready.endpoints,
             client,
             request_id: note.request_id(),
         };
@@ -173,7 +176,7 @@ pub(super) struct Authenticated<'r> {
     /// Through `/scim/NAME/v2`.
     by_name: bool,
     pub(super) served: &'r Served,
-    pub(super) ready: &'r Arc<Ready>,
+    pub(super) endpoints: &'r [Endpoint],
     client: IpAddr,
     request_id: &'r Arc<str>,
 }
@@ -190,9 +193,8 @@ impl Authenticated<'_> {
             (_, &Method::OPTIONS) => Ok(Reply::options(allow)),
             (Target::Me, _) => Err(Error::not_implemented("/Me: a provisioning client is no user").into()),
             (Target::Bulk, &Method::POST) => self.bulk(body).await,
-            (Target::SearchAll, &Method::POST) => {
-                Err(Error::not_implemented("search one resource type, at /Users/.search for example").into())
-            }
+            (Target::Root, _) if get => self.list(None).await,
+            (Target::SearchAll, &Method::POST) => self.search(None, body).await,
             (Target::ServiceProviderConfig, _) if get => {
                 self.refuse_filter()?;
                 Ok(self.documents().service_provider_config())
@@ -208,9 +210,9 @@ impl Authenticated<'_> {
                 Ok(self.documents().schemas(id.as_deref()))
             }
 
-            (Target::Collection(type_), _) if get => self.list(type_).await,
+            (Target::Collection(type_), _) if get => self.list(Some(type_)).await,
             (Target::Collection(type_), &Method::POST) => self.create(type_, body).await,
-            (Target::Search(type_), &Method::POST) => self.search(type_, body).await,
+            (Target::Search(type_), &Method::POST) => self.search(Some(type_), body).await,
             (Target::Resource(type_, id), _) if get => self.get(type_, &id).await,
             (Target::Resource(type_, id), &Method::PUT) => self.replace(type_, &id, body).await,
             (Target::Resource(type_, id), &Method::PATCH) => self.patch(type_, &id, body).await,
@@ -240,14 +242,15 @@ impl Authenticated<'_> {
         .await
     }
 
-    async fn list(&self, type_: usize) -> Result<Reply, Reply> {
+    /// The resources of one type, or of all.
+    async fn list(&self, type_: Option<usize>) -> Result<Reply, Reply> {
         let query = ListQuery::parse(&self.parameters()?, &self.app.filter_limits())?;
         self.page(type_, query).await
     }
 
     async fn search<B: Body<Data = Bytes> + Unpin + Send + 'static>(
         &self,
-        type_: usize,
+        type_: Option<usize>,
         body: B,
     ) -> Result<Reply, Reply> {
         let message = self.message(body).await?;
@@ -255,12 +258,20 @@ impl Authenticated<'_> {
         self.page(type_, query).await
     }
 
-    async fn page(&self, type_: usize, mut query: ListQuery) -> Result<Reply, Reply> {
+    async fn page(&self, type_: Option<usize>, mut query: ListQuery) -> Result<Reply, Reply> {
         let most = u64::try_from(self.app.config.limits.page).unwrap_or(u64::MAX);
         query.count = Some(query.count.map_or(most, |count| count.min(most)));
         self.run(move |directory, caller| {
-            let page = directory.list(caller, type_, &query)?;
-            let list = ListResponse::new(page.total, query.start_index, page.resources);
+            let page = match type_ {
+                Some(type_) => directory.list(caller, type_, &query)?,
+                None => directory.search(caller, &query)?,
+            };
+            let list = ListResponse {
+                total: page.total,
+                start_index: query.cursor.is_none().then_some(query.start_index),
+                resources: page.resources,
+                next_cursor: page.next_cursor,
+            };
             Ok(Reply::message(StatusCode::OK, &list.into_value()))
         })
         .await
@@ -336,9 +347,9 @@ impl Authenticated<'_> {
         &self,
         work: impl FnOnce(&Directory, &Caller) -> Result<Reply, Error> + Send + 'static,
     ) -> Result<Reply, Reply> {
-        let ready = Arc::clone(self.ready);
+        let directory = Arc::clone(&self.served.directory);
         let caller = self.caller();
-        self.app.blocking(move || work(&ready.directory, &caller)).await
+        self.app.blocking(move || work(&directory, &caller)).await
     }
 
     /// The URL it came to, and what stands there.

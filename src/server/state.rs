@@ -8,6 +8,7 @@ use super::route::Endpoint;
 use crate::config::Config;
 use crate::directory::{Directory, ServerView};
 use crate::identity::Identity;
+use crate::sql::Database;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use metrics::Gauge;
 use std::sync::Arc;
@@ -32,8 +33,8 @@ pub struct App {
 
 /// What needs the database and the adapter: there once both were seen together.
 pub struct Ready {
-    /// Runs SCIM operations.
-    pub directory: Arc<Directory>,
+    /// What all of them use.
+    pub(super) database: Arc<dyn Database>,
     /// The adapter's endpoints, by resource type.
     pub(super) endpoints: Vec<Endpoint>,
     /// Who may speak. Positions are those of `servers`.
@@ -50,6 +51,8 @@ pub struct Served {
     pub(super) bulk_together: bool,
     /// Anybody who may call may read what the service can do.
     pub(super) open_discovery: bool,
+    /// Runs its operations: within its scope, by its parameters.
+    pub(super) directory: Arc<Directory>,
     /// Under `/scim/v2`.
     pub(super) by_default: Arc<Form>,
     /// Under `/scim/NAME/v2`.

@@ -156,7 +156,7 @@ pub(super) const CASES: &[(&str, &str)] = &[
     ),
     (
         "identity_servers: { a: { switches: { patch_answers: 201, adopt: link } } }",
-        "1:53: error: expected one of `200`, `204`, found `201` | did you mean `200`?\n1:58: error: this version of \
+        "1:53: error: expected one of `auto`, `200`, `204`, found `201` | did you mean `200`?\n1:58: error: this version of \
          scimshim does not support `adopt` yet | remove it, or write `adopt: refuse`",
     ),
     (

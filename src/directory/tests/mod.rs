@@ -26,11 +26,11 @@ const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:
 
 const DEMO: (&str, &str) = (
     "
-CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL UNIQUE, given TEXT, family TEXT, mail TEXT, phone TEXT, mobile TEXT, job_title TEXT, employee_no TEXT, department_id INTEGER REFERENCES departments(id), manager_id INTEGER, enabled INTEGER NOT NULL DEFAULT 1, created_at TEXT, updated_at TEXT, left_on TEXT);
+CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL UNIQUE, given TEXT, family TEXT, mail TEXT, phone TEXT, mobile TEXT, job_title TEXT, employee_no TEXT, department_id INTEGER REFERENCES departments(id), manager_id INTEGER, enabled INTEGER DEFAULT 1, created_at TEXT, updated_at TEXT, left_on TEXT, shown_as TEXT);
 CREATE TABLE departments(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE profiles(id INTEGER PRIMARY KEY, label TEXT NOT NULL UNIQUE, kind TEXT NOT NULL DEFAULT 'access');
+CREATE TABLE profiles(id INTEGER PRIMARY KEY, label TEXT NOT NULL UNIQUE, kind TEXT NOT NULL DEFAULT 'access', created_at TEXT, updated_at TEXT);
 CREATE TABLE profile_people(profile_id, person_id, granted_at TEXT, PRIMARY KEY(profile_id, person_id));
-CREATE TABLE projects(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, closed_on TEXT);
+CREATE TABLE projects(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, closed_on TEXT, created_at TEXT, updated_at TEXT);
 CREATE TABLE project_people(project_id, person_id, role TEXT NOT NULL DEFAULT 'member', PRIMARY KEY(project_id, person_id));
 CREATE TABLE history(id INTEGER PRIMARY KEY, at TEXT NOT NULL, person_id INTEGER NOT NULL, what TEXT NOT NULL, details TEXT);
 INSERT INTO people(id, login, given, family, mail, enabled, created_at, updated_at) VALUES (1, 'ada', 'Ada', 'Byron', 'ada@example.org', 1, '2020-01-02 03:04:05', '2020-01-02 03:04:05'), (2, 'bob', 'Bob', NULL, NULL, 0, NULL, NULL);
@@ -193,7 +193,7 @@ impl Application {
                 for statement in &ddl {
                     connection.batch(statement)?;
                 }
-                Ok(())
+                own.insert_signing_key(connection, &signing_key("k1", 1))
             })
             .unwrap();
         let mut findings = Findings::new();
@@ -339,14 +339,26 @@ fn caller(name: &str, default: bool) -> Caller {
             default,
             actor: None,
             may: Permissions::all(),
-            patch_answers_204: false,
             put_keeps_unmentioned: false,
             strict_no_target: false,
+            patch_answers: PatchAnswer::Auto,
         }),
         request_id: "r-1".into(),
         client_address: None,
         client_agent: None,
         base_url: "https://localhost/scim/v2".into(),
+    }
+}
+
+/// Cursors are derived from what stands there; no token is signed here.
+fn signing_key(id: &str, created_at: i64) -> crate::own::SigningKey {
+    crate::own::SigningKey {
+        id: id.to_owned(),
+        algorithm: "EdDSA".to_owned(),
+        private_key: id.as_bytes().repeat(20),
+        public_key: Vec::new(),
+        created_at,
+        retired_at: None,
     }
 }
 
