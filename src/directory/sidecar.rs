@@ -70,6 +70,10 @@ impl Directory {
                     continue;
                 }
                 let column = rows::get(&resource, extension, &field.name, sub).cloned().unwrap_or(Json::Null);
+                if column.is_null() && is_looked_up(writing.place.source, &path) {
+                    // What was not found was cleared (`missing: clear`): it is not there, whoever said it.
+                    continue;
+                }
                 let client = client.and_then(|value| fitting(writing.place.source, field, value, &column));
                 let Some(client) = client else { continue };
                 if !same(field, &client, &column) {
@@ -137,6 +141,13 @@ fn only_element(field: &Field, column: &Json, client: &Json) -> Option<Element> 
         }
         _ => None,
     }
+}
+
+fn is_looked_up(source: &Source, path: &str) -> bool {
+    source
+        .attributes
+        .iter()
+        .any(|attribute| matches!(attribute.binding, Binding::Lookup(_)) && rows::path(attribute) == path)
 }
 
 /// The part of a client's value that the table has room for: elements that fit no slot are not mapped.

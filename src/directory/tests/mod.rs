@@ -342,6 +342,7 @@ fn caller(name: &str, default: bool) -> Caller {
             actor: None,
             may: Permissions::all(),
             put_keeps_unmentioned: false,
+            strict_no_target: false,
             patch_answers: PatchAnswer::Auto,
         }),
         request_id: "r-1".into(),
