@@ -65,7 +65,7 @@ impl Directory {
             }
         }
         if wanted.groups {
-            for reverse in &place.type_plan.reverse {
+            for reverse in place.type_plan.reverse.iter().filter(|reverse| self.may_see(caller, reverse)) {
                 let Some(side) = Side::of_reverse(&self.adapter, reverse) else {
                     continue;
                 };
@@ -134,6 +134,9 @@ impl Directory {
     ) -> Result<(), Fault> {
         let environment = blank_environment(&self.adapter);
         for (reverse, value) in place.type_plan.reverse.iter().zip(values) {
+            if !self.may_see(caller, reverse) {
+                continue;
+            }
             let Some(side) = Side::of_reverse(&self.adapter, reverse) else {
                 continue;
             };

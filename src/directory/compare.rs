@@ -12,9 +12,8 @@
 
 use super::asked::{Asked, boolean, boolean_is_not_ordered, null_is_not_ordered, text_of};
 use super::filter::Compiler;
-use super::plan::MAIN;
-use super::rows;
 use super::text::{self, Text};
+use super::{plan, rows};
 use crate::adapter::{Binding, Column, ColumnBinding, Conversion, Expression, Part, Source, Template, Variable, same};
 use crate::scim::{AttributePath, Error, Kind, Literal, Operator, Returned};
 use crate::sql::{ColumnKind, Expr, Ident, Predicate, Value};
@@ -74,6 +73,9 @@ impl Compiler<'_> {
                 self.computed(expr, true, asked, path)
             }
             (None, Some(index)) => self.attribute(index, path, asked),
+            (None, None) if self.somewhere(|source| source.attributes.iter().any(plan::is_external_id)) => {
+                Ok(asked.of_absent())
+            }
             (None, None) => Err(Error::invalid_filter(format!("externalId is not mapped for {}", self.type_.name))),
         }
     }
@@ -99,7 +101,7 @@ impl Compiler<'_> {
             _ => return None,
         };
         let column = self.source.columns.get(column)?;
-        Some((Expr::column(MAIN, &column.name), column.clone()))
+        Some((Expr::column(self.main, &column.name), column.clone()))
     }
 
     /// A comparison with `meta`.
@@ -116,6 +118,7 @@ impl Compiler<'_> {
             }
             Some(sub) => match self.timestamp(sub) {
                 Some((expr, column)) => self.ordered(expr, &column, &Conversion::DateTime, asked, path),
+                None if self.somewhere(|source| has_timestamp(source, sub)) => Ok(asked.of_absent()),
                 None => Err(Error::invalid_filter(format!("{path} cannot be compared: no column holds it"))),
             },
             None => asked
@@ -130,14 +133,15 @@ impl Compiler<'_> {
         match &attribute.binding {
             Binding::Column(binding) => {
                 let column = self.source.columns.get(binding.column)?;
-                let expr = Expr::column(MAIN, &column.name);
+                let expr = Expr::column(self.main, &column.name);
                 if !binding.json.is_empty() {
                     return Some((Expr::Json(Box::new(expr), binding.json.clone()), None));
                 }
                 if binding.shown_when_empty.is_empty() {
                     return Some((expr, Some(column.clone())));
                 }
-                let mut choices = vec![Expr::NotEmpty(Box::new(text::text_expr(expr, Some(column))))];
+                let stored = text::text_expr(expr, Some(column));
+                let mut choices = vec![Expr::NotEmpty(Box::new(binding.conversion.reads(stored)))];
                 for template in &binding.shown_when_empty {
                     choices.push(self.template(template)?);
                 }
@@ -148,10 +152,10 @@ impl Compiler<'_> {
                 Some((Expr::column(joined.alias, &lookup.matched.name), Some(lookup.matched.clone())))
             }
             Binding::Reference(reference) => {
-                let (_, type_) = super::plan::find_type(self.adapter, &reference.resource_type)?;
+                let (_, type_) = plan::find_type(self.adapter, &reference.resource_type)?;
                 let joined = self.reading.joined.get(index)?.as_ref()?;
                 let target = type_.sources.first()?;
-                Some((super::plan::key(target, joined.alias), target.columns.first().cloned()))
+                Some((plan::key(target, joined.alias), target.columns.first().cloned()))
             }
             Binding::Template(templates) => {
                 let choices = templates.iter().map(|template| self.template(template)).collect::<Option<Vec<_>>>()?;
@@ -177,9 +181,9 @@ impl Compiler<'_> {
                 Part::Variable(Variable::Attribute(index)) => self.part(*index)?,
                 Part::Variable(Variable::Column(name)) => {
                     let column = self.source.columns.iter().find(|column| column.name == *name)?;
-                    shown(Expr::column(MAIN, name), column)?
+                    shown(Expr::column(self.main, name), column)?
                 }
-                Part::Variable(Variable::Id) => Expr::Text(Box::new(super::plan::key(self.source, MAIN))),
+                Part::Variable(Variable::Id) => Expr::Text(Box::new(plan::key(self.source, self.main))),
                 Part::Variable(_) => return None,
             });
         }
@@ -203,7 +207,7 @@ impl Compiler<'_> {
             return None;
         }
         match self.expr(index)? {
-            (expr, Some(column)) => shown(expr, &column),
+            (expr, Some(column)) => shown(expr, &column).map(|expr| conversion.reads(expr)),
             (expr, None) => Some(expr),
         }
     }
@@ -235,6 +239,14 @@ impl Compiler<'_> {
                 Some(column) => self.converted(expr, column, binding, (case_exact, unique), asked, path),
                 None => self.computed(expr, case_exact, asked, path),
             },
+            Binding::Column(binding)
+                if matches!(binding.conversion, Conversion::Enum(_) | Conversion::Boolean { .. }) =>
+            {
+                // What stands in a document is text to SQL.
+                let mut cell = binding.cell.clone();
+                cell.kind = ColumnKind::Text(None);
+                self.converted(expr, &cell, binding, (case_exact, unique), asked, path)
+            }
             Binding::Lookup(lookup) => {
                 let text =
                     Text { expr, column: column.as_ref(), conversion: &lookup.conversion, case_exact, unique: false };
@@ -248,7 +260,7 @@ impl Compiler<'_> {
                 if let Some(opposite) = asked.opposite() {
                     return Ok(self.attribute(index, path, opposite)?.negate());
                 }
-                let Some((_, type_)) = super::plan::find_type(self.adapter, &reference.resource_type) else {
+                let Some((_, type_)) = plan::find_type(self.adapter, &reference.resource_type) else {
                     return Ok(asked.of_absent());
                 };
                 let Some(target) = type_.sources.first() else {
@@ -261,10 +273,11 @@ impl Compiler<'_> {
                         if !matches!(local.kind, ColumnKind::Text(_)) =>
                     {
                         Ok(match super::key_of(target, &text_of(literal)) {
-                            Some(key) => {
-                                Predicate::eq(Expr::column(MAIN, &local.name), Expr::Value(key, local.cast.clone()))
-                                    .and(present)
-                            }
+                            Some(key) => Predicate::eq(
+                                Expr::column(self.main, &local.name),
+                                Expr::Value(key, local.cast.clone()),
+                            )
+                            .and(present),
                             None => Predicate::False,
                         })
                     }
@@ -360,7 +373,13 @@ impl Compiler<'_> {
 
     /// The rows that read as true, and those that read as false: a literal of either side before what only the moment of
     /// writing knows (a time of day), which is anything else that is there.
-    fn sides(&self, expr: &Expr, column: &Column, yes: &[Expression], no: &[Expression]) -> (Predicate, Predicate) {
+    pub(super) fn sides(
+        &self,
+        expr: &Expr,
+        column: &Column,
+        yes: &[Expression],
+        no: &[Expression],
+    ) -> (Predicate, Predicate) {
         let literals = |side: &[Expression]| {
             let any = side.iter().filter_map(|expression| match expression {
                 Expression::Literal(value) => Some(self.stored_as(expr, column, value)),
@@ -380,7 +399,7 @@ impl Compiler<'_> {
     }
 
     /// The column holds this.
-    fn stored_as(&self, expr: &Expr, column: &Column, stored: &Value) -> Predicate {
+    pub(super) fn stored_as(&self, expr: &Expr, column: &Column, stored: &Value) -> Predicate {
         match (stored, &column.kind) {
             (Value::Null, _) => Predicate::IsNull(expr.clone()),
             (stored, ColumnKind::Text(_)) => {
@@ -389,6 +408,15 @@ impl Compiler<'_> {
             }
             (stored, _) => Predicate::eq(expr.clone(), Expr::Value(stored.clone(), column.cast.clone())),
         }
+    }
+}
+
+/// Whether the rows of a source have one of the two instants.
+pub(super) fn has_timestamp(source: &Source, sub: &str) -> bool {
+    match sub {
+        "created" => source.timestamps.created.is_some(),
+        "lastModified" => source.timestamps.modified.is_some(),
+        _ => false,
     }
 }
 

@@ -10,17 +10,26 @@
 //!   A singular complex attribute (`name[...]`) is its own only element.
 
 use super::asked::Asked;
-use super::plan::{self, Field, MAIN, ReadPlan, Shape, SlotPlan, SourcePlan};
+use super::plan::{self, Field, ReadPlan, Reverse, Shape, SlotPlan, SourcePlan};
 use crate::adapter::{Adapter, Aliases, Binding, Environment, ResourceType, Slot, Source};
 use crate::own::Own;
 use crate::scim::{AttributePath, Error, Filter, Resolved, Schema};
-use crate::sql::{Dialect, Expr, Predicate, Value};
+use crate::sql::{Alias, Dialect, Predicate};
 use serde_json::Value as Json;
 
 /// Compiles the filters and sort keys of one list request for one source.
 pub(super) struct Compiler<'a> {
     pub adapter: &'a Adapter,
+    /// All types, compiled.
+    pub types: &'a [plan::TypePlan],
     pub type_: &'a ResourceType,
+    /// The other types of a search at the root: what one of them has, resources of this one have no value of
+    /// (RFC 7644 3.4.2.1).
+    pub others: Vec<&'a ResourceType>,
+    /// The links behind `groups` that the caller may see.
+    pub reverse: Vec<Reverse>,
+    /// The source's table in the statement.
+    pub main: Alias,
     pub type_plan: &'a plan::TypePlan,
     pub source: &'a Source,
     pub plan: &'a SourcePlan,
@@ -32,7 +41,7 @@ pub(super) struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    /// The filter as a predicate on [`MAIN`] and its joins.
+    /// The filter as a predicate on the source's table and its joins.
     pub fn filter(&mut self, filter: &Filter) -> Result<Predicate, Error> {
         match filter {
             Filter::And(all) => all.iter().try_fold(Predicate::True, |sum, one| Ok(sum.and(self.filter(one)?))),
@@ -44,62 +53,47 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// What rows are sorted by.
-    pub fn sort(&mut self, path: &AttributePath) -> Result<Expr, Error> {
-        let resolved = self.resolve(path, Error::invalid_path)?;
-        let sub = resolved.sub.map(|sub| sub.name.as_str());
-        let cannot = || Error::invalid_path(format!("resources cannot be sorted by {path}"));
-        if resolved.extension.is_none() {
-            match (resolved.attribute.name.as_str(), sub) {
-                ("id", None) => return Ok(plan::key(self.source, MAIN)),
-                ("meta", Some(sub)) => return self.timestamp(sub).map(|(expr, _)| expr).ok_or_else(cannot),
-                ("externalId", None) => return self.external_id().map(|(expr, _)| expr).ok_or_else(cannot),
-                _ => {}
+    /// What a path names; `None` where resources of this type have no such attribute, but those of another type that is
+    /// searched have.
+    pub(super) fn resolve(
+        &self,
+        path: &AttributePath,
+        error: fn(String) -> Error,
+    ) -> Result<Option<Resolved<'a>>, Error> {
+        let type_: &'a ResourceType = self.type_;
+        let Some(resolved) = type_.schema.resolve(path) else {
+            if self.others.iter().any(|other| other.schema.resolve(path).is_some()) {
+                return Ok(None);
             }
+            let whose = if self.others.is_empty() { type_.name.as_str() } else { "any resource type" };
+            return Err(error(format!(
+                "{path} is not an attribute of {whose}; what there is is listed under /Schemas"
+            )));
+        };
+        let groups = resolved.extension.is_none() && resolved.attribute.name == "groups";
+        if groups && self.reverse.is_empty() && !self.type_plan.reverse.is_empty() {
+            return Err(error(format!(
+                "{path} is not shown to this identity server: `may` in its configuration lets it read no type of groups"
+            )));
         }
-        let extension = resolved.extension.map(|extension| extension.id.clone());
-        let name = resolved.attribute.name.clone();
-        let sub = sub.map(str::to_owned);
-        // Another source has it: absent here.
-        let Some(field) = self.field(extension.as_deref(), &name) else {
-            return Ok(Expr::Value(Value::Null, None));
-        };
-        let index = match &field.shape {
-            Shape::Simple(index) => Some(*index),
-            Shape::Reference { attribute, .. } => Some(*attribute),
-            Shape::Complex(subs) => sub.and_then(|sub| find(subs, &sub)),
-            Shape::Slots(slots) => slots.first().and_then(|slot| find(&slot.subs, sub.as_deref().unwrap_or("value"))),
-        };
-        let index = index.ok_or_else(cannot)?;
-        let case_exact = self.source.attributes.get(index).is_none_or(|attribute| attribute.schema.case_exact);
-        let text = self.source.attributes.get(index).is_some_and(|a| a.schema.kind == crate::scim::Kind::String);
-        let (expr, column) = self.expr(index).ok_or_else(cannot)?;
-        let ignores_case = column.as_ref().is_some_and(|column| column.ignores_case);
-        // '' is absent, and stands where NULL does.
-        let is_text = |column: &crate::adapter::Column| matches!(column.kind, crate::sql::ColumnKind::Text(_));
-        let expr = if text && column.as_ref().is_some_and(is_text) { Expr::NotEmpty(Box::new(expr)) } else { expr };
-        Ok(if text && !case_exact && !ignores_case && self.dialect != Dialect::Mysql {
-            Expr::Lower(Box::new(expr))
-        } else {
-            expr
-        })
+        Ok(Some(resolved))
     }
 
-    fn resolve(&self, path: &AttributePath, error: fn(String) -> Error) -> Result<Resolved<'a>, Error> {
-        let type_: &'a ResourceType = self.type_;
-        type_.schema.resolve(path).ok_or_else(|| {
-            error(format!("{path} is not an attribute of {}; what it has is listed under /Schemas", self.type_.name))
-        })
+    /// Whether a source of this type, or of another that is searched, is like this.
+    pub(super) fn somewhere(&self, is: impl Fn(&Source) -> bool) -> bool {
+        std::iter::once(&self.type_).chain(&self.others).flat_map(|type_| &type_.sources).any(is)
     }
 
     fn leaf(&mut self, path: &AttributePath, asked: Asked<'_>) -> Result<Predicate, Error> {
-        let resolved = self.resolve(path, Error::invalid_filter)?;
+        let Some(resolved) = self.resolve(path, Error::invalid_filter)? else {
+            return Ok(asked.of_absent());
+        };
         let extension = resolved.extension.map(|extension| extension.id.clone());
         let name = resolved.attribute.name.clone();
         let sub = resolved.sub.map(|sub| sub.name.clone());
         if extension.is_none() {
             match (name.as_str(), sub.as_deref()) {
-                ("id", None) => return self.id(self.source, plan::key(self.source, MAIN), asked, path),
+                ("id", None) => return self.id(self.source, plan::key(self.source, self.main), asked, path),
                 ("externalId", None) => return self.external(path, asked),
                 ("meta", sub) => return self.meta(sub, path, asked),
                 ("schemas", _) => return self.schemas(path, asked),
@@ -116,6 +110,11 @@ impl<'a> Compiler<'a> {
             Shape::Simple(index) => self.attribute(*index, path, asked),
             Shape::Reference { attribute, .. } => match sub.as_deref() {
                 None | Some("value") => self.attribute(*attribute, path, asked),
+                Some("displayName") => self.reference_label(*attribute, path, asked),
+                // Made from the id, so there where that is.
+                Some(_) if matches!(asked, Asked::Present) || asked.is_null() => {
+                    self.attribute(*attribute, path, asked)
+                }
                 Some(_) => Err(Error::invalid_filter(format!("{path} cannot be compared; compare {name}.value"))),
             },
             Shape::Complex(subs) => match &sub {
@@ -205,7 +204,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Whether the element is there: what is constant in it does not make it.
-    fn slot_present(&mut self, slot: &SlotPlan) -> Result<Predicate, Error> {
+    pub(super) fn slot_present(&mut self, slot: &SlotPlan) -> Result<Predicate, Error> {
         let indexes: Vec<usize> = slot.subs.iter().map(|(_, index)| *index).collect();
         let mut any = Vec::new();
         for index in indexes {
@@ -221,7 +220,9 @@ impl<'a> Compiler<'a> {
     }
 
     fn value_path(&mut self, path: &AttributePath, inner: &Filter) -> Result<Predicate, Error> {
-        let resolved = self.resolve(path, Error::invalid_filter)?;
+        let Some(resolved) = self.resolve(path, Error::invalid_filter)? else {
+            return Ok(Predicate::False);
+        };
         let extension = resolved.extension.map(|extension| extension.id.clone());
         let name = resolved.attribute.name.clone();
         if extension.is_none() && self.is_collection(&name) {
@@ -265,13 +266,12 @@ impl<'a> Compiler<'a> {
         self.resolve(&path, Error::invalid_filter).map(|_| ())
     }
 
-    fn field(&self, extension: Option<&str>, name: &str) -> Option<&'a Field> {
+    pub(super) fn field(&self, extension: Option<&str>, name: &str) -> Option<&'a Field> {
         self.plan.fields.iter().find(|field| field.extension.as_deref() == extension && field.name == name)
     }
 
-    fn is_collection(&self, name: &str) -> bool {
-        self.type_plan.collections.iter().any(|known| known == name)
-            || (name == "groups" && !self.type_plan.reverse.is_empty())
+    pub(super) fn is_collection(&self, name: &str) -> bool {
+        self.type_plan.collections.iter().any(|known| known == name) || (name == "groups" && !self.reverse.is_empty())
     }
 
     /// `schemas`: an extension is listed where the resource has one of its attributes.
@@ -298,7 +298,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-fn find(subs: &[(String, usize)], sub: &str) -> Option<usize> {
+pub(super) fn find(subs: &[(String, usize)], sub: &str) -> Option<usize> {
     subs.iter().find(|(name, _)| name.eq_ignore_ascii_case(sub)).map(|(_, index)| *index)
 }
 

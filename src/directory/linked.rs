@@ -1,14 +1,14 @@
-//! Collections in a filter: `members` and `groups`, whose elements stand in link tables.
+//! Collections in a filter: `members` and `groups`, whose elements stand in link tables; and what rows are sorted by there.
 //!
 //! A comparison holds where any one element meets it (RFC 7644 3.4.2.2), `ne` also where there is none. Inside brackets one
-//! and the same element meets all of it.
+//! and the same element meets all of it. Sorted is by the first element that the resource shows.
 
 use super::asked::Asked;
 use super::filter::Compiler;
-use super::plan::{self, MAIN};
+use super::plan::{self, SourcePlan, TypePlan};
 use crate::adapter::{Binding, Column, Link, ResourceType, Source};
 use crate::scim::{AttributePath, Error, Filter};
-use crate::sql::{Alias, Expr, Join, JoinKind, Predicate, Select};
+use crate::sql::{Alias, Expr, Join, JoinKind, Order, Predicate, Select};
 use serde_json::Value as Json;
 
 /// What is asked of one element.
@@ -22,18 +22,29 @@ enum Element<'f> {
     Filter(&'f Filter),
 }
 
-/// The other end of a link.
+/// The other end of a link or a reference.
 #[derive(Clone, Copy)]
-struct Far<'a> {
-    type_: &'a ResourceType,
-    source: &'a Source,
-    /// The link's column, and the column of `source` it holds.
-    column: (&'a Column, usize),
+pub(super) struct Far<'a> {
+    pub type_: &'a ResourceType,
+    pub type_plan: &'a TypePlan,
+    pub source: &'a Source,
+    pub plan: &'a SourcePlan,
     /// What the element says of its `type`.
-    word: &'a str,
+    pub word: &'a str,
 }
 
-impl Compiler<'_> {
+/// A link as one of its ends sees it.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    link: &'a Link,
+    /// The link's column for this end, and the column of this source that it holds.
+    near: (&'a Column, usize),
+    /// The same for the other end.
+    there: (&'a Column, usize),
+    far: Far<'a>,
+}
+
+impl<'a> Compiler<'a> {
     /// `members eq "5"`, `groups.value pr`.
     pub(super) fn collection(
         &mut self,
@@ -67,71 +78,101 @@ impl Compiler<'_> {
     /// `EXISTS` on the links behind a collection.
     fn linked(&mut self, name: &str, element: Element<'_>, path: &AttributePath) -> Result<Predicate, Error> {
         let mut any = Vec::new();
+        for way in self.ways(name) {
+            let (alias, other) = (self.aliases.fresh(), self.aliases.fresh());
+            let meets = self.element(element, way.far, other, path)?;
+            let links = self.along(&way, alias, other, vec![Expr::Number(1)], meets);
+            any.extend(links.map(|links| Predicate::Exists(Box::new(links))));
+        }
+        Ok(Predicate::Or(any))
+    }
+
+    /// For each link behind a collection one sub-attribute of its first element, as text or NULL.
+    pub(super) fn first_of(&mut self, name: &str, sub: &str, path: &AttributePath) -> Result<Vec<Expr>, Error> {
+        let mut firsts = Vec::new();
+        for way in self.ways(name) {
+            let (alias, other) = (self.aliases.fresh(), self.aliases.fresh());
+            let value = self.of_element(&way.far, other, sub, path)?;
+            if let Some(mut links) = self.along(&way, alias, other, vec![value], Predicate::True) {
+                links.order.push(Order { by: plan::key(way.far.source, other), descending: false });
+                links.limit = Some(1);
+                firsts.push(Expr::Scalar(Box::new(links)));
+            }
+        }
+        Ok(firsts)
+    }
+
+    /// The links behind a collection.
+    fn ways(&self, name: &str) -> Vec<Way<'a>> {
+        let mut ways = Vec::new();
         let source = self.source;
         let own = self.plan.links.iter().filter_map(|index| source.attributes.get(*index));
         for attribute in own.filter(|attribute| attribute.target.attribute == name) {
             let Binding::Link(link) = &attribute.binding else {
                 continue;
             };
-            let Some((_, type_)) = plan::find_type(self.adapter, &link.resource_type) else {
+            if let Some(far) = self.far(&link.resource_type) {
+                let (near, there) = ((&link.parent.0, link.parent.1), (&link.child.0, link.child.1));
+                ways.push(Way { link, near, there, far });
+            }
+        }
+        for reverse in self.reverse.iter().filter(|_| name == "groups") {
+            let adapter = self.adapter;
+            let Some((type_, type_plan)) = adapter.resource_types.get(reverse.type_).zip(self.types.get(reverse.type_))
+            else {
                 continue;
             };
-            if let Some(target) = type_.sources.first() {
-                let far = Far { type_, source: target, column: (&link.child.0, link.child.1), word: &type_.name };
-                any.extend(self.link(link, (&link.parent.0, link.parent.1), far, element, path)?);
-            }
+            let Some((source, plan)) = type_.sources.get(reverse.source).zip(type_plan.sources.get(reverse.source))
+            else {
+                continue;
+            };
+            let Some(Binding::Link(link)) = source.attributes.get(reverse.attribute).map(|a| &a.binding) else {
+                continue;
+            };
+            let (near, there) = ((&link.child.0, link.child.1), (&link.parent.0, link.parent.1));
+            ways.push(Way { link, near, there, far: Far { type_, type_plan, source, plan, word: "direct" } });
         }
-        if name == "groups" {
-            let adapter = self.adapter;
-            for reverse in &self.type_plan.reverse {
-                let Some(type_) = adapter.resource_types.get(reverse.type_) else {
-                    continue;
-                };
-                let Some(source) = type_.sources.get(reverse.source) else {
-                    continue;
-                };
-                let Some(Binding::Link(link)) = source.attributes.get(reverse.attribute).map(|a| &a.binding) else {
-                    continue;
-                };
-                let far = Far { type_, source, column: (&link.parent.0, link.parent.1), word: "direct" };
-                any.extend(self.link(link, (&link.child.0, link.child.1), far, element, path)?);
-            }
-        }
-        Ok(Predicate::Or(any))
+        ways
     }
 
-    fn link(
+    /// The resources of a type that has one source.
+    pub(super) fn far(&self, resource_type: &str) -> Option<Far<'a>> {
+        let (number, type_) = plan::find_type(self.adapter, resource_type)?;
+        let type_plan = self.types.get(number)?;
+        let (source, plan) = type_.sources.first().zip(type_plan.sources.first())?;
+        Some(Far { type_, type_plan, source, plan, word: &type_.name })
+    }
+
+    /// The elements of a row that meet a condition: the link as `alias`, the other end as `other`.
+    fn along(
         &mut self,
-        link: &Link,
-        near: (&Column, usize),
-        far: Far<'_>,
-        element: Element<'_>,
-        path: &AttributePath,
-    ) -> Result<Option<Predicate>, Error> {
-        let (Some(here), Some(there)) = (self.source.columns.get(near.1), far.source.columns.get(far.column.1)) else {
-            return Ok(None);
-        };
-        let (alias, other) = (self.aliases.fresh(), self.aliases.fresh());
-        let meets = self.element(element, far, other, path)?;
-        let kind = plan::own_kind(far.type_, far.source);
-        let filter = Predicate::eq(Expr::column(alias, &near.0.name), Expr::column(MAIN, &here.name))
+        way: &Way<'a>,
+        alias: Alias,
+        other: Alias,
+        columns: Vec<Expr>,
+        meets: Predicate,
+    ) -> Option<Select> {
+        let here = self.source.columns.get(way.near.1)?;
+        let there = way.far.source.columns.get(way.there.1)?;
+        let kind = plan::own_kind(way.far.type_, way.far.source);
+        let filter = Predicate::eq(Expr::column(alias, &way.near.0.name), Expr::column(self.main, &here.name))
             .and(meets)
-            .and(self.environment.predicate(&link.filter, Some(alias), &mut self.aliases))
-            .and(plan::visible(far.source, &kind, self.own, other, &self.environment, &mut self.aliases));
-        let mut select = Select::new(link.table.clone(), alias, vec![Expr::Number(1)]);
+            .and(self.environment.predicate(&way.link.filter, Some(alias), &mut self.aliases))
+            .and(plan::visible(way.far.source, &kind, self.own, other, &self.environment, &mut self.aliases));
+        let mut select = Select::new(way.link.table.clone(), alias, columns);
         select.joins.push(Join {
             kind: JoinKind::Inner,
-            table: far.source.table.clone(),
+            table: way.far.source.table.clone(),
             alias: other,
-            on: Predicate::eq(Expr::column(other, &there.name), Expr::column(alias, &far.column.0.name)),
+            on: Predicate::eq(Expr::column(other, &there.name), Expr::column(alias, &way.there.0.name)),
         });
-        Ok(Some(Predicate::Exists(Box::new(select.filter(filter)))))
+        Some(select.filter(filter))
     }
 
     fn element(
         &mut self,
         element: Element<'_>,
-        far: Far<'_>,
+        far: Far<'a>,
         alias: Alias,
         path: &AttributePath,
     ) -> Result<Predicate, Error> {
@@ -168,6 +209,7 @@ impl Compiler<'_> {
                 let holds = asked.holds_of(&Json::from(far.word), false, path)?;
                 Ok(if holds { Predicate::True } else { Predicate::False })
             }
+            "display" => self.label_compared(&far, alias, path, asked),
             // Made from the id, so always there.
             "$ref" if matches!(asked, Asked::Present) => Ok(Predicate::True),
             "$ref" if asked.is_null() => Ok(asked.of_presence(Predicate::True).unwrap_or(Predicate::True)),

@@ -6,13 +6,18 @@
 //! request, rows locked by primary key, uniqueness claimed first.
 
 mod asked;
+mod bulk;
 mod change;
 mod collections;
 mod compare;
 mod create;
+mod cursor;
 mod delete;
 mod filter;
+mod label;
+mod labels;
 mod linked;
+mod list;
 mod lookup;
 mod members;
 mod membership;
@@ -24,15 +29,20 @@ mod row;
 mod rows;
 mod side;
 mod sidecar;
+mod sort;
 mod steps;
+mod stranger;
 #[cfg(test)]
 mod tests;
 mod text;
 mod transaction;
+mod tree;
 mod unique;
 mod update;
 mod wanted;
 
+pub use bulk::{BulkDone, BulkFailed, BulkStep};
+pub use cursor::CURSOR_TIMEOUT;
 pub use permissions::{Operation, Permissions};
 
 use crate::adapter::{Adapter, Aliases, Environment, ResourceType, Source};
@@ -51,6 +61,7 @@ pub struct Directory {
     own: Own,
     types: Vec<TypePlan>,
     page: u64,
+    cursors: cursor::CursorKeys,
 }
 
 /// Who asks: one authenticated request of one identity server.
@@ -81,9 +92,12 @@ pub struct ServerView {
     pub may: Permissions,
     /// What a PATCH is answered with.
     pub patch_answers: PatchAnswer,
+    /// A PUT leaves the attributes that it does not mention as they are, instead of clearing them.
+    pub put_keeps_unmentioned: bool,
 }
 
-/// What a PATCH that succeeded is answered with (RFC 7644 3.5.2 allows both).
+/// What a PATCH that succeeded is answered with (RFC 7644 3.5.2 allows both); where the request says what it wants to see,
+/// with that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatchAnswer {
     /// 200 and the resource; 204 where a collection was named, because the answer would have to carry it whole.
@@ -92,17 +106,6 @@ pub enum PatchAnswer {
     Whole,
     /// 204, always.
     Nothing,
-}
-
-impl PatchAnswer {
-    /// Whether the answer is 204: `collections` says that the PATCH named one, `whole` that nothing was left out.
-    fn is_empty(self, collections: bool, whole: bool) -> bool {
-        match self {
-            Self::Auto => collections && whole,
-            Self::Whole => false,
-            Self::Nothing => true,
-        }
-    }
 }
 
 /// The application's user in whose name changes are recorded.
@@ -125,15 +128,30 @@ pub struct Answer {
     pub location: String,
 }
 
+/// What a PATCH is answered with.
+#[derive(Debug)]
+pub enum Patched {
+    /// 200.
+    Resource(Answer),
+    /// 204.
+    NoContent {
+        /// The version it has now, where the whole content is known.
+        version: Option<String>,
+        /// Its URL.
+        location: String,
+    },
+}
+
 /// A page of a list.
 #[derive(Debug)]
 pub struct Page {
-    /// How many resources meet the filter in all.
-    pub total: u64,
-    /// As asked.
-    pub start_index: i64,
+    /// How many resources meet the filter in all; by cursor on the first page alone, since counting costs as much on each
+    /// page as reading them all.
+    pub total: Option<u64>,
     /// The page.
     pub resources: Vec<Object>,
+    /// What the next page is asked for with, where pages are asked for by cursor and there is one.
+    pub next_cursor: Option<String>,
 }
 
 /// `If-Match` and `If-None-Match`, decided inside the transaction.
@@ -185,7 +203,7 @@ impl Directory {
             let environment = blank_environment(&adapter);
             adapter.resource_types.iter().map(|type_| TypePlan::new(&adapter, type_, &own, &environment)).collect()
         };
-        Self { database, adapter, own, types, page: page.max(1) }
+        Self { database, adapter, own, types, page: page.max(1), cursors: cursor::CursorKeys::default() }
     }
 
     /// The adapter.
@@ -217,7 +235,7 @@ impl Directory {
         let mut select = sql::Select::new(source.table.clone(), plan::MAIN, columns);
         let blank = blank_environment(&self.adapter);
         let exists = blank.predicate(&source.filter, Some(plan::MAIN), &mut Aliases::from(1));
-        // One of the rows that are there: deleted ones may have had the same name.
+        // One of the rows that are there, inside the scope or not: deleted ones may have had the same name.
         select.filter = sql::Predicate::eq(
             sql::Expr::column(plan::MAIN, &column.name),
             sql::Expr::Value(Value::from(user_name), column.cast.clone()),
@@ -239,11 +257,22 @@ impl Directory {
         }))
     }
 
+    /// The URL of a resource, whether it is there or not.
+    pub fn location(&self, caller: &Caller, type_: usize, id: &str) -> Option<String> {
+        self.adapter.resource_types.get(type_).map(|type_| rows::location(&caller.base_url, type_, id))
+    }
+
     fn type_(&self, index: usize) -> Result<(&ResourceType, &TypePlan), Error> {
         match (self.adapter.resource_types.get(index), self.types.get(index)) {
             (Some(type_), Some(plan)) => Ok((type_, plan)),
             _ => Err(Error::internal(format!("there is no resource type {index}"))),
         }
+    }
+
+    /// The plan of a type of one source, which links and references point to.
+    fn plan_of(&self, type_: &str) -> Option<&plan::SourcePlan> {
+        let (index, _) = plan::find_type(&self.adapter, type_)?;
+        self.types.get(index)?.sources.first()
     }
 
     fn place(&self, index: usize, source: usize) -> Result<Place<'_>, Error> {

@@ -40,14 +40,7 @@ impl Compiler<'_> {
             return Ok(self.ordered(expr, column, conversion, opposite, path)?.negate());
         }
         let mut present = Predicate::IsNull(expr.clone()).negate();
-        // MySQL's zero date stands for none.
-        let zero = (self.dialect == Dialect::Mysql
-            && matches!(column.kind, ColumnKind::DateTime | ColumnKind::Date | ColumnKind::Instant))
-        .then(|| {
-            let first = NaiveDate::from_ymd_opt(1, 1, 1).unwrap_or_default();
-            let first = Value::DateTime(first.and_time(NaiveTime::MIN));
-            Predicate::Compare(expr.clone(), Comparison::Ge, Expr::Value(first, None))
-        });
+        let zero = after_zero(self.dialect, &expr, column);
         if let Some(after_zero) = &zero {
             present = present.and(after_zero.clone());
         }
@@ -146,6 +139,16 @@ impl Compiler<'_> {
             _ => instant(literal).map(|at| stored(at, column, self.adapter.time_zone)),
         }
     }
+}
+
+/// Where a column of days or times holds none of MySQL's zero dates, which stand for nothing.
+pub(super) fn after_zero(dialect: Dialect, expr: &Expr, column: &Column) -> Option<Predicate> {
+    let dated = matches!(column.kind, ColumnKind::DateTime | ColumnKind::Date | ColumnKind::Instant);
+    (dialect == Dialect::Mysql && dated).then(|| {
+        let first = NaiveDate::from_ymd_opt(1, 1, 1).unwrap_or_default();
+        let first = Value::DateTime(first.and_time(NaiveTime::MIN));
+        Predicate::Compare(expr.clone(), Comparison::Ge, Expr::Value(first, None))
+    })
 }
 
 /// A number as JSON writes it.

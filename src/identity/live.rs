@@ -272,7 +272,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_token_lives_and_dies() {
         let (stored, _) = SigningKey::generate().unwrap();
-        let ring = || Keyring::new(vec![SigningKey::read("k", &stored).unwrap()], 0);
+        let ring = || Keyring::new(vec![SigningKey::read("k", &stored).unwrap()], Some(0));
         let key = ring();
         let store = Arc::new(Memory::default());
         let live = LiveTokens::new(store.clone(), ring(), URL.into());

@@ -79,17 +79,20 @@ impl Identity {
         }
     }
 
-    /// Whether a request may speak for the identity server at this position.
-    pub async fn authenticate(&self, server: usize, headers: &HeaderMap, client: IpAddr) -> Result<Session, Denial> {
-        let Some(server) = self.servers.get(server) else {
+    /// Whether requests from an address may come to the identity server at this position at all.
+    pub fn admit(&self, server: usize, client: IpAddr) -> Result<&Server, Denial> {
+        let Some(server) = self.servers.get(server).filter(|server| server.active) else {
             return Err(Denial::Inactive);
         };
-        if !server.active {
-            return Err(Denial::Inactive);
-        }
         if !server.allow_from.is_empty() && !server.allow_from.iter().any(|network| network.contains(&client)) {
             return Err(Denial::Address);
         }
+        Ok(server)
+    }
+
+    /// Whether a request may speak for the identity server at this position.
+    pub async fn authenticate(&self, server: usize, headers: &HeaderMap, client: IpAddr) -> Result<Session, Denial> {
+        let server = self.admit(server, client)?;
         let reason = match bearer(headers) {
             Ok(_) if !server.bearer => "this identity server takes no bearer tokens".to_owned(),
             Ok(token) => match self.tokens.check(token, &server.name, &server.audience).await {
@@ -180,7 +183,7 @@ mod tests {
     async fn who_gets_in() {
         const URL: &str = "https://scim.example.com";
         let (stored, _) = SigningKey::generate().unwrap();
-        let key = Keyring::new(vec![SigningKey::read("k", &stored).unwrap()], 0);
+        let key = Keyring::new(vec![SigningKey::read("k", &stored).unwrap()], Some(0));
         let now = chrono::Utc::now().timestamp();
         let claims = Claims { iss: URL.into(), aud: audience(URL, "entra"), jti: new_id(), iat: now, exp: now + 60 };
         let token = key.sign(&claims).unwrap();

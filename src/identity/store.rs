@@ -52,26 +52,39 @@ impl TokenStore {
 
     /// Creates what is missing: the tables, and a key to sign with.
     pub fn setup(&self) -> Result<(), Error> {
+        self.database.with(&mut |connection| self.own.apply(connection))?;
+        self.ensure_key()
+    }
+
+    /// Makes the first key, where nobody has: whoever created the tables from printed SQL could not. Processes that
+    /// start at once make one between them.
+    pub fn ensure_key(&self) -> Result<(), Error> {
+        let signs = |key: &own::SigningKey| key.retired_at.is_none();
+        let claims = [("signing_keys".to_owned(), "first".to_owned())];
         self.database.with(&mut |connection| {
-            self.own.apply(connection)?;
-            let known = self.own.signing_keys(connection)?;
-            if known.iter().any(|key| key.retired_at.is_none()) {
+            if self.own.signing_keys(connection)?.iter().any(signs) {
                 return Ok(());
             }
-            let (private_key, public_key) = SigningKey::generate().map_err(internal)?;
-            let key = own::SigningKey {
-                id: new_id(),
-                algorithm: "EdDSA".to_owned(),
-                private_key,
-                public_key,
-                created_at: chrono::Utc::now().timestamp_micros(),
-                retired_at: None,
-            };
-            self.own.insert_signing_key(connection, &key)
+            connection.begin(Isolation::Write)?;
+            self.own.claim(connection, &claims)?;
+            if !self.own.signing_keys(connection)?.iter().any(signs) {
+                let (private_key, public_key) = SigningKey::generate().map_err(internal)?;
+                let key = own::SigningKey {
+                    id: new_id(),
+                    algorithm: "EdDSA".to_owned(),
+                    private_key,
+                    public_key,
+                    created_at: chrono::Utc::now().timestamp_micros(),
+                    retired_at: None,
+                };
+                self.own.insert_signing_key(connection, &key)?;
+            }
+            self.own.release(connection, &claims)?;
+            connection.commit()
         })
     }
 
-    /// The keys that sign and verify; [`Failure::Schema`] where there is none.
+    /// The keys that sign and verify; empty until one was made.
     pub fn keyring(&self) -> Result<Keyring, Error> {
         let mut rows = Vec::new();
         self.database.with(&mut |connection| {
@@ -80,9 +93,6 @@ impl TokenStore {
         })?;
         let key = |row: &own::SigningKey| SigningKey::read(&row.id, &row.private_key).map_err(internal);
         let current = rows.iter().position(|row| row.retired_at.is_none());
-        let Some(current) = current else {
-            return Err(Error::new(Failure::Schema, "there is no signing key"));
-        };
         Ok(Keyring::new(rows.iter().map(key).collect::<Result<_, _>>()?, current))
     }
 
@@ -95,6 +105,7 @@ impl TokenStore {
             iat: what.now,
             exp: what.expires,
         };
+        self.ensure_key()?;
         let token = self.keyring()?.sign(&claims).map_err(internal)?;
         let row = TokenRow {
             id: claims.jti.clone(),

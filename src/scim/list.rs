@@ -1,10 +1,14 @@
-//! Lists: what is asked for (RFC 7644 3.4.2 and 3.4.3) and the message that answers.
+//! Lists: what is asked for (RFC 7644 3.4.2 and 3.4.3, RFC 9865) and the message that answers.
 //!
 //! Parameter names are taken in any case, unknown ones are left out, of a repeated one the last counts, and an empty one is
-//! as good as none.
+//! as good as none, but for `cursor`: that asks for pages by cursor, from the first (RFC 9865 2). Pages are asked for by index
+//! or by cursor, never by both. By index a `count` below 1 is 0 (RFC 7644 3.4.2.4); by cursor it is invalidCount
+//! (RFC 9865 2.1), since a page without resources would have no place to go on from. A `count` above what a page may have
+//! is no error in either: the page is smaller, as both RFCs allow.
 
 use serde_json::{Value, json};
 
+use super::error::ScimType;
 use super::filter::{Filter, Limits};
 use super::{AttributePath, Error, Object, Projection, urn};
 
@@ -15,7 +19,7 @@ pub struct ListQuery {
     pub filter: Option<Filter>,
     /// From 1.
     pub start_index: i64,
-    /// At most so many; 0 counts only.
+    /// At most so many; 0 counts only, and is never asked for by cursor.
     pub count: Option<u64>,
     /// In which order.
     pub sort_by: Option<AttributePath>,
@@ -23,12 +27,12 @@ pub struct ListQuery {
     pub descending: bool,
     /// Which attributes.
     pub projection: Projection,
-    /// RFC 9865: present and empty asks for the first page.
+    /// RFC 9865: pages by cursor; empty asks for the first.
     pub cursor: Option<String>,
 }
 
 impl ListQuery {
-    /// From decoded parameters (see [`super::query::decode`]); 400 invalidFilter, invalidPath or invalidValue.
+    /// From decoded parameters (see [`super::query::decode`]); 400 invalidFilter, invalidPath, invalidValue or invalidCount.
     pub fn parse<K: AsRef<str>, V: AsRef<str>>(pairs: &[(K, V)], limits: &Limits) -> Result<Self, Error> {
         let mut raw = Raw::default();
         for (key, value) in pairs {
@@ -37,28 +41,48 @@ impl ListQuery {
         raw.parse(limits)
     }
 
-    /// From a SearchRequest message (RFC 7644 3.4.3); numbers may be strings, and lists of attributes one string.
+    /// From a SearchRequest message (RFC 7644 3.4.3), which must say that it is one; numbers may be strings, and lists of
+    /// attributes one string. What the message does not define is left out, as in a query string.
     pub fn from_search_request(body: &Value, limits: &Limits) -> Result<Self, Error> {
         let body = body.as_object().ok_or_else(|| Error::invalid_syntax("the body must be a SearchRequest object"))?;
+        let is_schemas = |key: &str| key.eq_ignore_ascii_case("schemas");
+        let schemas = body.iter().find(|(key, _)| is_schemas(key)).map(|(_, value)| value);
+        let named = match schemas {
+            Some(Value::Array(urns)) => urns.iter().filter_map(Value::as_str).any(is_search_request),
+            Some(Value::String(urn)) => is_search_request(urn),
+            _ => false,
+        };
+        if !named {
+            return Err(Error::invalid_syntax(format!(
+                "the body must be a SearchRequest: its schemas must hold {}",
+                urn::SEARCH_REQUEST
+            )));
+        }
         let mut texts = Vec::with_capacity(body.len());
         for (key, value) in body {
+            let names = matches!(key.to_ascii_lowercase().as_str(), "attributes" | "excludedattributes");
+            if !Raw::default().set(key, "") {
+                continue;
+            }
             let text = match value {
                 Value::String(text) => text.clone(),
-                Value::Number(number) => number.to_string(),
-                Value::Array(list) => {
+                Value::Number(number) if !names => number.to_string(),
+                Value::Array(list) if names => {
                     let names: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
                     names.ok_or_else(|| Error::invalid_syntax(format!("{key} must be a list of strings")))?.join(",")
                 }
                 Value::Null => continue,
-                Value::Bool(_) | Value::Object(_) if !Raw::default().set(key, "") => continue,
-                Value::Bool(_) | Value::Object(_) => {
-                    return Err(Error::invalid_value(format!("{key} has the wrong type")));
-                }
+                _ if names => return Err(Error::invalid_value(format!("{key} must be a list of attribute names"))),
+                _ => return Err(Error::invalid_value(format!("{key} has the wrong type"))),
             };
             texts.push((key.as_str(), text));
         }
         Self::parse(&texts, limits)
     }
+}
+
+fn is_search_request(urn: &str) -> bool {
+    urn.eq_ignore_ascii_case(urn::SEARCH_REQUEST)
 }
 
 #[derive(Default)]
@@ -93,9 +117,18 @@ impl<'a> Raw<'a> {
 
     fn parse(self, limits: &Limits) -> Result<ListQuery, Error> {
         let said = |value: Option<&'a str>| value.map(str::trim).filter(|text| !text.is_empty());
-        let start_index =
-            said(self.start_index).map(|text| number("startIndex", text)).transpose()?.unwrap_or(1).max(1);
-        let count = said(self.count).map(|text| number("count", text)).transpose()?;
+        let by_cursor = self.cursor.is_some();
+        let start_index = said(self.start_index).map(|text| number("startIndex", text)).transpose()?;
+        if by_cursor && start_index.is_some() {
+            return Err(Error::invalid_value(
+                "startIndex and cursor are two ways to page: send one of them, startIndex=1 or an empty cursor to begin",
+            ));
+        }
+        let count = match said(self.count) {
+            Some(text) if by_cursor => Some(text.parse().ok().filter(|count| *count > 0).ok_or_else(invalid_count)?),
+            Some(text) => Some(number("count", text)?),
+            None => None,
+        };
         let descending = match said(self.sort_order) {
             None => false,
             Some(order) if order.eq_ignore_ascii_case("ascending") => false,
@@ -104,15 +137,23 @@ impl<'a> Raw<'a> {
         };
         Ok(ListQuery {
             filter: said(self.filter).map(|text| Filter::parse(text, limits)).transpose()?,
-            start_index,
+            start_index: start_index.unwrap_or(1).max(1),
             // RFC 7644 3.4.2.4: a negative count is as good as 0.
             count: count.map(|count| u64::try_from(count).unwrap_or(0)),
             sort_by: said(self.sort_by).map(AttributePath::parse).transpose()?,
             descending,
             projection: Projection::parse(self.attributes, self.excluded)?,
-            cursor: self.cursor.map(str::to_owned),
+            cursor: self.cursor.map(|cursor| cursor.trim().to_owned()),
         })
     }
+}
+
+/// RFC 9865 2.1.
+fn invalid_count() -> Error {
+    Error::bad_request(
+        ScimType::InvalidCount,
+        "count must be a whole number from 1 on where pages are asked for by cursor",
+    )
 }
 
 fn number(name: &str, text: &str) -> Result<i64, Error> {
@@ -122,36 +163,35 @@ fn number(name: &str, text: &str) -> Result<i64, Error> {
 /// A page of resources.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListResponse {
-    /// How many the filter meets in all.
-    pub total: u64,
-    /// As asked.
-    pub start_index: i64,
+    /// How many the filter meets in all, where that was counted.
+    pub total: Option<u64>,
+    /// As asked, where pages are asked for by index.
+    pub start_index: Option<i64>,
     /// The page.
     pub resources: Vec<Object>,
-    /// RFC 9865.
+    /// RFC 9865: what the next page is asked for with; none on the last.
     pub next_cursor: Option<String>,
-    /// RFC 9865.
-    pub previous_cursor: Option<String>,
 }
 
 impl ListResponse {
     /// A page by index.
     pub fn new(total: u64, start_index: i64, resources: Vec<Object>) -> Self {
-        Self { total, start_index, resources, next_cursor: None, previous_cursor: None }
+        Self { total: Some(total), start_index: Some(start_index), resources, next_cursor: None }
     }
 
-    /// The message, with all its counters and `Resources` even if empty. Moves the resources.
+    /// The message, with `Resources` even if empty. Moves the resources.
     pub fn into_value(self) -> Value {
         let mut message = Object::new();
         message.insert("schemas".into(), json!([urn::LIST_RESPONSE]));
-        message.insert("totalResults".into(), self.total.into());
+        if let Some(total) = self.total {
+            message.insert("totalResults".into(), total.into());
+        }
         message.insert("itemsPerPage".into(), self.resources.len().into());
-        message.insert("startIndex".into(), self.start_index.into());
+        if let Some(start_index) = self.start_index {
+            message.insert("startIndex".into(), start_index.into());
+        }
         if let Some(cursor) = self.next_cursor {
             message.insert("nextCursor".into(), cursor.into());
-        }
-        if let Some(cursor) = self.previous_cursor {
-            message.insert("previousCursor".into(), cursor.into());
         }
         message.insert("Resources".into(), Value::Array(self.resources.into_iter().map(Value::Object).collect()));
         Value::Object(message)
@@ -182,7 +222,7 @@ mod tests {
             [("startIndex", "x"), ("count", "1.5"), ("count", "99999999999999999999"), ("sortOrder", "up")]
         {
             let error = parse(&[(key, value)]).unwrap_err();
-            assert_eq!(error.scim_type, Some(super::super::ScimType::InvalidValue), "{key}");
+            assert_eq!(error.scim_type, Some(ScimType::InvalidValue), "{key}");
             assert!(error.detail.contains(key));
         }
     }
@@ -196,6 +236,7 @@ mod tests {
             ("sortOrder", "Descending"),
             ("excludedAttributes", "members"),
             ("cursor", ""),
+            ("startIndex", ""),
             ("aadOptscim062020", ""),
         ])
         .unwrap();
@@ -204,7 +245,25 @@ mod tests {
         assert!(query.descending);
         assert_eq!(query.cursor.as_deref(), Some(""));
         assert_eq!(query.projection.excluded.len(), 1);
-        assert_eq!(parse(&[("filter", "x")]).unwrap_err().scim_type, Some(super::super::ScimType::InvalidFilter));
+        assert_eq!(parse(&[("filter", "x")]).unwrap_err().scim_type, Some(ScimType::InvalidFilter));
+    }
+
+    #[test]
+    fn by_cursor() {
+        let query = parse(&[("cursor", "abc"), ("count", "3")]).unwrap();
+        assert_eq!((query.cursor.as_deref(), query.count), (Some("abc"), Some(3)));
+        for count in ["0", "-1", "x", "1.5", "99999999999999999999"] {
+            let error = parse(&[("cursor", ""), ("count", count)]).unwrap_err();
+            assert_eq!((error.status, error.scim_type), (400, Some(ScimType::InvalidCount)), "{count}");
+        }
+        let error = parse(&[("cursor", ""), ("startIndex", "1")]).unwrap_err();
+        assert_eq!(error.scim_type, Some(ScimType::InvalidValue));
+        assert!(error.detail.contains("startIndex and cursor"));
+        let page = ListResponse { total: None, start_index: None, resources: vec![], next_cursor: Some("c".into()) };
+        assert_eq!(
+            page.into_value(),
+            json!({"schemas": [urn::LIST_RESPONSE], "itemsPerPage": 0, "nextCursor": "c", "Resources": []})
+        );
     }
 
     #[test]
@@ -216,8 +275,43 @@ mod tests {
         let query = ListQuery::from_search_request(&body, &Limits::default()).unwrap();
         assert_eq!((query.start_index, query.count), (3, Some(10)));
         assert_eq!(query.projection.attributes.unwrap().len(), 2);
-        for body in [json!([]), json!({"filter": {}}), json!({"count": true}), json!({"attributes": [1]})] {
-            assert_eq!(ListQuery::from_search_request(&body, &Limits::default()).unwrap_err().status, 400, "{body}");
+        let search = |body: Value| ListQuery::from_search_request(&body, &Limits::default());
+        let with =
+            |key: &str, value: Value| search(json!({ "Schemas": urn::SEARCH_REQUEST.to_lowercase(), key: value }));
+        for (key, value) in [
+            ("filter", json!({})),
+            ("filter", json!(["a", "b"])),
+            ("count", json!(true)),
+            ("count", json!([1])),
+            ("attributes", json!([1])),
+            ("attributes", json!(1)),
+            ("attributes", json!({})),
+            ("excludedAttributes", json!(false)),
+            ("sortBy", json!(["title"])),
+            ("cursor", json!({})),
+        ] {
+            let error = with(key, value.clone()).unwrap_err();
+            assert_eq!(error.status, 400, "{key} {value}");
+            assert!(error.detail.contains(key), "{key} {value}: {}", error.detail);
+        }
+        let both = search(json!({
+            "schemas": [urn::SEARCH_REQUEST], "attributes": ["name", "title"], "excludedAttributes": "title", "cursor": ""
+        }));
+        let both = both.unwrap();
+        assert_eq!((both.projection.attributes.unwrap().len(), both.projection.excluded.len()), (2, 1));
+        assert_eq!(both.cursor.as_deref(), Some(""));
+        assert_eq!(with("cursor", Value::Null).unwrap().cursor, None);
+        for body in [
+            json!([]),
+            json!({}),
+            json!({"filter": "title pr"}),
+            json!({"schemas": []}),
+            json!({"schemas": [urn::LIST_RESPONSE]}),
+            json!({"schemas": [1]}),
+        ] {
+            let error = search(body.clone()).unwrap_err();
+            assert_eq!((error.status, error.scim_type), (400, Some(ScimType::InvalidSyntax)), "{body}");
+            assert!(error.detail.contains("SearchRequest"), "{body}");
         }
     }
 

@@ -1,7 +1,8 @@
 //! Query strings as SCIM clients write them.
 //!
-//! `+` and `%20` are both spaces; a key without `=` (a feature flag that leaked from an identity provider's settings) and an
-//! empty piece (`&&`, a trailing `&`) say nothing and are left out. Escapes must be two hexadecimal digits and give UTF-8:
+//! `+` and `%20` are both spaces; a key without `=` has an empty value (RFC 9865 2 writes `?cursor&count=10`; whoever reads
+//! parameters passes over those that he does not know, such as a feature flag that leaked from an identity provider's
+//! settings), and an empty piece (`&&`, a trailing `&`) is left out. Escapes must be two hexadecimal digits and give UTF-8:
 //! a filter that arrives damaged must not select the wrong resource.
 
 use std::borrow::Cow;
@@ -15,7 +16,8 @@ pub type Parameter<'a> = (Cow<'a, str>, Cow<'a, str>);
 pub fn decode(query: &str) -> Result<Vec<Parameter<'_>>, Error> {
     query
         .split('&')
-        .filter_map(|piece| piece.split_once('='))
+        .filter(|piece| !piece.is_empty())
+        .map(|piece| piece.split_once('=').unwrap_or((piece, "")))
         .map(|(key, value)| Ok((unescape(key)?, unescape(value)?)))
         .collect()
 }
@@ -56,7 +58,11 @@ mod tests {
         for (query, expected) in [
             ("", vec![]),
             ("filter=userName+eq+%22a%2Bb%22&", vec![("filter", "userName eq \"a+b\"")]),
-            ("aadOptscim062020&filter=userName%20eq%20%22x%22", vec![("filter", "userName eq \"x\"")]),
+            (
+                "aadOptscim062020&filter=userName%20eq%20%22x%22",
+                vec![("aadOptscim062020", ""), ("filter", "userName eq \"x\"")],
+            ),
+            ("cursor&count=10", vec![("cursor", ""), ("count", "10")]),
             ("startIndex=1&&count=2", vec![("startIndex", "1"), ("count", "2")]),
             ("a=b=c&d=", vec![("a", "b=c"), ("d", "")]),
             ("n=%C3%A9", vec![("n", "é")]),

@@ -4,11 +4,13 @@
 //! ambiguous is refused once, here, before anything else looks at it; errors of every kind leave as
 //! SCIM error documents.
 
+mod accept;
 pub mod address;
 pub mod admin;
 pub mod answer;
 pub mod assemble;
 pub mod body;
+mod bulk;
 pub mod discovery;
 pub mod endpoints;
 pub mod listener;

@@ -30,6 +30,8 @@ pub enum Target<'p> {
     Me,
     /// `/Bulk`.
     Bulk,
+    /// The root itself: all resources (RFC 7644 3.4.2.1).
+    Root,
     /// `/.search` at the root.
     SearchAll,
     /// `/Users`.
@@ -51,6 +53,7 @@ impl Target<'_> {
             Target::Schemas(_) => "/Schemas",
             Target::Me => "/Me",
             Target::Bulk => "/Bulk",
+            Target::Root => "/",
             Target::SearchAll => "/.search",
             Target::Collection(n) => endpoints.get(*n).map_or("?", |e| e.collection),
             Target::Search(n) => endpoints.get(*n).map_or("?", |e| e.search),
@@ -59,14 +62,21 @@ impl Target<'_> {
         }
     }
 
+    /// Whether it says what the service can do, and nothing of anybody.
+    pub fn is_discovery(&self) -> bool {
+        matches!(self, Target::ServiceProviderConfig | Target::ResourceTypes(_) | Target::Schemas(_))
+    }
+
     /// The methods it knows, as `Allow` says them.
     pub fn allow(&self) -> &'static str {
         match self {
-            Target::ServiceProviderConfig | Target::ResourceTypes(_) | Target::Schemas(_) => "GET, HEAD",
+            Target::ServiceProviderConfig | Target::ResourceTypes(_) | Target::Schemas(_) | Target::Root => {
+                "GET, HEAD, OPTIONS"
+            }
             Target::Me => "GET, HEAD, POST, PUT, PATCH, DELETE",
-            Target::Bulk | Target::SearchAll | Target::Search(_) => "POST",
-            Target::Collection(_) => "GET, HEAD, POST",
-            Target::Resource(..) => "GET, HEAD, PUT, PATCH, DELETE",
+            Target::Bulk | Target::SearchAll | Target::Search(_) => "POST, OPTIONS",
+            Target::Collection(_) => "GET, HEAD, POST, OPTIONS",
+            Target::Resource(..) => "GET, HEAD, PUT, PATCH, DELETE, OPTIONS",
             Target::Unknown => "",
         }
     }
@@ -128,8 +138,16 @@ pub fn route<'p>(path: &'p str, endpoints: &[Endpoint]) -> Option<Route<'p>> {
     Some(Route { server, target: target.unwrap_or(Target::Unknown) })
 }
 
+/// Reads a path relative to the base URL, as the operations of a bulk request have it.
+pub fn relative<'p>(path: &'p str, endpoints: &[Endpoint]) -> Target<'p> {
+    target(path.split('/').filter(|segment| !segment.is_empty()).map(decode), endpoints).unwrap_or(Target::Unknown)
+}
+
 fn target<'p>(mut segments: impl Iterator<Item = Option<Cow<'p, str>>>, endpoints: &[Endpoint]) -> Option<Target<'p>> {
-    let first = segments.next()??;
+    let Some(first) = segments.next() else {
+        return Some(Target::Root);
+    };
+    let first = first?;
     let second = match segments.next() {
         None => None,
         Some(segment) => Some(segment?),
@@ -191,7 +209,10 @@ mod tests {
             ("/scim/entra/v2/Users/1/x", Some("entra"), Target::Unknown, "unknown"),
             ("/scim/entra/v3/Users", Some("entra"), Target::Unknown, "unknown"),
             ("/scim/entra", Some("entra"), Target::Unknown, "unknown"),
-            ("/scim/v2", None, Target::Unknown, "unknown"),
+            ("/scim/v2", None, Target::Root, "/"),
+            ("/scim/v2/", None, Target::Root, "/"),
+            ("/scim/entra/v2", Some("entra"), Target::Root, "/"),
+            ("/scim/v2/%ff", None, Target::Unknown, "unknown"),
             ("/scim", None, Target::Unknown, "unknown"),
             ("/scim/v2/ServiceProviderConfig", None, Target::ServiceProviderConfig, "/ServiceProviderConfig"),
             ("/scim/v2/ServiceProviderConfigs", None, Target::ServiceProviderConfig, "/ServiceProviderConfig"),

@@ -167,7 +167,7 @@ async fn supervise(
     let mut said = String::new();
     loop {
         let work = Arc::clone(&assembler);
-        let outcome = tokio::task::spawn_blocking(move || work.assemble()).await;
+        let outcome = tokio::task::spawn_blocking(move || work.begin()).await;
         match outcome {
             Ok(Ok(ready)) => {
                 app.set_ready(ready);
@@ -267,7 +267,7 @@ impl Running {
             let mut findings = Findings::new();
             let config = crate::config::load(&path, &mut findings).ok_or(Failed::Findings(findings))?;
             let assembler = Assembler::new(&config).map_err(Failed::from)?;
-            let ready = assembler.assemble().map_err(Failed::from)?;
+            let ready = assembler.begin().map_err(Failed::from)?;
             Ok::<_, Failed>((config, assembler, ready))
         });
         let (config, assembler, ready) = match read.await {

@@ -9,16 +9,37 @@ pub fn aliases_in(expr: &Expr, used: &mut BTreeSet<Alias>) {
         Expr::Column(Some(alias), _) => {
             used.insert(*alias);
         }
-        Expr::Column(None, _) | Expr::Value(..) | Expr::Param(..) | Expr::Number(_) | Expr::CountAll => {}
+        Expr::Column(None, _)
+        | Expr::Value(..)
+        | Expr::Param(..)
+        | Expr::Number(_)
+        | Expr::Null(_)
+        | Expr::CountAll => {}
         Expr::Concat(parts) | Expr::Coalesce(parts) => parts.iter().for_each(|part| aliases_in(part, used)),
         Expr::Lower(inner)
         | Expr::Text(inner)
         | Expr::Exact(inner)
         | Expr::Folded(inner)
         | Expr::NotEmpty(inner)
+        | Expr::Prefix(inner, _)
+        | Expr::Decimal(inner, _)
+        | Expr::Known(inner)
         | Expr::Min(inner)
+        | Expr::Decoded(inner, _)
+        | Expr::Replaced(inner, ..)
         | Expr::Json(inner, _) => aliases_in(inner, used),
+        Expr::Choose(of, choices) => {
+            aliases_in(of, used);
+            for (when, then) in choices {
+                aliases_in(when, used);
+                aliases_in(then, used);
+            }
+        }
         Expr::Scalar(select) | Expr::Rows(select) => aliases_in_select(select, used),
+        Expr::Case(choices) => choices.iter().for_each(|(when, then)| {
+            aliases_in_predicate(when, used);
+            aliases_in(then, used);
+        }),
         Expr::Flag(predicate) => aliases_in_predicate(predicate, used),
     }
 }
@@ -50,4 +71,5 @@ fn aliases_in_select(select: &Select, used: &mut BTreeSet<Alias>) {
     select.columns.iter().for_each(|column| aliases_in(column, used));
     select.joins.iter().for_each(|join| aliases_in_predicate(&join.on, used));
     aliases_in_predicate(&select.filter, used);
+    select.order.iter().for_each(|order| aliases_in(&order.by, used));
 }

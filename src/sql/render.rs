@@ -4,7 +4,9 @@
 use super::backend::SqlBackend;
 use super::connection::Row;
 use super::name::{Alias, Ident, Table};
-use super::statement::{Delete, Insert, JoinKind, OnConflict, Order, Predicate, Select, Statement, Union, Update};
+use super::statement::{
+    Delete, Expr, Insert, JoinKind, OnConflict, Order, Predicate, Select, Statement, Union, Update,
+};
 use super::value::{Dialect, Value};
 use diesel::deserialize::{self, QueryableByName};
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -169,7 +171,10 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
             self.sql(" ORDER BY ");
             self.list(&select.order, ", ", |writer, Order { by, descending }| {
                 writer.expr(by)?;
-                writer.direction(*descending);
+                match by {
+                    Expr::Known(_) => writer.sql(if *descending { " DESC" } else { "" }),
+                    _ => writer.direction(*descending),
+                }
                 Ok(())
             })?;
         }
@@ -204,8 +209,18 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
         if union.selects.is_empty() {
             return Err(refuse("a union of nothing"));
         }
-        // Without parentheses: the parts carry neither order nor limit, and SQLite knows no others.
-        self.list(&union.selects, " UNION ALL ", Self::select)?;
+        // SQLite has no parentheses here, and the others no need of a name where there are some.
+        self.list(&union.selects, " UNION ALL ", |writer, select| {
+            let (open, close) = match (select.limit, DB::DIALECT) {
+                (None, _) => ("", ""),
+                (Some(_), Dialect::Mysql | Dialect::Postgres) => ("(", ")"),
+                (Some(_), Dialect::Sqlite) => ("SELECT * FROM (", ")"),
+            };
+            writer.sql(open);
+            writer.select(select)?;
+            writer.sql(close);
+            Ok(())
+        })?;
         if !union.order.is_empty() {
             self.sql(" ORDER BY ");
             self.list(&union.order, ", ", |writer, (column, descending)| {

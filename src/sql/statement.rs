@@ -103,7 +103,7 @@ pub struct Order {
 }
 
 /// `(select) UNION ALL (select) ... ORDER BY n [DESC], ... LIMIT .. OFFSET ..`; the sort keys are
-/// columns of the select list, counted from 0. The selects themselves carry no order and no limit.
+/// columns of the select list, counted from 0. A part with a limit brings its own first rows in its own order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Union {
     /// The parts, all with the same number of columns.
@@ -192,6 +192,23 @@ pub enum Expr {
     Folded(Box<Expr>),
     /// Text `x`, and NULL where it is empty (spaces are something).
     NotEmpty(Box<Expr>),
+    /// The first so many characters of text `x`.
+    Prefix(Box<Expr>, u16),
+    /// The first whose condition holds; NULL where none does.
+    Case(Vec<(Predicate, Expr)>),
+    /// NULL of a type (PostgreSQL), so that the parts of a union agree.
+    Null(Cast),
+    /// Text `x` as a decimal number of so many places: MySQL would compare it with a decimal as floats.
+    Decimal(Box<Expr>, u8),
+    /// `x`, which is never NULL where it is sorted by: PostgreSQL then reads an index in its own order.
+    Known(Box<Expr>),
+    /// Text whose `&`, `<` and `>` may be stored as entities, as it reads (see [`super::entities`]); the separator
+    /// between its parts is raw.
+    Decoded(Box<Expr>, Option<String>),
+    /// Text with each of one character replaced by another.
+    Replaced(Box<Expr>, char, char),
+    /// `CASE x WHEN a THEN b ... END`: the value that stands beside the first equal one.
+    Choose(Box<Expr>, Vec<(Expr, Expr)>),
     /// One scalar inside a JSON document as text; NULL where the document is empty, invalid or lacks
     /// it. JSON true and false come out as `true` and `false`.
     Json(Box<Expr>, Vec<String>),

@@ -211,6 +211,62 @@ fn setup() {
     }
 }
 
+/// The way of an administrator who lets nobody create tables: a login with no right at all, the SQL that `setup` prints
+/// run by somebody else, and then everything works; and again with no more than the exact rights.
+#[test]
+fn setup_by_somebody_else() {
+    for engine in [Engine::MariaDb, Engine::Postgres] {
+        let database = Database::small(engine).lean();
+        let mut service = Service::prepare(&database, Options::small());
+        let printed = |service: &Service| {
+            let printed = service.run(&["setup"]);
+            assert!(printed.status.success(), "{engine:?}: {}", describe(&printed));
+            String::from_utf8(printed.stdout).expect("SQL is text")
+        };
+        // The tables come from the same file: the owner creates them and grants.
+        database.administer_here(&printed(&service));
+        let checked = service.run(&["check"]);
+        assert!(checked.status.success(), "{engine:?}: {}", describe(&checked));
+        service.start_again();
+        a_life(&mut service.client_with("/scim/v2", Some(service.issue("test"))));
+        assert!(service.stop().success());
+
+        // Now that it sees the tables, what is printed is exact; whatever was granted beyond goes.
+        let exact = printed(&service);
+        let grants: Vec<&str> = exact.lines().filter(|line| line.starts_with("GRANT ")).collect();
+        assert!(grants.iter().any(|grant| grant.contains("SELECT") && !grant.contains("DELETE")), "{exact}");
+        database.administer_here(&match engine {
+            Engine::MariaDb => format!("REVOKE ALL, GRANT OPTION FROM {}@'%';", database.login()),
+            _ => format!("DROP OWNED BY {};", database.login()),
+        });
+        database.administer_here(&grants.join("\n"));
+        let checked = service.run(&["check"]);
+        assert!(checked.status.success(), "{engine:?}: {}", describe(&checked));
+        service.start_again();
+        a_life(&mut service.client_with("/scim/v2", Some(service.issue("test"))));
+    }
+}
+
+/// A person and a group from their creation to their end.
+fn a_life(client: &mut client::Client) {
+    let manager = client.post("/Users", &client::user("manager", json!({}))).expect(201).id();
+    let enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+    let more = json!({ enterprise: { "department": "Works", "manager": { "value": manager } }, "externalId": "x1" });
+    let person = client.post("/Users", &client::user("person", more)).expect(201).id();
+    let group = client.post("/Groups", &client::group("Group", &[&person])).expect(201).id();
+    client
+        .patch(&format!("/Users/{person}"), json!([{ "op": "replace", "path": "title", "value": "Fitter" }]))
+        .expect(200);
+    client.get(&format!("/Users?filter=title%20eq%20%22Fitter%22&sortBy=userName")).expect(200);
+    client
+        .patch(&format!("/Users/{person}"), json!([{ "op": "replace", "path": "active", "value": false }]))
+        .expect(200);
+    client.delete(&format!("/Groups/{group}")).expect(204);
+    for id in [person, manager] {
+        client.delete(&format!("/Users/{id}")).expect(204);
+    }
+}
+
 /// Without a terminal on its stdin, the demonstration ends with status 0 after its round, and says how to go on.
 #[test]
 fn demo() {

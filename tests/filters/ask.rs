@@ -39,6 +39,7 @@ pub static OF_USERS: &[Attribute] = &[
     attribute!(USER, ["phoneNumbers"], "phoneNumbers", Some("display"), Loose),
     attribute!(USER, ["groups"], "groups", None, Exact),
     attribute!(USER, ["groups"], "groups", Some("type"), Loose),
+    attribute!(USER, ["groups"], "groups", Some("display"), Unique),
     attribute!(USER, ["meta", "created"], "meta", Some("created"), Instant),
     attribute!(USER, ["meta", "lastModified"], "meta", Some("lastModified"), Instant),
     attribute!(USER, ["meta", "resourceType"], "meta", Some("resourceType"), Exact),
@@ -46,6 +47,7 @@ pub static OF_USERS: &[Attribute] = &[
     attribute!(ENTERPRISE, [IN_ENTERPRISE, "department"], "department", None, Loose),
     attribute!(ENTERPRISE, [IN_ENTERPRISE, "manager"], "manager", None, Exact),
     attribute!(ENTERPRISE, [IN_ENTERPRISE, "manager"], "manager", Some("value"), Exact),
+    attribute!(ENTERPRISE, [IN_ENTERPRISE, "manager"], "manager", Some("displayName"), Loose),
     attribute!(PERSON, [IN_PERSON, "badge"], "badge", None, Exact),
     attribute!(PERSON, [IN_PERSON, "logins"], "logins", None, Number),
     attribute!(PERSON, [IN_PERSON, "rate"], "rate", None, Number),
@@ -54,6 +56,11 @@ pub static OF_USERS: &[Attribute] = &[
     attribute!(PERSON, [IN_PERSON, "seen"], "seen", None, Instant),
     attribute!(PERSON, [IN_PERSON, "born"], "born", None, Day),
     attribute!(PERSON, [IN_PERSON, "locked"], "locked", None, Boolean),
+    attribute!(PERSON, [IN_PERSON, "motto"], "motto", None, Loose),
+    attribute!(PERSON, [IN_PERSON, "place"], "place", None, Loose),
+    attribute!(PERSON, [IN_PERSON, "pinged"], "pinged", None, Instant),
+    attribute!(PERSON, [IN_PERSON, "present"], "present", None, Boolean),
+    attribute!(PERSON, [IN_PERSON, "lang"], "lang", None, Locale),
 ];
 
 pub static OF_GROUPS: &[Attribute] = &[
@@ -62,6 +69,7 @@ pub static OF_GROUPS: &[Attribute] = &[
     attribute!(GROUP, ["members"], "members", None, Exact),
     attribute!(GROUP, ["members"], "members", Some("value"), Exact),
     attribute!(GROUP, ["members"], "members", Some("type"), Loose),
+    attribute!(GROUP, ["members"], "members", Some("display"), Loose),
     attribute!(GROUP, ["meta", "created"], "meta", Some("created"), Instant),
     attribute!(GROUP, ["schemas"], "schemas", None, Exact),
 ];

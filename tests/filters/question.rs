@@ -45,6 +45,8 @@ pub enum Kind {
     Unique,
     /// The same, trimmed when it is stored.
     Tidy,
+    /// A language tag, shown with hyphens: trimmed, and `en_US` asks for `en-US` too.
+    Locale,
     /// Text with regard to case.
     Exact,
     Boolean,
@@ -235,6 +237,43 @@ impl Attribute {
     }
 }
 
+/// What a resource is sorted by (RFC 7644 3.4.2.3).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rank {
+    Text(String),
+    Number(f64),
+    Instant(DateTime<Utc>),
+}
+
+impl Rank {
+    pub fn compare(&self, other: &Rank) -> Ordering {
+        match (self, other) {
+            (Rank::Text(a), Rank::Text(b)) => a.chars().cmp(b.chars()),
+            (Rank::Number(a), Rank::Number(b)) => a.partial_cmp(b).unwrap(),
+            (Rank::Instant(a), Rank::Instant(b)) => a.cmp(b),
+            _ => panic!("{self:?} and {other:?} are of different kinds"),
+        }
+    }
+}
+
+impl Attribute {
+    /// Of several elements the primary counts, else the first.
+    pub fn rank(&self, resource: &Json) -> Option<Rank> {
+        let elements = self.elements(resource);
+        let primary = elements.iter().find(|element| element.get("primary") == Some(&Json::Bool(true)));
+        let element = primary.or(elements.first())?;
+        let value = if element.is_object() { element.get(self.sub.unwrap_or("value"))? } else { element };
+        Some(match (self.kind, value) {
+            (Kind::Instant, Json::String(text)) => Rank::Instant(instant(text)),
+            (Kind::Exact | Kind::Day, Json::String(text)) => Rank::Text(text.clone()),
+            (_, Json::String(text)) => Rank::Text(lower(text)),
+            (_, Json::Number(number)) => Rank::Number(number.as_f64().unwrap()),
+            (_, Json::Bool(yes)) => Rank::Number(f64::from(u8::from(*yes))),
+            _ => panic!("{self:?}: {value} has no rank"),
+        })
+    }
+}
+
 impl Literal {
     fn is_nothing(&self) -> bool {
         match self {
@@ -283,6 +322,10 @@ impl Kind {
         }
         if self == Kind::Tidy && op == Op::Eq && !b.trim().is_empty() {
             return lower(a) == lower(b) || lower(a) == lower(b.trim());
+        }
+        if self == Kind::Locale && op == Op::Eq {
+            let tag = b.split([',', ';']).next().unwrap_or_default().trim().replace('_', "-");
+            return lower(a) == lower(b) || lower(a) == lower(&tag);
         }
         if self == Kind::Exact {
             return texts(a, op, b);

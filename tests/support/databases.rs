@@ -85,8 +85,10 @@ pub type Row = Vec<Option<String>>;
 /// A fresh database, dropped at the end of the test.
 pub struct Database {
     pub engine: Engine,
-    /// Its name, and its login's.
+    /// Its name, and its owner's.
     pub name: String,
+    /// Who the service logs in as: the owner, unless [`Database::lean`] said otherwise.
+    login: String,
     server: Option<Server>,
     folder: Option<tempfile::TempDir>,
 }
@@ -101,6 +103,7 @@ impl Database {
             Engine::Sqlite => Database {
                 engine,
                 name: fresh_name(),
+                login: String::new(),
                 server: None,
                 folder: Some(tempfile::tempdir().expect("a temporary folder")),
             },
@@ -110,7 +113,8 @@ impl Database {
 
     /// An empty database on the server given.
     pub fn create_on(engine: Engine, server: Server) -> Database {
-        let database = Database { engine, name: fresh_name(), server: Some(server), folder: None };
+        let name = fresh_name();
+        let database = Database { engine, login: name.clone(), name, server: Some(server), folder: None };
         let name = &database.name;
         match engine {
             Engine::MariaDb => database.administer(&format!(
@@ -220,12 +224,28 @@ impl Database {
             _ => String::new(),
         };
         format!(
-            "database:\n  url: {}://{name}@{}:{}/{name}\n  password: ${{env:SCIMSHIM_TEST_PASSWORD}}\n{own}",
+            "database:\n  url: {}://{}@{}:{}/{}\n  password: ${{env:SCIMSHIM_TEST_PASSWORD}}\n{own}",
             self.engine.word(),
+            self.login,
             server.host,
             server.port,
-            name = self.name,
+            self.name,
         )
+    }
+
+    /// From here on the service logs in as somebody who may do nothing yet; [`Database::administer`] grants.
+    pub fn lean(mut self) -> Database {
+        self.login = format!("{}_lean", self.name);
+        self.administer(&match self.engine {
+            Engine::MariaDb => format!("CREATE USER {}@'%' IDENTIFIED BY '{PASSWORD}'", self.login),
+            _ => format!("CREATE ROLE {} LOGIN PASSWORD '{PASSWORD}'", self.login),
+        });
+        self
+    }
+
+    /// Who the service logs in as.
+    pub fn login(&self) -> &str {
+        &self.login
     }
 
     /// The database URL with its password, for programs that take no configuration (the yardstick of the benchmark).
@@ -274,10 +294,20 @@ impl Database {
         self.server.as_ref().and_then(|server| server.log.as_deref())
     }
 
-    fn administer(&self, sql: &str) {
+    /// Runs SQL as the server's administrator, in no database of the tests; any error fails the test.
+    pub fn administer(&self, sql: &str) {
         match self.engine {
             Engine::MariaDb => run(&mut self.mariadb(false), sql),
             _ => run(&mut self.psql(false, "postgres"), sql),
+        }
+        .unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// The same, in this database.
+    pub fn administer_here(&self, sql: &str) {
+        match self.engine {
+            Engine::MariaDb => run(self.mariadb(false).arg(&self.name), sql),
+            _ => run(&mut self.psql(false, &self.name), sql),
         }
         .unwrap_or_else(|error| panic!("{error}"));
     }
@@ -330,13 +360,16 @@ impl Drop for Database {
         match self.engine {
             Engine::Sqlite => {}
             Engine::MariaDb => {
-                let sql =
-                    format!("DROP DATABASE {name}; DROP DATABASE IF EXISTS {name}_own; DROP USER {name}@'127.0.0.1'");
+                let sql = format!(
+                    "DROP DATABASE {name}; DROP DATABASE IF EXISTS {name}_own; DROP USER {name}@'127.0.0.1';
+                     DROP USER IF EXISTS {name}_lean@'%'"
+                );
                 let _ = run(&mut self.mariadb(false), &sql);
             }
             Engine::Postgres => {
                 let _ = run(&mut self.psql(false, "postgres"), &format!("DROP DATABASE {name} WITH (FORCE)"));
                 let _ = run(&mut self.psql(false, "postgres"), &format!("DROP ROLE {name}"));
+                let _ = run(&mut self.psql(false, "postgres"), &format!("DROP ROLE IF EXISTS {name}_lean"));
             }
         }
     }

@@ -193,7 +193,7 @@ impl Application {
                 for statement in &ddl {
                     connection.batch(statement)?;
                 }
-                Ok(())
+                own.insert_signing_key(connection, &signing_key("k1", 1))
             })
             .unwrap();
         let mut findings = Findings::new();
@@ -253,7 +253,10 @@ impl Application {
     ) -> Result<Option<Object>, Error> {
         let patch = Patch::parse(json!({ "Operations": operations }), &patch::Limits::default())?;
         let answer = self.directory.patch(&self.caller, type_, id, &patch, condition, &Projection::default())?;
-        Ok(answer.map(|answer| answer.resource))
+        Ok(match answer {
+            Patched::Resource(answer) => Some(answer.resource),
+            Patched::NoContent { .. } => None,
+        })
     }
 
     /// One operation `replace`.
@@ -336,12 +339,25 @@ fn caller(name: &str, default: bool) -> Caller {
             default,
             actor: None,
             may: Permissions::all(),
+            put_keeps_unmentioned: false,
             patch_answers: PatchAnswer::Auto,
         }),
         request_id: "r-1".into(),
         client_address: None,
         client_agent: None,
         base_url: "https://localhost/scim/v2".into(),
+    }
+}
+
+/// Cursors are derived from what stands there; no token is signed here.
+fn signing_key(id: &str, created_at: i64) -> crate::own::SigningKey {
+    crate::own::SigningKey {
+        id: id.to_owned(),
+        algorithm: "EdDSA".to_owned(),
+        private_key: id.as_bytes().repeat(20),
+        public_key: Vec::new(),
+        created_at,
+        retired_at: None,
     }
 }
 
