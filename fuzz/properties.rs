@@ -189,7 +189,7 @@ static SIGNED: LazyLock<(Keyring, String)> = LazyLock::new(|| {
         0x72, 0xdb, 0xf9, 0x13, 0x58, 0x4a, 0xd5, 0xb6, 0xd8, 0xf1, 0xf7, 0x69, 0xf8, 0xad, 0x3a, 0xfe, 0x7c, 0x28,
         0xcb, 0xf1, 0xd4, 0xfb, 0xe0, 0x97, 0xa8, 0x8f, 0x44, 0x75, 0x58, 0x42,
     ];
-    let ring = Keyring::new(vec![SigningKey::read("key", &key).expect("a key")], 0);
+    let ring = Keyring::new(vec![SigningKey::read("key", &key).expect("a key")], Some(0));
     let claims = Claims {
         iss: "https://scim.example.com".to_owned(),
         aud: "https://scim.example.com/scim/test/v2".to_owned(),
