@@ -6,7 +6,7 @@ SHELL := /bin/sh
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench acceptance clean
+.PHONY: help demo test lint bench fuzz openapi acceptance clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -29,6 +29,13 @@ lint: ## formatting, clippy with warnings denied, and the house's own rules
 bench: ## CPU, latency and memory beside a bare yardstick server, on three databases
 	@scripts/need test
 	@scripts/bench
+
+fuzz: ## fuzz the parsers, a minute each or FUZZ_SECONDS
+	@scripts/need build
+	@scripts/fuzz
+
+openapi: ## write docs/openapi.json anew, from the demo's adapter
+	SCIMSHIM_BLESS=1 $(CARGO) test --locked --profile quick --test conformance the_document_is_up_to_date
 
 acceptance: ## every demonstration at full size; writes docs/results.md
 	@scripts/need acceptance

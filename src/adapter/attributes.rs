@@ -2,6 +2,7 @@
 
 use super::context::{Context, Entry, Outline, Scope};
 use super::expressions::{assignments, expression, literal, templates};
+use super::labels::label;
 use super::link::link;
 use super::lookup::lookup;
 use super::names::compiled;
@@ -10,9 +11,6 @@ use super::{Attribute, Binding, Column, ColumnBinding, Conversion, Expression, H
 use crate::document::{Data, Findings, Key, Node, Reader};
 use crate::scim::{self, Mutability, Returned, Uniqueness};
 use crate::sql::{ColumnKind, Value};
-
-/// The cost of a bcrypt hash.
-const BCRYPT_COST: u32 = 10;
 
 /// One attribute; what is wrong with it is reported.
 pub(super) fn attribute(
@@ -287,31 +285,26 @@ fn column_binding(
             findings.error(at, format!("the column `{}` holds no JSON document", column.name));
         }
         // A scalar inside a document has that document's types.
+        travelling.cast = None;
+        travelling.nullable = true;
+        let said = reader.given("type").is_some();
         travelling.kind = match kind {
-            Some(scim::Kind::Boolean) => ColumnKind::Boolean,
+            // What stands for each side is said: as text.
+            Some(scim::Kind::Boolean) if !said => ColumnKind::Boolean,
             Some(scim::Kind::Integer) => ColumnKind::Integer { min: i64::MIN.into(), max: i64::MAX.into() },
+            Some(scim::Kind::Decimal) => ColumnKind::Float,
             _ => ColumnKind::Text(None),
         };
     }
-    let hash = reader.given("hash").and_then(|node| {
-        let name = node.read_str(findings)?;
-        match name {
-            "bcrypt" => Some(Hash::Bcrypt(BCRYPT_COST)),
-            "argon2id" | "sha512_crypt" | "django_pbkdf2" => {
-                findings.error(node, format!("`{name}` is not supported by this version")).help("bcrypt is");
-                None
-            }
-            _ => {
-                findings.error(node, format!("there is no hash `{name}`")).help("bcrypt is supported");
-                None
-            }
-        }
-    });
-    if hash.is_some() && matches!(column.kind, ColumnKind::Text(Some(room)) if room < 60) {
+    let hash = reader.word("hash", &Hash::WORDS, findings);
+    if let (Some(hash), ColumnKind::Text(Some(room))) = (hash, &column.kind)
+        && *room < hash.length()
+    {
         findings.error(
             at,
             format!(
-                "a bcrypt hash has 60 characters; the column `{}` {}",
+                "such a hash has {} characters; the column `{}` {}",
+                hash.length(),
                 column.name,
                 super::expressions::holds(&column.kind)
             ),
@@ -321,6 +314,9 @@ fn column_binding(
     let known = kind.unwrap_or_else(|| kind_of(&conversion));
     let scope = Scope::change(outline);
     let fallback = templates(reader.given("fallback"), Scope { id: false, ..scope }, findings);
+    if let (false, true, Some(node)) = (json.is_empty(), !fallback.is_empty(), reader.given("fallback")) {
+        findings.error(node, "a fallback fills a column, and this is a key of a document");
+    }
     let also = assignments(reader.given("also"), &outline.relation, scope, context, findings)
         .into_iter()
         .filter_map(|(column, value)| Some((outline.intern(outline.relation.find(column.name.as_str())?), value)))
@@ -330,8 +326,17 @@ fn column_binding(
     if (!fallback.is_empty() || !shown.is_empty()) && !text {
         findings.error(at, "templates give text, and this attribute is none");
     }
-    let binding =
-        ColumnBinding { column: id, conversion, json, shown_when_empty: shown, fallback, also, hash, writes: writable };
+    let binding = ColumnBinding {
+        column: id,
+        conversion,
+        cell: travelling,
+        json,
+        shown_when_empty: shown,
+        fallback,
+        also,
+        hash,
+        writes: writable,
+    };
     (binding, known)
 }
 
@@ -347,13 +352,15 @@ fn reference(
     let resource = reader.required("resource", findings);
     let key = reader.given("key");
     let none = none(&mut reader, column, findings);
+    let (named, none_named) = (reader.given("label"), reader.given("none_label"));
     reader.finish(findings);
     let target = context.resource(resource?, findings)?;
     let key = match key {
         Some(key) => target.intern(target.relation.named(key, findings)?),
         None => 0,
     };
-    Some(Reference { column: id, resource_type: target.resource.clone(), key, none })
+    let label = label(named, none_named, &target.relation, findings);
+    Some(Reference { column: id, resource_type: target.resource.clone(), key, none, label })
 }
 
 /// `none`: what a foreign key holds for nothing; NULL unless said, and then it must be allowed.

@@ -4,8 +4,8 @@ use super::context::{Context, Outline};
 use super::conversion::same;
 use super::names::Relation;
 use super::{
-    Attribute, Binding, Condition, Conversion, Create, Expression, Operand, Part, Source, Template, Test, Unique,
-    Variable,
+    Attribute, Binding, Column, Condition, Conversion, Create, Expression, Operand, Part, Source, Template, Test,
+    Unique, Variable,
 };
 use crate::document::{Findings, Located, Node};
 use crate::sql::{ColumnKind, Dialect, Ident, Value};
@@ -246,6 +246,11 @@ fn filled_on_create<'s>(source: &'s Source, create: &Create) -> Vec<&'s Ident> {
     if source.timestamps.written {
         ids.extend(source.timestamps.created);
         ids.extend(source.timestamps.modified);
+    }
+    if let Some(tree) = &source.tree {
+        let kept = [Some(&tree.path), tree.level.as_ref()];
+        let position = |column: &Column| source.columns.iter().position(|known| known.name == column.name);
+        ids.extend(kept.into_iter().flatten().filter_map(position));
     }
     ids.iter().filter_map(|id| source.columns.get(*id)).map(|column| &column.name).collect()
 }

@@ -11,7 +11,8 @@ use super::lifecycle::{create, delete, update};
 use super::names::Names;
 use super::outline::{base, outlines};
 use super::schema::{add_groups, schema};
-use super::types::unsupported;
+use super::scope;
+use super::tree::{settle, tree};
 use super::{Adapter, Attribute, Binding, ResourceType, Rule, Source, Timestamps, Unique};
 use crate::document::{Findings, Key, Kind, Node, Reader, nearest};
 use crate::scim;
@@ -25,14 +26,31 @@ pub fn compile(
     dialect: Dialect,
     findings: &mut Findings,
 ) -> Option<Adapter> {
+    compile_within(document, catalogue, dialect, None, findings)
+}
+
+/// The same for one identity server, that sees what its scope (predicates by resource type) leaves it.
+pub fn compile_within(
+    document: &Document,
+    catalogue: &Catalogue,
+    dialect: Dialect,
+    scope: Option<&Node>,
+    findings: &mut Findings,
+) -> Option<Adapter> {
     let mut own = Findings::new();
-    let adapter = compiled(document, catalogue, dialect, &mut own);
+    let adapter = compiled(document, catalogue, dialect, scope, &mut own);
     let failed = own.has_errors();
     findings.extend(own);
     adapter.filter(|_| !failed)
 }
 
-fn compiled(document: &Document, catalogue: &Catalogue, dialect: Dialect, findings: &mut Findings) -> Option<Adapter> {
+fn compiled(
+    document: &Document,
+    catalogue: &Catalogue,
+    dialect: Dialect,
+    scope: Option<&Node>,
+    findings: &mut Findings,
+) -> Option<Adapter> {
     let (root, version) = document.resolved(catalogue, dialect, findings)?;
     if !document.databases.is_empty() && !document.databases.contains(&dialect) {
         findings.error(&root.get("databases").cloned(), format!("the adapter is not for this database ({dialect:?})"));
@@ -57,7 +75,11 @@ fn compiled(document: &Document, catalogue: &Catalogue, dialect: Dialect, findin
         }
     };
     let all = resources.iter().flat_map(|(key, node)| outlines(key, node, &names, findings)).collect();
-    let context = Context { names, types: root.get("types").cloned(), outlines: all };
+    let context = Context { names, types: root.get("types").cloned(), outlines: all, scope: scope.cloned() };
+    if let Some(scope) = scope {
+        let types: Vec<&str> = resources.iter().map(|(key, _)| key.text.as_str()).collect();
+        scope::known(scope, &types, findings);
+    }
     let mut resource_types: Vec<ResourceType> =
         resources.iter().filter_map(|(key, node)| resource(key, node, &context, findings)).collect();
     for (source, outline) in resource_types.iter_mut().flat_map(|resource| &mut resource.sources).zip(&context.outlines)
@@ -143,6 +165,7 @@ const SHARED: &[&str] = &[
     "unmapped",
     "unknown_members",
     "id_prefix",
+    "tree",
 ];
 
 fn resource(key: &Key, node: &Node, context: &Context<'_>, findings: &mut Findings) -> Option<ResourceType> {
@@ -155,14 +178,12 @@ fn resource(key: &Key, node: &Node, context: &Context<'_>, findings: &mut Findin
     SHARED.iter().for_each(|key| {
         reader.optional(key);
     });
-    unsupported(reader.optional_entry("tree").map(|(key, _)| key), "tree", findings);
     reader.finish(findings);
     for (_, source) in listed.map(Node::entries).unwrap_or_default() {
         if let Some(mut reader) = Reader::mapping(source, findings) {
             SHARED.iter().for_each(|key| {
                 reader.optional(key);
             });
-            unsupported(reader.optional_entry("tree").map(|(key, _)| key), "tree", findings);
             reader.finish(findings);
         }
     }
@@ -284,14 +305,13 @@ fn source(outline: &Outline<'_>, context: &Context<'_>, findings: &mut Findings)
     let word = |key: &str, words: &[(&str, bool)], findings: &mut Findings| {
         given(node, key).and_then(|node| node.read_word(words, findings)).unwrap_or(false)
     };
-    if word("unmapped", &[("ignore", false), ("store", true)], findings) {
-        findings.error(&given(node, "unmapped"), "`store` is not supported by this version").help("ignore is");
-    }
+    word("unmapped", &[("ignore", false), ("store", true)], findings);
     if !filter.is_static() {
         findings
             .error(&given(node, "where"), "a `where` means the same for every request: no `${...}` of one")
             .help("literals, parameters and `{ select: ... }` are fine");
     }
+    let scope_of = scope::scope(outline, context, findings);
     let mut source = Source {
         name: outline.name.clone(),
         id_prefix: given(node, "id_prefix").and_then(|node| node.read_str(findings)).unwrap_or_default().to_owned(),
@@ -299,15 +319,22 @@ fn source(outline: &Outline<'_>, context: &Context<'_>, findings: &mut Findings)
         columns: Vec::new(),
         timestamps: timestamps(given(node, "timestamps"), outline, findings),
         label: templates(given(node, "label"), scope, findings),
+        tree: given(node, "tree").and_then(|node| tree(node, outline, findings)),
         skip_unknown_members: word("unknown_members", &[("reject", false), ("skip", true)], findings),
         create: create(node, &filter, outline, context, findings),
         update: update(given(node, "update"), outline, context, findings),
         delete: delete(given(node, "delete"), &attributes, outline, context, findings),
         filter,
+        scope: scope_of,
         protected,
         attributes,
     };
     source.columns.clone_from(&outline.columns.borrow());
+    settle(&mut source, outline, findings);
+    if let Some(create) = &mut source.create {
+        scope::narrow(create, &source.scope, outline);
+        source.columns.clone_from(&outline.columns.borrow());
+    }
     source
 }
 

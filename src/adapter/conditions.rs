@@ -112,14 +112,6 @@ impl Compiling<'_, '_, '_> {
         };
         let mut parts = Vec::new();
         for (key, inner) in entries {
-            let looks_up =
-                matches!(key.text.as_str(), "like" | "json") || (key.text == "in" && inner.kind() == Kind::Mapping);
-            if self.when && looks_up {
-                findings
-                    .error(key, format!("`{}` is not supported in `when` by this version", key.text))
-                    .help("say it in the `where` of a guard or step");
-                continue;
-            }
             let test = match key.text.as_str() {
                 "not" => {
                     parts.push(Condition::Not(Box::new(self.test(operand, column, inner, findings))));

@@ -14,6 +14,8 @@ pub(super) struct Context<'a> {
     /// The node under `types`.
     pub(super) types: Option<Node>,
     pub(super) outlines: Vec<Outline<'a>>,
+    /// What one identity server may see, by resource type; None is everything.
+    pub(super) scope: Option<Node>,
 }
 
 /// One source as far as others need to know it.

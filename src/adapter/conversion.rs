@@ -6,16 +6,18 @@
 //! form in the sidecar.
 
 use super::{Column, Conversion, Expression, TextRule};
-use crate::sql::{ColumnKind, Value};
+use crate::sql::{ColumnKind, Expr, Value, entities};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, Duration, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde_json::Value as Json;
+use std::borrow::Cow;
 use std::fmt;
 
 #[cfg(test)]
 mod tests;
+mod text;
 
 /// Why a value cannot be stored: a sentence without its subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +44,7 @@ impl Conversion {
             return Ok(Value::Null);
         }
         match self {
-            Conversion::Text(rule) => write_text(rule, value, column, zone),
+            Conversion::Text(rule) => text::write(rule, value, column, zone),
             Conversion::Boolean { .. } => match self.write_boolean(boolean(value)?) {
                 Some(Expression::Literal(value)) => Ok(value.clone()),
                 _ => refuse("has no fixed stored form"),
@@ -91,7 +93,7 @@ impl Conversion {
             return None;
         }
         match self {
-            Conversion::Text(rule) => read_text(rule, value, column),
+            Conversion::Text(rule) => text::read(rule, value, column),
             Conversion::Boolean { .. } => None,
             Conversion::Enum(words) => words
                 .iter()
@@ -133,6 +135,35 @@ impl Conversion {
                 let tag = stored.trim();
                 (!tag.is_empty()).then(|| Json::String(tag.replace('_', "-")))
             }
+        }
+    }
+}
+
+impl Conversion {
+    /// What a stored text reads as, before it is known to be absent.
+    pub fn shown<'t>(&self, stored: &'t str) -> Cow<'t, str> {
+        match self {
+            Conversion::Text(TextRule { entities: Some(_), parts, .. }) => entities::decoded(stored, parts.as_deref()),
+            Conversion::Locale { .. } => Cow::Owned(stored.replace('_', "-")),
+            _ => Cow::Borrowed(stored),
+        }
+    }
+
+    /// Every stored text that reads as this one: one, unless entities are stored.
+    pub fn forms(&self, text: &str) -> Vec<String> {
+        match self {
+            Conversion::Text(TextRule { entities: Some(_), parts, .. }) => entities::forms(text, parts.as_deref()),
+            Conversion::Locale { .. } => spellings(text),
+            _ => vec![text.to_owned()],
+        }
+    }
+
+    /// A text column as it reads.
+    pub fn reads(&self, expr: Expr) -> Expr {
+        match self {
+            Conversion::Text(TextRule { entities: Some(_), parts, .. }) => Expr::Decoded(Box::new(expr), parts.clone()),
+            Conversion::Locale { .. } => Expr::Replaced(Box::new(expr), '_', '-'),
+            _ => expr,
         }
     }
 }
@@ -226,67 +257,6 @@ fn text(value: &Json) -> Result<String, Refusal> {
         Json::Number(number) => Ok(number.to_string()),
         _ => refuse("is not a string"),
     }
-}
-
-fn write_text(rule: &TextRule, value: &Json, column: &Column, zone: Tz) -> Result<Value, Refusal> {
-    let mut text = text(value)?;
-    if rule.trim {
-        text = text.trim().to_owned();
-    }
-    if rule.lower {
-        text = text.to_lowercase();
-    }
-    if text.is_empty() {
-        if let Some(empty) = &rule.empty {
-            return Ok(empty.clone());
-        }
-        if !matches!(column.kind, ColumnKind::Text(_)) {
-            return Ok(Value::Null);
-        }
-    }
-    let length = characters(&text);
-    if let Some(min) = rule.min.filter(|min| length < *min) {
-        return refuse(format!("is shorter than {min} characters"));
-    }
-    let room = match (rule.max, column_room(column)) {
-        (Some(max), Some(room)) => Some(max.min(room)),
-        (max, room) => max.or(room),
-    };
-    if let Some(room) = room.filter(|room| length > *room) {
-        if !rule.keep_overflow {
-            return refuse(format!("is longer than {room} characters"));
-        }
-        text = text.chars().take(usize::try_from(room).unwrap_or(usize::MAX)).collect();
-    }
-    match &column.kind {
-        ColumnKind::Integer { .. } => {
-            let number = text.trim().parse().or_else(|_| refuse("is not a whole number"))?;
-            fit_integer(number, column)
-        }
-        ColumnKind::Decimal | ColumnKind::Float => write_decimal(&Json::String(text), column),
-        ColumnKind::DateTime | ColumnKind::Instant => Ok(stored_instant(instant(&Json::String(text))?, column, zone)),
-        ColumnKind::Date => write_date(text.trim(), column),
-        ColumnKind::Binary(_) => Ok(Value::Bytes(text.into_bytes())),
-        ColumnKind::Uuid => write_uuid(text.trim(), column),
-        ColumnKind::Boolean => Ok(Value::Bool(boolean(&Json::String(text))?)),
-        ColumnKind::Enum(labels) => match labels.iter().find(|label| **label == text) {
-            Some(_) => Ok(Value::Text(text)),
-            None => refuse(format!("is not one of {}", labels.join(", "))),
-        },
-        ColumnKind::Text(_) | ColumnKind::Json | ColumnKind::Other => Ok(Value::Text(text)),
-    }
-}
-
-fn read_text(rule: &TextRule, value: &Value, column: &Column) -> Option<Json> {
-    if rule.empty.as_ref().is_some_and(|empty| same(empty, value, false)) {
-        return None;
-    }
-    let mut text = value.to_text()?;
-    // PostgreSQL pads char(n) with blanks.
-    if column.cast.as_ref().is_some_and(|cast| cast.as_str().starts_with("character(")) {
-        text.truncate(text.trim_end().len());
-    }
-    (!text.is_empty()).then_some(Json::String(text))
 }
 
 fn characters(text: &str) -> u64 {
@@ -437,6 +407,28 @@ fn write_uuid(text: &str, column: &Column) -> Result<Value, Refusal> {
         Ok(uuid) => fit_text(uuid.to_string(), column),
         Err(_) => refuse("is not a UUID"),
     }
+}
+
+/// The ways in which a language tag may be stored: its separators are hyphens or underscores. None where it has an
+/// underscore itself, because no tag is shown so.
+fn spellings(tag: &str) -> Vec<String> {
+    if tag.contains('_') {
+        return Vec::new();
+    }
+    let mut all = vec![String::new()];
+    for (index, part) in tag.split('-').enumerate() {
+        // A tag of more parts than any has is asked for as it stands.
+        let separators: &[&str] = match index {
+            0 => &[""],
+            1..=4 => &["-", "_"],
+            _ => &["-"],
+        };
+        all = all
+            .iter()
+            .flat_map(|tag| separators.iter().map(move |separator| format!("{tag}{separator}{part}")))
+            .collect();
+    }
+    all
 }
 
 /// The application's spelling of a language tag. Of an Accept-Language list (RFC 7643 4.1.1 allows

@@ -366,6 +366,11 @@ impl Document {
 
 /// Every table that the document speaks of, in any version, prefix not included.
 pub fn tables_needed(document: &Document) -> Vec<Table> {
+    tables_in(&document.root)
+}
+
+/// Every table that a piece of an adapter, or a scope, speaks of.
+pub fn tables_in(node: &Node) -> Vec<Table> {
     fn walk(node: &Node, tables: &mut Vec<Table>) {
         for (key, value) in node.entries() {
             if let (true, Some(name)) =
@@ -385,7 +390,7 @@ pub fn tables_needed(document: &Document) -> Vec<Table> {
         }
     }
     let mut tables = Vec::new();
-    walk(&document.root, &mut tables);
+    walk(node, &mut tables);
     tables
 }
 

@@ -304,8 +304,18 @@ impl Transition<'_> {
             Test::Gt(expression) => order(expression).is_some_and(|order| order.is_gt()),
             Test::Ge(expression) => order(expression).is_some_and(|order| order.is_ge()),
             Test::Bits(bits) => after.as_int().is_some_and(|value| value & bits == *bits),
-            Test::Like(_) | Test::InTable(_) => false,
+            Test::Like(pattern) => {
+                let ignore_case = matches!(operand, Operand::Column(column) if column.ignores_case);
+                after.to_text().is_some_and(|text| like(&text, pattern, ignore_case))
+            }
+            // Only the database knows: whoever asks has put the answer in its place (see `directory/steps.rs`).
+            Test::InTable(_) => false,
         }
+    }
+
+    /// What a test of `when` looks at, after the change.
+    pub fn after_of(&self, operand: &Operand) -> Value {
+        self.operand(operand).1
     }
 
     fn operand(&self, operand: &Operand) -> (Option<Value>, Value) {
@@ -321,9 +331,40 @@ impl Transition<'_> {
                 };
                 (self.attributes_before.map(at), at(self.attributes_after))
             }
-            Operand::Json(..) => (None, Value::Null),
+            Operand::Json(column, path) => {
+                let position = self.source.columns.iter().position(|known| known.name == column.name);
+                let at = |row: &[Value]| {
+                    let document = position.and_then(|position| row.get(position)).and_then(Value::to_text);
+                    let document = document.and_then(|text| serde_json::from_str::<Json>(&text).ok());
+                    let found = document
+                        .and_then(|document| path.iter().try_fold(&document, |inner, key| inner.get(key)).cloned());
+                    // As text, which is what SQL compares.
+                    found
+                        .map(|json| json_value(&json).to_text().map(Value::Text).unwrap_or_default())
+                        .unwrap_or_default()
+                };
+                (self.before.map(at), at(self.after))
+            }
         }
     }
+}
+
+/// `LIKE` as databases have it: `%` and `_`, no escapes.
+fn like(text: &str, pattern: &str, ignore_case: bool) -> bool {
+    let fold = |text: &str| match ignore_case {
+        true => text.to_lowercase(),
+        false => text.to_owned(),
+    };
+    let mut expression = String::from("(?s)^");
+    for c in fold(pattern).chars() {
+        match c {
+            '%' => expression.push_str(".*"),
+            '_' => expression.push('.'),
+            c => expression.push_str(&regex::escape(&c.to_string())),
+        }
+    }
+    expression.push('$');
+    regex::Regex::new(&expression).is_ok_and(|expression| expression.is_match(&fold(text)))
 }
 
 /// Whether two values are the same to a database: `1`, `"1"` and true are.

@@ -170,6 +170,10 @@ fn variable(name: &str, node: &Node, scope: Scope<'_, '_>, findings: &mut Findin
     }
     if let Some(column) = name.strip_prefix("column:") {
         let Some(outline) = scope.outline else {
+            if let Each::Row(..) = scope.each {
+                // The label of what a foreign key points to.
+                return each(column, node, scope, findings);
+            }
             return elsewhere(findings, "no resource's row is meant here");
         };
         let info = outline.relation.column(column, node, findings)?;

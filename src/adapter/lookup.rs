@@ -5,10 +5,12 @@ use super::checks::{filled_or_reported, suggest_index};
 use super::conditions::{condition, equalities};
 use super::context::{Context, Each, Entry, Scope, holds};
 use super::expressions::assignments;
+use super::labels::label;
 use super::names::{Relation, compiled};
 use super::steps::steps;
-use super::types::{conversion, unsupported};
-use super::{Column, Lookup, LookupRevive, Missing};
+use super::tree::lookup_tree;
+use super::types::conversion;
+use super::{Column, Conversion, Lookup, LookupRevive, Missing};
 use crate::document::{Findings, Node, Reader};
 use crate::sql::Ident;
 
@@ -38,9 +40,8 @@ pub(super) fn lookup(
     let create = reader.given("create");
     let revive = reader.given("revive");
     let none = none(&mut reader, foreign, findings);
-    for word in ["label", "none_label"] {
-        unsupported(reader.optional_entry(word).map(|(key, _)| key), word, findings);
-    }
+    let (named, none_named) = (reader.given("label"), reader.given("none_label"));
+    let tree = reader.given("tree");
     reader.finish(findings);
 
     let relation = context.names.table(table?, findings)?;
@@ -70,6 +71,14 @@ pub(super) fn lookup(
     let asked = Column { nullable: true, ..compiled(matched) };
     let conversion = conversion(type_, kind, &asked, matched_node, context, findings);
     let filter = condition(filter, &relation, Scope::plain(), context, findings);
+    let tree = tree.and_then(|node| lookup_tree(node, &relation, compiled(key), matched_node, &conversion, findings));
+    if let (Conversion::Text(rule), None, Missing::Create) = (&conversion, &tree, missing)
+        && rule.parts.is_some()
+    {
+        findings
+            .error(node, format!("`{}` is a path: a row that is made needs more than that", matched.name))
+            .help("say `tree: { parent: ..., name: ..., level: ... }`, or `missing: reject`");
+    }
 
     let scope = Scope { id: true, ..Scope::plain() };
     let mut set = Vec::new();
@@ -85,12 +94,19 @@ pub(super) fn lookup(
         }
     }
     if missing == Missing::Create {
-        let filled: Vec<&Ident> = set.iter().map(|(column, _)| &column.name).chain([&matched.name]).collect();
+        let mut filled: Vec<&Ident> = set.iter().map(|(column, _)| &column.name).chain([&matched.name]).collect();
+        if let Some(tree) = &tree {
+            filled.extend([&tree.name.name, &tree.parent.name]);
+            filled.extend(tree.level.iter().map(|level| &level.name));
+        }
         filled_or_reported(&relation, &filled, create.unwrap_or(node), "`create: { set: ... }`", findings);
     }
     let revive = revive.and_then(|node| read_revive(node, &relation, context, findings));
+    let label = label(named, none_named, &relation, findings);
     Some(Lookup {
         column: id,
+        tree,
+        label,
         key: compiled(key),
         matched: compiled(matched),
         table: relation.table,

@@ -59,12 +59,16 @@ pub struct Source {
     pub columns: Vec<Column>,
     /// The rows that exist for SCIM.
     pub filter: Condition,
+    /// The rows of these that exist for the identity server.
+    pub scope: Condition,
     /// Rows that are never changed.
     pub protected: Option<Condition>,
     /// `meta.created` and `meta.lastModified`.
     pub timestamps: Timestamps,
     /// How histories name a row.
     pub label: Vec<Template>,
+    /// Rows that stand below one another.
+    pub tree: Option<super::Tree>,
     /// Members that do not exist: refused, or left out.
     pub skip_unknown_members: bool,
     /// How each attribute meets SQL, in the order of the document.
@@ -199,6 +203,8 @@ pub struct ColumnBinding {
     pub conversion: Conversion,
     /// One key inside a JSON column; empty for the whole column.
     pub json: Vec<String>,
+    /// What the value there is like: the column, or what a scalar of a document is taken for.
+    pub cell: Column,
     /// Shown while the column is empty.
     pub shown_when_empty: Vec<Template>,
     /// Fills the column whenever it would become empty.
@@ -206,16 +212,9 @@ pub struct ColumnBinding {
     /// Columns written whenever this one is.
     pub also: Vec<(ColumnId, Expression)>,
     /// The column holds a hash; the attribute is never returned.
-    pub hash: Option<Hash>,
+    pub hash: Option<super::Hash>,
     /// Whether this attribute writes its column (several may read one).
     pub writes: bool,
-}
-
-/// Password hashes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hash {
-    /// `$2y$`, with this cost.
-    Bcrypt(u32),
 }
 
 /// `lookup`.
@@ -243,6 +242,10 @@ pub struct Lookup {
     pub create: Vec<(Column, Expression)>,
     /// Steps after it was made; `${id}` is the new row's key.
     pub then: Vec<Step>,
+    /// The matched value is a path: levels that are missing are made.
+    pub tree: Option<super::Tree>,
+    /// How histories name the row.
+    pub label: Option<super::Label>,
     /// A row outside `filter` that is brought back rather than made anew.
     pub revive: Option<LookupRevive>,
     /// Whether the attribute writes the column.
@@ -280,6 +283,8 @@ pub struct Reference {
     pub key: ColumnId,
     /// What the foreign key holds for "none".
     pub none: Value,
+    /// How histories name the row it points to.
+    pub label: Option<super::Label>,
 }
 
 /// `link`: many-to-many membership.
@@ -503,6 +508,19 @@ pub struct TextRule {
     pub min: Option<u64>,
     /// At most so many characters, besides what the column holds.
     pub max: Option<u64>,
+    /// `&`, `<` and `>` are stored as entities.
+    pub entities: Option<Entities>,
+    /// The separator between the parts of a path, which stays raw beside entities.
+    pub parts: Option<String>,
     /// Too long: the column gets what fits and the sidecar the client's form; else 400.
     pub keep_overflow: bool,
+}
+
+/// How an application keeps `&`, `<` and `>` in its text columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entities {
+    /// Always as entities.
+    Always,
+    /// As they are, beside older rows that have entities.
+    Mixed,
 }

@@ -61,7 +61,10 @@ fn outline<'a>(
     };
     let table = required("table", findings);
     let id = required("id", findings);
-    let entries = entries(resource, node.get("attributes"), findings);
+    let mut entries = entries(resource, node.get("attributes"), findings);
+    if let Some(unmapped) = node.get("unmapped").filter(|node| node.as_str() == Some("store")) {
+        stored(resource, unmapped, &mut entries);
+    }
     let relation = names.table(table?, findings)?;
     let id = relation.named(id?, findings)?;
     if !relation.is_unique(&id.name) {
@@ -112,6 +115,61 @@ fn entries(resource: &str, node: Option<&Node>, findings: &mut Findings) -> Vec<
         }
     }
     kept
+}
+
+/// `unmapped: store`: what the RFCs have and the adapter does not map, kept in our own tables. Not what the service itself
+/// acts on or must not keep: `active`, passwords, members; nor elements of an attribute that has slots.
+fn stored(resource: &str, at: &Node, entries: &mut Vec<Entry>) {
+    let base = base(resource);
+    let schemas = base.core.iter().map(|schema| (None, schema));
+    let extensions = base.extensions.iter().map(|schema| (Some(schema.id.clone()), schema));
+    for (extension, schema) in schemas.chain(extensions) {
+        for attribute in &schema.attributes {
+            let mut mapped = entries.iter().filter(|entry| {
+                entry.target.extension == extension && name::same(&entry.target.attribute, &attribute.name)
+            });
+            let keeps = |attribute: &Attribute| {
+                !attribute.is_read_only()
+                    && attribute.returned == scim::Returned::Default
+                    && attribute.mutability == scim::Mutability::ReadWrite
+            };
+            if !keeps(attribute) || ["active", "members"].contains(&attribute.name.as_str()) {
+                continue;
+            }
+            let new = |sub: Option<&Attribute>| {
+                let target = Target {
+                    extension: extension.clone(),
+                    attribute: attribute.name.clone(),
+                    slot: None,
+                    sub: sub.map(|sub| sub.name.clone()),
+                };
+                let place = at.place().clone();
+                Entry {
+                    key: Key::new(&target.path(), place.clone()),
+                    target,
+                    node: Node::new(Data::String("sidecar".to_owned()), place),
+                    definition: Some(sub.unwrap_or(attribute).clone()),
+                }
+            };
+            let more: Vec<Entry> = match mapped.next() {
+                None => vec![new(None)],
+                // Of a singular attribute that is mapped in part, the rest.
+                Some(first) if !attribute.multi_valued && first.target.sub.is_some() => {
+                    let has = |sub: &Attribute| {
+                        entries.iter().any(|entry| {
+                            entry.target.extension == extension
+                                && name::same(&entry.target.attribute, &attribute.name)
+                                && entry.target.sub.as_deref().is_some_and(|known| name::same(known, &sub.name))
+                        })
+                    };
+                    let subs = attribute.sub_attributes.iter().filter(|sub| keeps(sub) && !has(sub));
+                    subs.map(|sub| new(Some(sub))).collect()
+                }
+                Some(_) => Vec::new(),
+            };
+            entries.extend(more);
+        }
+    }
 }
 
 fn entry(extension: Option<&str>, key: &Key, node: &Node, base: &Base, findings: &mut Findings) -> Option<Entry> {

@@ -20,8 +20,14 @@ pub struct Needs {
 
 /// Every table that the adapter touches and what it does there, in the order of their names.
 pub fn privileges(adapter: &Adapter) -> Vec<(Table, Needs)> {
+    privileges_of(&[adapter])
+}
+
+/// The same for several together: those of identity servers with scopes or parameters of their own.
+pub fn privileges_of(adapters: &[&Adapter]) -> Vec<(Table, Needs)> {
     let mut all = Collected::default();
-    for source in adapter.resource_types.iter().flat_map(|resource| &resource.sources) {
+    let types = adapters.iter().flat_map(|adapter| &adapter.resource_types);
+    for source in types.flat_map(|resource| &resource.sources) {
         all.source(source);
     }
     all.0.into_iter().collect()
@@ -51,8 +57,10 @@ impl Collected {
     }
 
     fn source(&mut self, source: &Source) {
-        self.needs(&source.table).update |= source.update_is_possible();
+        // What stands below a row is written with it.
+        self.needs(&source.table).update |= source.update_is_possible() || source.tree.is_some();
         self.condition(&source.filter);
+        self.condition(&source.scope);
         if let Some(protected) = &source.protected {
             self.condition(protected);
         }
@@ -93,7 +101,8 @@ impl Collected {
                 let needs = self.needs(&lookup.table);
                 if lookup.missing == Missing::Create {
                     needs.insert = true;
-                    needs.update |= lookup.revive.is_some();
+                    // A level that is made locks those above it, and clears their caches.
+                    needs.update |= lookup.revive.is_some() || lookup.tree.is_some();
                 }
                 self.condition(&lookup.filter);
                 lookup.create.iter().for_each(|(_, value)| self.expression(value));

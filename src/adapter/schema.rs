@@ -102,7 +102,9 @@ fn add(mapped: &mut Vec<scim::Attribute>, attribute: &Attribute, known: Option<&
                 top.sub_attributes.clear();
                 top.required = false;
             }
-            top.multi_valued = target.slot.is_some() || matches!(attribute.binding, Binding::Link(_));
+            // What is kept whole has as many values as the RFC says.
+            let kept = matches!(attribute.binding, Binding::Sidecar) && attribute.schema.multi_valued;
+            top.multi_valued = target.slot.is_some() || matches!(attribute.binding, Binding::Link(_)) || kept;
             mapped.push(top);
             mapped.len() - 1
         }

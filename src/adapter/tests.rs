@@ -94,7 +94,11 @@ fn what_is_refused() {
         (with("userName: name"), "duplicate key `userName`", ""),
         // keys and words
         (beside("    wher: { gone: null }\n"), "unknown key `wher`", "did you mean `where`?"),
-        (beside("    unmapped: store\n"), "`store` is not supported by this version", "ignore is"),
+        (
+            with("\"urn:x:2.0:User\": { shoe: { column: extra, json: size, type: text, fallback: \"9\" } }"),
+            "a fallback fills a column, and this is a key of a document",
+            "",
+        ),
         (beside("    where: { name: \"${request.id}\" }\n"), "a `where` means the same for every request", "literals"),
         (beside("    unmapped: stor\n"), "expected one of `ignore`, `store`, found `stor`", "did you mean `store`?"),
         (with("displayName: { column: name, uniqe: true }"), "unknown key `uniqe`", "did you mean `unique`?"),
@@ -103,11 +107,84 @@ fn what_is_refused() {
         (with("displayName: {}"), "`displayName` has no binding", "one of column, lookup"),
         (with("displayName: { sidecar: true, constant: x }"), "`displayName` has two bindings", ""),
         (with("emails: { rows: { table: depts } }"), "`rows` is not supported by this version", ""),
-        (beside("    tree: { parent: boss_id }\n"), "`tree` is not supported by this version", ""),
-        (with("password: { column: name, hash: argon2id }"), "`argon2id` is not supported by this version", ""),
+        (beside("    tree: { parent: boss_id }\n"), "the key `name` is missing", ""),
         (
-            with("displayName: { column: name, type: { text: { html_entities: always } } }"),
-            "`html_entities` is not supported",
+            beside("    tree: { parent: boss_id, name: name, path: mial }\n"),
+            "the table `people` has no column `mial`",
+            "did you mean `mail`?",
+        ),
+        (
+            beside("    tree: { parent: boss_id, name: name, path: mail, level: state }\n"),
+            "levels are counted, and the column `state` holds at most 10 characters",
+            "",
+        ),
+        (
+            beside("    tree: { parent: boss_id, name: name, path: mail, clear: [active] }\n"),
+            "the column `active` cannot be NULL, so it cannot be cleared",
+            "",
+        ),
+        (
+            beside("    tree: { parent: state, name: name, path: mail }\n"),
+            "the column `state` cannot be NULL: what does it hold at the top?",
+            "say it with `none`",
+        ),
+        (
+            beside("    tree: { parent: boss_id, name: name, path: mail, separator: '' }\n"),
+            "nothing would stand between the names of a path",
+            "",
+        ),
+        (
+            beside("    tree: { parent: boss_id, name: name, path: mail }\n") + "      emails.value: mail\n",
+            "`emails.value` writes `mail`, which `tree` keeps",
+            "say `mutability: readOnly` here",
+        ),
+        (
+            with(
+                "title: { column: dept_id, lookup: { table: depts, match: name, missing: create, type: { text: { html_entities: mixed, parts: \" > \" } } } }",
+            ),
+            "`name` is a path: a row that is made needs more than that",
+            "say `tree: { parent: ..., name: ..., level: ... }`, or `missing: reject`",
+        ),
+        (
+            with("title: { column: dept_id, lookup: { table: depts, match: name, label: \"${column:nmae}\" } }"),
+            "the table `depts` has no column `nmae`",
+            "did you mean `name`?",
+        ),
+        (
+            with(
+                "title: { column: dept_id, lookup: { table: depts, match: name, tree: { parent: id, name: code, separator: / }, type: { text: { html_entities: always, parts: \" > \" } } } }",
+            ),
+            "the type keeps \" > \" between the parts",
+            "",
+        ),
+        (
+            with("password: { column: name, hash: argon2i }"),
+            "expected one of `bcrypt`, `argon2id`",
+            "did you mean `argon2id`?",
+        ),
+        (
+            with("password: { column: mail, hash: sha512_crypt }"),
+            "such a hash has 120 characters; the column `mail` holds at most 50 characters",
+            "",
+        ),
+        (
+            with("displayName: { column: name, type: { text: { html_entities: sometimes } } }"),
+            "expected one of `always`, `mixed`, found `sometimes`",
+            "",
+        ),
+        (
+            with("displayName: { column: name, type: { text: { parts: \" > \" } } }"),
+            "`parts` keeps a separator raw where the rest is stored as entities, and nothing is",
+            "say `html_entities: always` or `mixed` beside it",
+        ),
+        (
+            with("displayName: { column: name, type: { text: { html_entities: mixed, parts: '' } } }"),
+            "the separator between parts is empty",
+            "",
+        ),
+        (
+            with("nickName: { column: boss_id, type: { text: { html_entities: always } } }"),
+            "entities are kept in text, and the column `boss_id`",
             "",
         ),
         // types and literals
@@ -189,13 +266,6 @@ fn what_is_refused() {
         ),
         (beside("    where: { name: { in: [a, b] } }\n"), "a created row would stand outside `where`", ""),
         (with("displayName: login"), "`userName` and `displayName` both write `login`", "mutability: readOnly"),
-        (
-            with(
-                "\"urn:x:2.0:User\": { dept: { column: dept_id, lookup: { table: depts, match: name, none: 0, label: \"${id}\" } } }",
-            ),
-            "`label` is not supported by this version",
-            "",
-        ),
         // life cycle
         (beside("    delete: { how: set }\n"), "nothing says what is set", ""),
         (beside("    delete: rwo\n"), "expected one of `row`", "did you mean `row`?"),
@@ -219,13 +289,6 @@ fn what_is_refused() {
             ),
             "`activ` is neither a column of `people` nor a mapped attribute",
             "did you mean `active`?",
-        ),
-        (
-            beside(
-                "    update: { then: [ { delete: assets, where: { holder: 1 }, when: { name: { like: \"%x\" } } } ] }\n",
-            ),
-            "`like` is not supported in `when` by this version",
-            "",
         ),
         // the document
         (
@@ -497,10 +560,10 @@ fn fits(name: &str, catalogue: Catalogue, version: &str) {
 const DEMO: &str = "
 CREATE TABLE departments(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL UNIQUE, given TEXT, family TEXT, mail TEXT, phone TEXT, mobile TEXT, job_title TEXT,
-  employee_no TEXT, department_id INTEGER REFERENCES departments(id), manager_id INTEGER, enabled INTEGER NOT NULL DEFAULT 1, created_at TEXT, updated_at TEXT, left_on TEXT);
-CREATE TABLE profiles(id INTEGER PRIMARY KEY, label TEXT NOT NULL UNIQUE, kind TEXT NOT NULL DEFAULT 'access');
+  employee_no TEXT, department_id INTEGER REFERENCES departments(id), manager_id INTEGER, enabled INTEGER DEFAULT 1, created_at TEXT, updated_at TEXT, left_on TEXT, shown_as TEXT);
+CREATE TABLE profiles(id INTEGER PRIMARY KEY, label TEXT NOT NULL UNIQUE, kind TEXT NOT NULL DEFAULT 'access', created_at TEXT, updated_at TEXT);
 CREATE TABLE profile_people(profile_id INTEGER NOT NULL, person_id INTEGER NOT NULL, granted_at TEXT, PRIMARY KEY(profile_id, person_id));
-CREATE TABLE projects(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, closed_on TEXT);
+CREATE TABLE projects(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, closed_on TEXT, created_at TEXT, updated_at TEXT);
 CREATE TABLE project_people(project_id INTEGER NOT NULL, person_id INTEGER NOT NULL, role TEXT NOT NULL DEFAULT 'member', PRIMARY KEY(project_id, person_id));
 CREATE TABLE history(id INTEGER PRIMARY KEY, at TEXT NOT NULL, person_id INTEGER NOT NULL, what TEXT NOT NULL, details TEXT);
 ";

@@ -3,7 +3,7 @@
 
 use super::context::{Context, Scope};
 use super::expressions::{expression, holds, literal};
-use super::{Column, Conversion, Expression, TextRule};
+use super::{Column, Conversion, Entities, Expression, TextRule};
 use crate::document::{Findings, Node, Reader, nearest};
 use crate::scim::Kind;
 use crate::sql::{ColumnKind, Value};
@@ -267,6 +267,8 @@ fn text(node: &Node, column: &Column, findings: &mut Findings) -> Option<TextRul
         max: count(reader.given("max"), findings),
         keep_overflow: reader.word("on_overflow", &[("keep", true), ("reject", false)], findings).unwrap_or(false),
         empty: None,
+        entities: None,
+        parts: None,
     };
     // `empty: null` says NULL; only its absence keeps ''.
     rule.empty = reader.optional("empty").map(|empty| literal(empty, column, findings));
@@ -275,8 +277,23 @@ fn text(node: &Node, column: &Column, findings: &mut Findings) -> Option<TextRul
             .error(node, format!("an empty text becomes NULL, and the column `{}` cannot be NULL", column.name))
             .help("say `empty: ''`, or map the column with another type");
     }
-    for key in ["html_entities", "parts"] {
-        unsupported(reader.optional_entry(key).map(|(key, _)| key), key, findings);
+    rule.entities = reader.word("html_entities", &[("always", Entities::Always), ("mixed", Entities::Mixed)], findings);
+    if rule.entities.is_some() && !matches!(column.kind, ColumnKind::Text(_)) {
+        findings.error(
+            node,
+            format!("entities are kept in text, and the column `{}` {}", column.name, holds(&column.kind)),
+        );
+    }
+    if let Some((key, parts)) = reader.optional_entry("parts") {
+        let separator = parts.read_str(findings).unwrap_or_default();
+        if separator.is_empty() {
+            findings.error(parts, "the separator between parts is empty").help("like `parts: \" > \"`");
+        } else if rule.entities.is_none() {
+            findings
+                .error(key, "`parts` keeps a separator raw where the rest is stored as entities, and nothing is")
+                .help("say `html_entities: always` or `mixed` beside it, or leave `parts` out");
+        }
+        rule.parts = (!separator.is_empty()).then(|| separator.to_owned());
     }
     reader.finish(findings);
     Some(rule)

@@ -1,9 +1,11 @@
-//! `scimshim adapters`: which adapters are found where, and what one lets be configured.
+//! `scimshim adapters`: which adapters are found where, what one lets be configured, and what the configured one serves.
 
 use super::common::{Failure, config_path, print, print_findings};
 use crate::adapter::{self, Document};
-use crate::config::{PACKAGED_ADAPTERS, adapter_path};
+use crate::config::{self, PACKAGED_ADAPTERS, adapter_path};
 use crate::document::Findings;
+use crate::server::assemble::Assembler;
+use crate::server::openapi;
 use clap::Args;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -16,12 +18,18 @@ pub struct Arguments {
     /// As JSON
     #[arg(long)]
     json: bool,
+    /// The OpenAPI 3.1 document of the configured adapter, compiled against the configured database
+    #[arg(long, conflicts_with = "json")]
+    openapi: bool,
 }
 
 /// Lists adapters, or describes one.
 pub fn run(given: Option<PathBuf>, arguments: &Arguments) -> Result<(), Failure> {
     let config = config_path(given);
     let directory = config.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if arguments.openapi {
+        return describe_service(&config, directory, arguments.name.as_deref());
+    }
     match &arguments.name {
         Some(name) => describe(name, directory, arguments.json),
         None => list(directory, arguments.json),
@@ -97,6 +105,36 @@ fn describe(name: &str, directory: &Path, json: bool) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Prints the OpenAPI document. What is served depends on the application's own columns, so the database is asked; an
+/// adapter that is not the configured one would be compiled against somebody else's tables.
+fn describe_service(path: &Path, directory: &Path, name: Option<&str>) -> Result<(), Failure> {
+    let mut findings = Findings::new();
+    let Some(config) = config::load(path, &mut findings) else {
+        return Err(Failure::Findings(findings));
+    };
+    let other = |found: PathBuf| {
+        let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        whole(&found) != whole(&config.adapter.path)
+    };
+    if let Some(name) = name
+        && adapter_path(name, directory).map_or(true, other)
+    {
+        return Err(Failure::Message(format!(
+            "`{name}` is not the adapter of {}: `--openapi` asks the configured database which columns there are, so \
+             give a configuration that names this adapter and its database, with `--config`",
+            path.display()
+        )));
+    }
+    let assembler = Assembler::new(&config)?;
+    let catalogue = assembler.catalogue()?;
+    let compiled = assembler.compile(&catalogue, &mut findings);
+    print_findings(&findings);
+    let Some(adapter) = compiled else {
+        return Err(Failure::Said);
+    };
+    print(&format!("{:#}", openapi::document(&adapter)))
 }
 
 fn parameters(document: &Document, path: &Path) -> Value {

@@ -82,6 +82,8 @@ fn look(path: &std::path::Path, arguments: &Arguments, findings: &mut Findings) 
             said.push(format!("database       reachable{version}: {}", types.join(", ")));
         }
     }
+    // What each identity server has of its own, wrong or not.
+    let _ = assembler.compile_own(&catalogue, findings);
     if findings.has_errors() {
         return said;
     }

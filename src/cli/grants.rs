@@ -1,13 +1,13 @@
 //! For whom and for which tables the GRANTs of `scimshim setup` are.
 
-use crate::adapter::{self, Adapter, Document, privileges, tables_needed};
+use crate::adapter::{self, Adapter, Document, privileges_of, tables_needed};
 use crate::config::{Backend, Config};
 use crate::own::{Access, Needs, Own};
 use crate::sql::{Catalogue, Table};
 
-/// What a compiled adapter does, table by table.
-pub fn exact(adapter: &Adapter, catalogue: &Catalogue, config: &Config, own: &Own) -> Vec<String> {
-    let needs: Vec<(Table, Needs)> = privileges(adapter)
+/// What the compiled adapters do together, table by table.
+pub fn exact(adapters: &[&Adapter], catalogue: &Catalogue, config: &Config, own: &Own) -> Vec<String> {
+    let needs: Vec<(Table, Needs)> = privileges_of(adapters)
         .into_iter()
         .map(|(table, needs)| {
             let mut needs = access(needs);

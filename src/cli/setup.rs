@@ -54,7 +54,9 @@ fn grants(config: &Config, assembler: &Assembler) -> Vec<String> {
     };
     let mut findings = Findings::new();
     if let Some(adapter) = assembler.compile(&catalogue, &mut findings) {
-        return grants::exact(&adapter, &catalogue, config, assembler.own());
+        let own = assembler.compile_own(&catalogue, &mut findings);
+        let adapters: Vec<_> = std::iter::once(&adapter).chain(own.iter().flatten()).collect();
+        return grants::exact(&adapters, &catalogue, config, assembler.own());
     }
     // A user who may not read a table yet does not see it either.
     print_findings(&findings);

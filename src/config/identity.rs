@@ -30,6 +30,10 @@ pub struct IdentityServer {
     pub may: Option<Vec<(Key, Vec<Action>)>>,
     /// The rows it may see and touch, a mapping of predicates by resource type; None is everything.
     pub scope: Option<Node>,
+    /// Whether the discovery documents are shown to who does not authenticate (RFC 7644 4).
+    pub discovery_without_authentication: bool,
+    /// What of a bulk request is one transaction.
+    pub bulk_transaction: BulkTransaction,
     /// Its own values for the adapter's parameters, a mapping.
     pub parameters: Option<Node>,
 }
@@ -79,7 +83,7 @@ impl Profile {
 
     /// Its switches. Every client known so far takes what the RFCs say first, so the presets are still alike.
     pub fn switches(self) -> Switches {
-        Switches { patch_answers: PatchAnswers::Resource, put: Put::Replace, adopt: Adopt::Refuse }
+        Switches { patch_answers: PatchAnswers::Auto, put: Put::Replace, adopt: Adopt::Refuse }
     }
 }
 
@@ -97,7 +101,9 @@ pub struct Switches {
 /// The answer to a successful PATCH (RFC 7644 3.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatchAnswers {
-    /// 200 and the resource.
+    /// 200 and the resource; 204 where the PATCH names members, which the answer would have to carry whole.
+    Auto,
+    /// 200 and the resource, whole, also where it has a hundred thousand members.
     Resource,
     /// 204 and nothing.
     NoContent,
@@ -108,6 +114,17 @@ pub enum PatchAnswers {
 pub enum Put {
     /// They are cleared.
     Replace,
+    /// They are left as they are; null, `""` and `[]` clear.
+    KeepUnmentioned,
+}
+
+/// What of a bulk request is one transaction (RFC 7644 3.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BulkTransaction {
+    /// Each operation.
+    Operation,
+    /// All of them: one failure undoes them all.
+    Request,
 }
 
 /// What POST does with a row that exists but was never provisioned.
@@ -219,6 +236,10 @@ fn server(key: &Key, node: &Node, findings: &mut Findings) -> Option<IdentitySer
     let mapping = |node: &&Node, findings: &mut Findings| node.read_entries(findings).is_some();
     let scope = reader.given("scope").filter(|node| mapping(node, findings)).cloned();
     let parameters = reader.given("parameters").filter(|node| mapping(node, findings)).cloned();
+    let open = reader.boolean("discovery_without_authentication", findings).unwrap_or(false);
+    let transactions = [("operation", BulkTransaction::Operation), ("request", BulkTransaction::Request)];
+    let bulk_transaction =
+        reader.word("bulk_transaction", &transactions, findings).unwrap_or(BulkTransaction::Operation);
     later::refuse(&mut reader, "identity_servers.*", findings);
     reader.finish(findings);
     Some(IdentityServer {
@@ -233,6 +254,8 @@ fn server(key: &Key, node: &Node, findings: &mut Findings) -> Option<IdentitySer
         authentication: authentication?,
         may,
         scope,
+        discovery_without_authentication: open,
+        bulk_transaction,
         parameters,
     })
 }
@@ -242,9 +265,10 @@ fn switches(reader: &mut Reader<'_>, profile: Profile, findings: &mut Findings) 
     let Some(mut reader) = reader.given("switches").and_then(|node| Reader::mapping(node, findings)) else {
         return switches;
     };
-    let answers = [("200", PatchAnswers::Resource), ("204", PatchAnswers::NoContent)];
+    let answers = [("auto", PatchAnswers::Auto), ("200", PatchAnswers::Resource), ("204", PatchAnswers::NoContent)];
     switches.patch_answers = reader.word("patch_answers", &answers, findings).unwrap_or(switches.patch_answers);
-    switches.put = reader.word("put", &[("replace", Put::Replace)], findings).unwrap_or(switches.put);
+    let puts = [("replace", Put::Replace), ("keep_unmentioned", Put::KeepUnmentioned)];
+    switches.put = reader.word("put", &puts, findings).unwrap_or(switches.put);
     later::refuse(&mut reader, "identity_servers.*.switches", findings);
     reader.finish(findings);
     switches

@@ -42,13 +42,6 @@ const TABLE: &[Later] = &[
     Later { section: "tls", key: "client_ca", harmless: None, shape: Text },
     Later { section: "log", key: "otlp", harmless: Some("none"), shape: Text },
     Later { section: SERVER, key: "client_certificate", harmless: None, shape: Map(&[("san", true, Many(&Text))]) },
-    Later { section: SERVER, key: "discovery_without_authentication", harmless: Some("false"), shape: Bool },
-    Later {
-        section: SERVER,
-        key: "bulk_transaction",
-        harmless: Some("operation"),
-        shape: Word(&["operation", "request"]),
-    },
     Later { section: SERVER, key: "save_requests", harmless: Some("none"), shape: Word(&["none", "redacted", "full"]) },
     Later { section: SERVER, key: "brake", harmless: None, shape: Map(&[("deactivations_per_hour", false, Text)]) },
     Later { section: SERVER, key: "dry_run", harmless: Some("false"), shape: Bool },

@@ -25,7 +25,9 @@ use crate::document::{Findings, Node, Reader, Source, parse};
 pub use adapter::{AdapterChoice, PACKAGED_ADAPTERS, adapter_path};
 pub use database::{Backend, Database, Pool};
 pub use door::{Admin, Tls, TlsVersion};
-pub use identity::{Action, Adopt, Authentication, Bearer, IdentityServer, PatchAnswers, Profile, Put, Switches};
+pub use identity::{
+    Action, Adopt, Authentication, Bearer, BulkTransaction, IdentityServer, PatchAnswers, Profile, Put, Switches,
+};
 pub use limits::{Limits, Log, LogFormat, LogLevel};
 pub use secret::Secret;
 

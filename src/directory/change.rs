@@ -2,6 +2,7 @@
 //! fallbacks. Only attributes that change are looked at.
 
 use super::rows;
+use super::stranger;
 use super::transaction::Fault;
 use super::unique::Claims;
 use super::{Caller, Directory, Place, plan};
@@ -141,12 +142,12 @@ impl Directory {
                 Some(hash) => hash,
                 None => return Ok(()),
             },
-            (Some(value), None) if !binding.json.is_empty() => {
-                json_key(writing, index, binding, value, columns);
-                return Ok(());
-            }
-            (None, None) if !binding.json.is_empty() => {
-                json_key(writing, index, binding, &Json::Null, columns);
+            (value, None) if !binding.json.is_empty() => {
+                let inner = match value {
+                    Some(value) => self.scalar(writing, binding, value, &name)?,
+                    None => Json::Null,
+                };
+                json_key(writing, index, binding, inner, &name, columns)?;
                 return Ok(());
             }
             (Some(value), None) => match binding.conversion.write_boolean(truth(value).unwrap_or_default()) {
@@ -173,6 +174,28 @@ impl Directory {
         columns.push(Assignment::new(index, binding.column, stored));
         also(writing, index, binding, columns);
         Ok(())
+    }
+
+    /// A client's value as it stands inside a document.
+    fn scalar(&self, writing: &Writing<'_>, binding: &ColumnBinding, value: &Json, name: &str) -> Result<Json, Error> {
+        let stored = match truth(value).and_then(|truth| binding.conversion.write_boolean(truth)) {
+            Some(expression) => writing.environment.value(expression, Some(&binding.cell)).unwrap_or_default(),
+            None => binding
+                .conversion
+                .write(value, &binding.cell, self.adapter.time_zone)
+                .map_err(|refusal| Error::invalid_value(format!("{name} {refusal}")))?,
+        };
+        Ok(match stored {
+            Value::Null => Json::Null,
+            Value::Bool(b) => Json::Bool(b),
+            Value::Int(i) => Json::from(i),
+            Value::UInt(u) => Json::from(u),
+            Value::Float(f) => Json::from(f),
+            Value::Text(text) if matches!(binding.conversion, Conversion::Json) => {
+                serde_json::from_str(&text).unwrap_or(Json::Null)
+            }
+            other => other.to_text().map(Json::String).unwrap_or(Json::Null),
+        })
     }
 
     /// The hash to store; `None` where the stored one is of this very password.
@@ -270,11 +293,24 @@ impl Directory {
         let mut aliases = Aliases::from(1);
         let kind = plan::own_kind(type_, target);
         let visible = plan::visible(target, &kind, &self.own, plan::MAIN, &writing.environment, &mut aliases);
-        let select = Select::new(target.table.clone(), plan::MAIN, vec![Expr::column(plan::MAIN, &wanted.name)])
+        let mut columns = vec![Expr::column(plan::MAIN, &wanted.name)];
+        let known = self.plan_of(&type_.name);
+        if let Some(known) = known {
+            columns.extend(stranger::columns(target, known, &self.own, plan::MAIN, aliases.fresh()));
+        }
+        let select = Select::new(target.table.clone(), plan::MAIN, columns)
             .filter(Predicate::eq(plan::key(target, plan::MAIN), Expr::Value(key, cast)).and(visible));
         let rows = connection.query(&Statement::Select(select), &[])?;
-        let found = rows.into_iter().next().and_then(|row| row.0.into_iter().next());
-        found.filter(|found| !found.is_null()).ok_or_else(|| unknown().into())
+        let Some(row) = rows.first() else { return Err(unknown().into()) };
+        match row.0.split_first() {
+            Some((found, rest)) if !found.is_null() => {
+                if known.is_some_and(|known| stranger::read_stranger(known, rest)) {
+                    return Err(unknown().into());
+                }
+                Ok(found.clone())
+            }
+            _ => Err(unknown().into()),
+        }
     }
 
     /// Hashes passwords before the transaction: looks at the stored hash first, because clients send
@@ -322,23 +358,38 @@ fn json_key(
     writing: &Writing<'_>,
     attribute: usize,
     binding: &ColumnBinding,
-    value: &Json,
+    value: Json,
+    name: &str,
     columns: &mut Vec<Assignment>,
-) {
+) -> Result<(), Error> {
     let known = columns.iter().position(|known| known.column == binding.column);
     let current = match known.and_then(|known| columns.get(known)) {
         Some(known) => known.value.to_text(),
         None => writing.environment.row.and_then(|(_, row)| row.get(binding.column)?.to_text()),
     };
-    let mut document: Json =
-        current.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_else(|| Json::Object(Default::default()));
-    set_json(&mut document, &binding.json, value.clone());
+    let mut document = match current.filter(|text| !text.trim().is_empty()) {
+        None => Json::Object(Default::default()),
+        // What cannot be read is not overwritten.
+        Some(text) => match serde_json::from_str(&text) {
+            Ok(document @ Json::Object(_)) => document,
+            Ok(Json::Null) => Json::Object(Default::default()),
+            // PHP writes an empty document so.
+            Ok(Json::Array(items)) if items.is_empty() => Json::Object(Default::default()),
+            _ => {
+                return Err(Error::conflict(format!(
+                    "{name} stands in a document of the application that is no JSON object: it is left as it is"
+                )));
+            }
+        },
+    };
+    set_json(&mut document, &binding.json, value);
     let text = Value::Text(document.to_string());
     match known.and_then(|known| columns.get_mut(known)) {
         Some(entry) => entry.value = text,
         None => columns.push(Assignment::new(attribute, binding.column, text)),
     }
     also(writing, attribute, binding, columns);
+    Ok(())
 }
 
 /// The columns that are written whenever this one is.
@@ -379,15 +430,11 @@ fn fits(writing: &Writing<'_>, wish: &Wish<'_>, columns: &mut Vec<Assignment>) -
 
 /// Whether a stored value is a hash of this password.
 fn is_hash_of(stored: Option<&Value>, plain: &str) -> bool {
-    matches!(stored, Some(Value::Text(hash)) if bcrypt::verify(plain, hash).unwrap_or(false))
+    matches!(stored, Some(Value::Text(hash)) if Hash::verifies(hash, plain))
 }
 
 fn new_hash(plain: &str, hash: Hash, name: &str) -> Result<String, Error> {
-    let Hash::Bcrypt(cost) = hash;
-    let parts = bcrypt::hash_with_result(plain, cost)
-        .map_err(|error| Error::invalid_value(format!("{name} cannot be hashed: {error}")))?;
-    // The prefix that PHP and most others know.
-    Ok(parts.format_for_version(bcrypt::Version::TwoY))
+    hash.of(plain).map_err(|error| Error::invalid_value(format!("{name} cannot be hashed: {error}")))
 }
 
 fn check_rule(attribute: &Attribute, value: &Json) -> Result<(), Error> {
@@ -442,7 +489,7 @@ pub(super) fn check_required(
 fn empty(conversion: &Conversion) -> Option<Value> {
     match conversion {
         Conversion::Text(rule) => Some(rule.empty.clone().unwrap_or(Value::Null)),
-        Conversion::Boolean { .. } => None,
+        // NULL is neither true nor false, and reads as nothing; a column that takes none refuses, below.
         _ => Some(Value::Null),
     }
 }

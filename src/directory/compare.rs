@@ -140,7 +140,8 @@ impl Compiler<'_> {
                 if binding.shown_when_empty.is_empty() {
                     return Some((expr, Some(column.clone())));
                 }
-                let mut choices = vec![Expr::NotEmpty(Box::new(text::text_expr(expr, Some(column))))];
+                let stored = text::text_expr(expr, Some(column));
+                let mut choices = vec![Expr::NotEmpty(Box::new(binding.conversion.reads(stored)))];
                 for template in &binding.shown_when_empty {
                     choices.push(self.template(template)?);
                 }
@@ -206,7 +207,7 @@ impl Compiler<'_> {
             return None;
         }
         match self.expr(index)? {
-            (expr, Some(column)) => shown(expr, &column),
+            (expr, Some(column)) => shown(expr, &column).map(|expr| conversion.reads(expr)),
             (expr, None) => Some(expr),
         }
     }
@@ -238,6 +239,14 @@ impl Compiler<'_> {
                 Some(column) => self.converted(expr, column, binding, (case_exact, unique), asked, path),
                 None => self.computed(expr, case_exact, asked, path),
             },
+            Binding::Column(binding)
+                if matches!(binding.conversion, Conversion::Enum(_) | Conversion::Boolean { .. }) =>
+            {
+                // What stands in a document is text to SQL.
+                let mut cell = binding.cell.clone();
+                cell.kind = ColumnKind::Text(None);
+                self.converted(expr, &cell, binding, (case_exact, unique), asked, path)
+            }
             Binding::Lookup(lookup) => {
                 let text =
                     Text { expr, column: column.as_ref(), conversion: &lookup.conversion, case_exact, unique: false };

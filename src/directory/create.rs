@@ -1,6 +1,6 @@
 //! POST: a new row, or one that was retired and is brought back.
 
-use super::change::{Wish, Writing, check_required};
+use super::change::{Secret, Wish, Writing, check_required};
 use super::members::Collections;
 use super::permissions::Operation;
 use super::plan::{self, MAIN};
@@ -21,6 +21,15 @@ use crate::sql::{
 };
 use serde_json::Value as Json;
 
+/// What a POST is to create.
+pub(super) struct Creation<'a> {
+    pub place: Place<'a>,
+    rules: &'a Create,
+    resource: Object,
+    collections: Collections,
+    pub values: Vec<Option<Json>>,
+}
+
 /// What the client wants to create.
 struct Wanted<'a> {
     resource: &'a Object,
@@ -37,6 +46,14 @@ impl Directory {
         body: Object,
         projection: &Projection,
     ) -> Result<Answer, Error> {
+        let creation = self.creation(caller, type_, body)?;
+        let secrets = self.secrets(&creation.place, None, &creation.values)?;
+        let found = self.write(|connection| self.create_within(connection, caller, &creation, &secrets, projection))?;
+        Ok(self.answer(&creation.place, found, projection))
+    }
+
+    /// What a POST is to create, checked as far as that is possible without the database.
+    pub(super) fn creation(&self, caller: &Caller, type_: usize, body: Object) -> Result<Creation<'_>, Error> {
         let (resource_type, _) = self.type_(type_)?;
         caller.server.may.check(&resource_type.name, Operation::Create)?;
         let refused =
@@ -46,17 +63,26 @@ impl Directory {
         let (resource, collections) = self.incoming(&place, body)?;
         let values = wanted(place.source, place.plan, &resource);
         check_required(&place, &values, None)?;
-        let secrets = self.secrets(&place, None, &values)?;
-        let wanted = Wanted { resource: &resource, collections: &collections, values: &values };
+        Ok(Creation { place, rules, resource, collections, values })
+    }
+
+    /// Creates a resource inside a transaction.
+    pub(super) fn create_within(
+        &self,
+        connection: &mut dyn Connection,
+        caller: &Caller,
+        creation: &Creation<'_>,
+        secrets: &[Secret],
+        projection: &Projection,
+    ) -> Result<Found, Fault> {
+        let Creation { place, rules, resource, collections, values } = creation;
+        let wanted = Wanted { resource, collections, values };
         let address = caller.address();
         let environment = self.environment(caller, chrono::Utc::now(), &address);
-        let found = self.write(|connection| {
-            let mut writing = Writing { caller, place, environment, secrets: &secrets, claims: Vec::new() };
-            let found = self.create_in(connection, &mut writing, rules, &wanted, projection)?;
-            self.release(connection, &writing.claims)?;
-            Ok(found)
-        })?;
-        Ok(self.answer(&place, found, projection))
+        let mut writing = Writing { caller, place: *place, environment, secrets, claims: Vec::new() };
+        let found = self.create_in(connection, &mut writing, rules, &wanted, projection)?;
+        self.release(connection, &writing.claims)?;
+        Ok(found)
     }
 
     fn create_in(
@@ -74,6 +100,7 @@ impl Directory {
         }
         if holder.is_none()
             && let Some(key) = self.retired_with_external_id(connection, writing, wanted.values)?
+            && !self.is_stranger(connection, &writing.place, &key)?
         {
             let holder = Holder { key, retired: true, attribute: "externalId".to_owned() };
             return self.unretire(connection, writing, &holder, wanted, projection);
@@ -82,6 +109,7 @@ impl Directory {
         if let Some(revive) = &rules.revive
             && let Some(key) = self.revivable(connection, writing, revive, wanted.values)?
             && holder.as_ref().is_none_or(|holder| equivalent(&holder.key, &key))
+            && !self.is_stranger(connection, &writing.place, &key)?
         {
             return self.revive(connection, writing, revive, &key, wanted, projection);
         }
@@ -160,15 +188,40 @@ impl Directory {
         let Some(key_column) = source.columns.first() else {
             return Err(Error::internal("a source without a key").into());
         };
+        let planted = self.plant(connection, &place, &row)?;
+        for (id, value) in planted.iter().flat_map(|planted| &planted.columns) {
+            let (Some(column), Some(filled), Some(place)) =
+                (source.columns.get(*id), filled.get_mut(*id), row.get_mut(*id))
+            else {
+                continue;
+            };
+            let expr = Expr::Value(value.clone(), column.cast.clone());
+            *place = value.clone();
+            match columns.iter().position(|known| *known == column.name).and_then(|known| values.get_mut(known)) {
+                Some(known) => *known = expr,
+                None => {
+                    columns.push(column.name.clone());
+                    values.push(expr);
+                }
+            }
+            *filled = true;
+        }
         let insert = Insert { table: source.table.clone(), columns, rows: vec![values], on_conflict: OnConflict::Fail };
         let key = connection.insert(&insert, &key_column.name)?;
         if let Some(first) = row.first_mut() {
             *first = key.clone();
         }
+        let id = key.to_text().unwrap_or_default();
         if self.database.dialect() == Dialect::Sqlite {
             // The keys of rows that the application deleted are given out again; what we knew of those is not
-            // this one's. The others count on.
-            self.own.forget(connection, &place.plan.kind, &key.to_text().unwrap_or_default())?;
+            // this one's.
+            self.own.forget(connection, &place.plan.kind, &id)?;
+        } else {
+            // The others count on, unless they were restored from a backup.
+            self.forget_predecessor(connection, &place, &id)?;
+        }
+        if let Some(planted) = &planted {
+            self.replanted(connection, &place, &key, planted, true)?;
         }
         let written: Vec<usize> = filled.iter().enumerate().filter_map(|(id, filled)| filled.then_some(id)).collect();
         self.still_unprotected(connection, &place, &key, &written, &environment)?;
@@ -187,8 +240,12 @@ impl Directory {
         // Nobody is in a group before existing, unless the adapter's own steps say so.
         answered.groups &= !rules.then.is_empty();
         let Some(mut found) = self.read_one(connection, caller, &place, &key, &answered)? else {
-            return Err(Error::forbidden("the new resource would not be among the rows that exist for SCIM").into());
+            return Err(Error::forbidden(
+                "the new resource would not be among the rows that exist for this identity server",
+            )
+            .into());
         };
+        self.remember(connection, &place, &found.row.0, None)?;
         let reader = self.reader(&place, caller);
         if self.keep_forms(connection, writing, &reader, None, wanted.resource, &found.row)?
             && let Some(again) = self.read_one(connection, caller, &place, &key, &answered)?
@@ -322,6 +379,7 @@ impl Directory {
             Predicate::eq(Expr::column(stone, &Ident::new("resource_type")), Expr::value(place.plan.kind.as_str()));
         let mut aliases = Aliases::from(3);
         filter = filter.and(writing.environment.predicate(&place.source.filter, Some(MAIN), &mut aliases));
+        filter = filter.and(writing.environment.predicate(&place.source.scope, Some(MAIN), &mut aliases));
         if place.plan.reading(writing.caller.server.default).external_id.is_some() {
             filter = filter.and(self.linked_as(writing, &mut select, link, external_id));
         } else if let Binding::Column(binding) = &attribute.binding {
@@ -367,6 +425,7 @@ impl Directory {
         };
         let mut aliases = Aliases::from(2);
         let mut filter = writing.environment.predicate(&revive.filter, Some(MAIN), &mut aliases);
+        filter = filter.and(writing.environment.predicate(&place.source.scope, Some(MAIN), &mut aliases));
         let mut select = Select::new(place.source.table.clone(), MAIN, vec![plan::key(place.source, MAIN)]);
         match &attribute.binding {
             Binding::Column(binding) if !linked(&place, revive.by, writing.caller.server.default) => {

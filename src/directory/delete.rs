@@ -5,6 +5,7 @@ use super::permissions::Operation;
 use super::read::CollectionsWanted;
 use super::row::{by_key, protected};
 use super::rows;
+use super::stranger;
 use super::transaction::Fault;
 use super::update::Change;
 use super::wanted::wanted;
@@ -13,9 +14,22 @@ use crate::adapter::{DeleteHow, Environment, Transition};
 use crate::scim::{Error, Projection};
 use crate::sql::{Connection, Delete, Statement, Value};
 
+/// A DELETE that may be carried out.
+pub(super) struct Deletion<'a> {
+    place: Place<'a>,
+    key: Value,
+    how: DeleteHow,
+}
+
 impl Directory {
     /// Deletes a resource.
     pub fn delete(&self, caller: &Caller, type_: usize, id: &str, condition: &Precondition) -> Result<(), Error> {
+        let deletion = self.deletion(caller, type_, id)?;
+        self.write(|connection| self.delete_within(connection, caller, &deletion, id, condition))
+    }
+
+    /// What a DELETE comes to, as far as that can be said without the database.
+    pub(super) fn deletion(&self, caller: &Caller, type_: usize, id: &str) -> Result<Deletion<'_>, Error> {
         let (place, key) = self.find(type_, id)?;
         let may = &caller.server.may;
         let how = match place.source.delete.how {
@@ -34,14 +48,25 @@ impl Directory {
                 DeleteHow::Refuse
             }
         };
+        Ok(Deletion { place, key, how })
+    }
+
+    /// Deletes a resource inside a transaction.
+    pub(super) fn delete_within(
+        &self,
+        connection: &mut dyn Connection,
+        caller: &Caller,
+        deletion: &Deletion<'_>,
+        id: &str,
+        condition: &Precondition,
+    ) -> Result<(), Fault> {
+        let Deletion { place, key, how } = deletion;
         let address = caller.address();
         let environment = self.environment(caller, chrono::Utc::now(), &address);
-        self.write(|connection| {
-            let mut writing = Writing { caller, place, environment, secrets: &[], claims: Vec::new() };
-            self.delete_in(connection, &mut writing, &key, id, how, condition)?;
-            self.release(connection, &writing.claims)?;
-            Ok(())
-        })
+        let mut writing = Writing { caller, place: *place, environment, secrets: &[], claims: Vec::new() };
+        self.delete_in(connection, &mut writing, key, id, *how, condition)?;
+        self.release(connection, &writing.claims)?;
+        Ok(())
     }
 
     fn delete_in(
@@ -56,6 +81,10 @@ impl Directory {
         let place = writing.place;
         let not_found = || Error::not_found(&place.type_.name, id);
         let locked = self.lock(connection, &place, key, &writing.environment)?.ok_or_else(not_found)?;
+        if stranger::row_of_stranger(place.plan, &locked.row, locked.identity.as_deref()) {
+            stranger::report(&place, id);
+            return Err(not_found().into());
+        }
         let exact = if condition.is_empty() {
             CollectionsWanted::none()
         } else {
@@ -95,6 +124,9 @@ impl Directory {
             attributes_after: &was,
         };
         self.run_steps(connection, &rules.before, &environment, Some(&transition(&locked.row)))?;
+        if how == DeleteHow::Row {
+            self.lift(connection, &place, &locked.row)?;
+        }
         let after = self.remove(connection, &place, key, how, &locked.row, &environment)?;
         let environment = Environment { row: Some((place.source, &after)), ..environment };
         self.run_steps(connection, &rules.then, &environment, Some(&transition(&after)))?;

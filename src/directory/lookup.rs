@@ -3,10 +3,18 @@
 use super::transaction::Fault;
 use super::unique::{self, Claims};
 use super::{Directory, plan};
-use crate::adapter::{Aliases, Environment, Lookup, Missing};
+use crate::adapter::{Aliases, Column, Environment, Lookup, Missing};
 use crate::scim::Error;
 use crate::sql::{Connection, Expr, Insert, OnConflict, Order, Predicate, Select, Statement, Update, Value};
 use serde_json::Value as Json;
+
+/// What looking up one value takes along.
+pub(super) struct Looking<'l> {
+    pub claims: &'l mut Claims,
+    pub environment: &'l Environment<'l>,
+    /// The attribute's path, for messages.
+    pub name: &'l str,
+}
 
 impl Directory {
     /// The key of the row that `value` names.
@@ -32,23 +40,44 @@ impl Directory {
         match lookup.missing {
             Missing::Clear => Ok(lookup.none.clone()),
             Missing::Reject => {
-                let shown = stored.to_text().unwrap_or_default();
+                let shown = lookup.shown(&stored);
                 Err(Error::invalid_value(format!("{name}: the application has no {shown:?}, and none may be made"))
                     .into())
             }
             Missing::Create => {
-                let value = format!("{}.{}={}", lookup.table, lookup.matched.name, unique::fold(&stored));
-                self.claim(connection, claims, vec![("lookup".to_owned(), value)])?;
-                // Somebody else may have made it while we waited.
-                if let Some(key) = self.matching(connection, environment, lookup, &stored, name)? {
-                    return Ok(key);
+                let mut looking = Looking { claims, environment, name };
+                if let Some(tree) = &lookup.tree {
+                    let path = lookup.shown(&stored);
+                    return self.levels(connection, &mut looking, lookup, tree, &path);
                 }
-                if let Some(key) = self.revive_lookup(connection, environment, lookup, &stored)? {
-                    return Ok(key);
+                match self.found_or_claimed(connection, &mut looking, lookup, &stored)? {
+                    Some(key) => Ok(key),
+                    None => self.make(connection, environment, lookup, stored, &[]),
                 }
-                self.make(connection, environment, lookup, stored)
             }
         }
+    }
+
+    /// The row that is there, or was brought back; `None` where it is ours to make, and nobody else does.
+    pub(super) fn found_or_claimed(
+        &self,
+        connection: &mut dyn Connection,
+        looking: &mut Looking<'_>,
+        lookup: &Lookup,
+        stored: &Value,
+    ) -> Result<Option<Value>, Fault> {
+        let (environment, name) = (looking.environment, looking.name);
+        if let Some(key) = self.matching(connection, environment, lookup, stored, name)? {
+            return Ok(Some(key));
+        }
+        let folded = unique::fold(&lookup.shown(stored).into());
+        let value = format!("{}.{}={folded}", lookup.table, lookup.matched.name);
+        self.claim(connection, looking.claims, vec![("lookup".to_owned(), value)])?;
+        // Somebody else may have made it while we waited.
+        if let Some(key) = self.matching(connection, environment, lookup, stored, name)? {
+            return Ok(Some(key));
+        }
+        self.revive_lookup(connection, environment, lookup, stored)
     }
 
     fn matching(
@@ -63,7 +92,7 @@ impl Directory {
         let filter = environment.predicate(&lookup.filter, Some(plan::MAIN), &mut aliases);
         let mut keys = self.keys(connection, lookup, stored, filter, false)?;
         if keys.len() > 1 && lookup.ambiguous_is_error {
-            let shown = stored.to_text().unwrap_or_default();
+            let shown = lookup.shown(stored);
             return Err(Error::invalid_value(format!("{name}: the application has {shown:?} more than once")).into());
         }
         Ok(if keys.is_empty() { None } else { Some(keys.swap_remove(0)) })
@@ -78,10 +107,17 @@ impl Directory {
         newest: bool,
     ) -> Result<Vec<Value>, Fault> {
         let key = Expr::column(plan::MAIN, &lookup.key.name);
-        let matched = Predicate::eq(
-            Expr::column(plan::MAIN, &lookup.matched.name),
-            Expr::Value(stored.clone(), lookup.matched.cast.clone()),
-        );
+        let column = Expr::column(plan::MAIN, &lookup.matched.name);
+        let cast = || lookup.matched.cast.clone();
+        let matched = match stored {
+            Value::Text(text) => {
+                let forms = lookup.conversion.forms(&lookup.conversion.shown(text));
+                let forms =
+                    forms.into_iter().map(|form| Predicate::eq(column.clone(), Expr::Value(form.into(), cast())));
+                forms.fold(Predicate::False, Predicate::or)
+            }
+            other => Predicate::eq(column, Expr::Value(other.clone(), cast())),
+        };
         let mut select = Select::new(lookup.table.clone(), plan::MAIN, vec![key.clone()]).filter(matched.and(filter));
         select.order.push(Order { by: key, descending: newest });
         select.limit = Some(2);
@@ -115,17 +151,26 @@ impl Directory {
         Ok(Some(key))
     }
 
-    fn make(
+    /// Makes the row; `more` are columns that its place in a tree asks for.
+    pub(super) fn make(
         &self,
         connection: &mut dyn Connection,
         environment: &Environment<'_>,
         lookup: &Lookup,
         stored: Value,
+        more: &[(Column, Value)],
     ) -> Result<Value, Fault> {
         let mut aliases = Aliases::from(1);
         let mut columns = vec![lookup.matched.name.clone()];
         let mut row = vec![Expr::Value(stored, lookup.matched.cast.clone())];
+        for (column, value) in more {
+            columns.push(column.name.clone());
+            row.push(Expr::Value(value.clone(), column.cast.clone()));
+        }
         for (column, expression) in &lookup.create {
+            if columns.contains(&column.name) {
+                continue;
+            }
             columns.push(column.name.clone());
             row.push(environment.expr(expression, Some(column), &mut aliases));
         }
@@ -134,5 +179,12 @@ impl Directory {
         let environment = Environment { id: Some(&key), row: None, ..*environment };
         self.run_steps(connection, &lookup.then, &environment, None)?;
         Ok(key)
+    }
+}
+
+impl Lookup {
+    /// A stored value as clients know it.
+    fn shown(&self, stored: &Value) -> String {
+        self.conversion.shown(&stored.to_text().unwrap_or_default()).into_owned()
     }
 }

@@ -5,6 +5,7 @@ use super::Directory;
 use super::change::Writing;
 use super::plan::{self, MAIN};
 use super::rows;
+use super::stranger;
 use super::transaction::Fault;
 use crate::adapter::{Aliases, Binding, ColumnId, Environment, Link, ResourceType, Source};
 use crate::scim::Error;
@@ -80,16 +81,21 @@ impl Directory {
         };
         let cast = target.columns.first().and_then(|column| column.cast.clone());
         let kind = plan::own_kind(membership.type_, target);
+        let plan = self.plan_of(&membership.type_.name);
         for chunk in keys.chunks(CHUNK) {
             let mut aliases = Aliases::from(1);
             let list = chunk.iter().map(|key| Expr::Value(key.clone(), cast.clone())).collect();
-            let columns = vec![plan::key(target, MAIN), Expr::column(MAIN, &child.name)];
+            let mut columns = vec![plan::key(target, MAIN), Expr::column(MAIN, &child.name)];
+            if let Some(plan) = plan {
+                columns.extend(stranger::columns(target, plan, &self.own, MAIN, aliases.fresh()));
+            }
             let visible = plan::visible(target, &kind, &self.own, MAIN, environment, &mut aliases);
             let select = Select::new(target.table.clone(), MAIN, columns)
                 .filter(Predicate::In(plan::key(target, MAIN), list).and(visible));
             for row in connection.query(&Statement::Select(select), &[])? {
-                if let [key, child] = row.0.as_slice()
+                if let [key, child, known @ ..] = row.0.as_slice()
                     && !child.is_null()
+                    && !plan.is_some_and(|plan| stranger::read_stranger(plan, known))
                 {
                     found.insert(rows::scim_id(target, key), child.clone());
                 }

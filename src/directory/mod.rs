@@ -6,6 +6,7 @@
 //! request, rows locked by primary key, uniqueness claimed first.
 
 mod asked;
+mod bulk;
 mod change;
 mod collections;
 mod compare;
@@ -15,6 +16,7 @@ mod delete;
 mod filter;
 mod keyset;
 mod label;
+mod labels;
 mod linked;
 mod list;
 mod lookup;
@@ -30,14 +32,17 @@ mod side;
 mod sidecar;
 mod sort;
 mod steps;
+mod stranger;
 #[cfg(test)]
 mod tests;
 mod text;
 mod transaction;
+mod tree;
 mod unique;
 mod update;
 mod wanted;
 
+pub use bulk::{BulkDone, BulkFailed, BulkStep};
 pub use cursor::CURSOR_TIMEOUT;
 pub use permissions::{Operation, Permissions};
 
@@ -86,9 +91,22 @@ pub struct ServerView {
     pub actor: Option<Actor>,
     /// What it may do, per resource type.
     pub may: Permissions,
-    /// Answer every PATCH with 204. By default a PATCH that changes a collection is, because the answer
-    /// would have to carry it whole.
-    pub patch_answers_204: bool,
+    /// What a PATCH is answered with.
+    pub patch_answers: PatchAnswer,
+    /// A PUT leaves the attributes that it does not mention as they are, instead of clearing them.
+    pub put_keeps_unmentioned: bool,
+}
+
+/// What a PATCH that succeeded is answered with (RFC 7644 3.5.2 allows both); where the request says what it wants to see,
+/// with that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchAnswer {
+    /// 200 and the resource; 204 where a collection was named, because the answer would have to carry it whole.
+    Auto,
+    /// 200 and the resource, always.
+    Whole,
+    /// 204, always.
+    Nothing,
 }
 
 /// The application's user in whose name changes are recorded.
@@ -109,6 +127,20 @@ pub struct Answer {
     pub version: Option<String>,
     /// Its URL.
     pub location: String,
+}
+
+/// What a PATCH is answered with.
+#[derive(Debug)]
+pub enum Patched {
+    /// 200.
+    Resource(Answer),
+    /// 204.
+    NoContent {
+        /// The version it has now, where the whole content is known.
+        version: Option<String>,
+        /// Its URL.
+        location: String,
+    },
 }
 
 /// A page of a list.
@@ -204,7 +236,7 @@ impl Directory {
         let mut select = sql::Select::new(source.table.clone(), plan::MAIN, columns);
         let blank = blank_environment(&self.adapter);
         let exists = blank.predicate(&source.filter, Some(plan::MAIN), &mut Aliases::from(1));
-        // One of the rows that are there: deleted ones may have had the same name.
+        // One of the rows that are there, inside the scope or not: deleted ones may have had the same name.
         select.filter = sql::Predicate::eq(
             sql::Expr::column(plan::MAIN, &column.name),
             sql::Expr::Value(Value::from(user_name), column.cast.clone()),
@@ -226,11 +258,22 @@ impl Directory {
         }))
     }
 
+    /// The URL of a resource, whether it is there or not.
+    pub fn location(&self, caller: &Caller, type_: usize, id: &str) -> Option<String> {
+        self.adapter.resource_types.get(type_).map(|type_| rows::location(&caller.base_url, type_, id))
+    }
+
     fn type_(&self, index: usize) -> Result<(&ResourceType, &TypePlan), Error> {
         match (self.adapter.resource_types.get(index), self.types.get(index)) {
             (Some(type_), Some(plan)) => Ok((type_, plan)),
             _ => Err(Error::internal(format!("there is no resource type {index}"))),
         }
+    }
+
+    /// The plan of a type of one source, which links and references point to.
+    fn plan_of(&self, type_: &str) -> Option<&plan::SourcePlan> {
+        let (index, _) = plan::find_type(&self.adapter, type_)?;
+        self.types.get(index)?.sources.first()
     }
 
     fn place(&self, index: usize, source: usize) -> Result<Place<'_>, Error> {

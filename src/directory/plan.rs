@@ -53,6 +53,8 @@ pub(super) struct SourcePlan {
     pub active: Option<usize>,
     /// The attributes bound to links.
     pub links: Vec<usize>,
+    /// What rows are remembered by: names and columns.
+    pub known_by: Vec<(String, usize)>,
     /// For callers whose externalId stands in a column: the default identity server.
     pub for_default: ReadPlan,
     /// For all others.
@@ -208,6 +210,7 @@ impl SourcePlan {
             external_id,
             active: find("active"),
             links,
+            known_by: super::stranger::known_by(source),
             for_default: reader.plan(external_id.is_some() && !in_column),
             for_others: reader.plan(external_id.is_some()),
             kind,
@@ -225,7 +228,7 @@ pub(super) fn own_kind(type_: &ResourceType, source: &Source) -> String {
     if type_.sources.len() > 1 { format!("{}.{}", type_.name, source.name) } else { type_.name.clone() }
 }
 
-/// The rows of `source` that exist for SCIM: those of `where` without a tombstone. The server's name
+/// The rows of `source` that exist for the identity server: those of `where` and its scope without a tombstone. The server's name
 /// is bound by the caller where the statement needs it.
 pub(super) fn visible(
     source: &Source,
@@ -236,6 +239,7 @@ pub(super) fn visible(
     aliases: &mut Aliases,
 ) -> Predicate {
     let filter = environment.predicate(&source.filter, Some(alias), aliases);
+    let filter = filter.and(environment.predicate(&source.scope, Some(alias), aliases));
     filter.and(Predicate::Not(Box::new(tombstoned(source, kind, own, alias, aliases))))
 }
 

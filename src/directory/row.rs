@@ -2,6 +2,7 @@
 
 use super::plan::{self, MAIN};
 use super::rows;
+use super::stranger;
 use super::transaction::Fault;
 use super::{Directory, Place};
 use crate::adapter::{Aliases, Condition, Environment, Operand};
@@ -67,6 +68,7 @@ impl Directory {
             Some(condition) => Expr::Flag(Box::new(environment.predicate(condition, Some(MAIN), &mut aliases))),
             None => Expr::Number(0),
         });
+        columns.push(stranger::remembered(source, &place.plan.kind, &self.own, MAIN, aliases.fresh()));
         let cast = source.columns.first().and_then(|column| column.cast.clone());
         let visible = plan::visible(source, &place.plan.kind, &self.own, MAIN, environment, &mut aliases);
         let filter = Predicate::eq(plan::key(source, MAIN), Expr::Value(key.clone(), cast)).and(visible);
@@ -76,10 +78,11 @@ impl Directory {
             return Ok(None);
         };
         let mut row = row.0;
+        let identity = row.pop().and_then(|identity| identity.to_text());
         let flag = row.pop().and_then(|flag| flag.as_int()) == Some(1);
         let acting =
             place.type_.name == "User" && environment.actor.is_some_and(|(id, _)| crate::adapter::equivalent(id, key));
-        Ok(Some(Locked { row, protected: flag || acting }))
+        Ok(Some(Locked { row, protected: flag || acting, identity }))
     }
 
     /// 403 where a change of these columns made the row one of the protected.
@@ -122,6 +125,8 @@ pub(super) struct Locked {
     pub row: Vec<Value>,
     /// It may not be changed: `protected`, or it is the acting user.
     pub protected: bool,
+    /// What the row is remembered by.
+    pub identity: Option<String>,
 }
 
 /// `key = value`, for updates and deletes.

@@ -314,10 +314,18 @@ pub(super) fn column_value(adapter: &Adapter, source: &Source, binding: &ColumnB
     if !binding.json.is_empty() {
         let document: Json = serde_json::from_str(&value.to_text()?).ok()?;
         let inner = binding.json.iter().try_fold(&document, |inner, key| inner.get(key))?;
-        return match inner {
-            Json::Null => None,
-            Json::String(text) if text.is_empty() => None,
-            other => Some(other.clone()),
+        let scalar = match inner {
+            Json::Null => return None,
+            Json::Array(_) | Json::Object(_) => {
+                return matches!(binding.conversion, Conversion::Json).then(|| inner.clone());
+            }
+            Json::Bool(b) => Value::Bool(*b),
+            Json::String(text) => Value::Text(text.clone()),
+            Json::Number(number) => number.as_i64().map_or_else(|| Value::Text(number.to_string()), Value::Int),
+        };
+        return match binding.conversion.read(&scalar, &binding.cell, adapter.time_zone) {
+            Some(Json::String(text)) if text.is_empty() => None,
+            other => other,
         };
     }
     match binding.conversion.read(value, column, adapter.time_zone) {
@@ -423,7 +431,7 @@ pub(super) fn display_name(
     let display = display?;
     if let ([attribute], columns) = (display.attributes.as_slice(), columns)
         && let Some(Binding::Column(binding)) = source.attributes.get(*attribute).map(|attribute| &attribute.binding)
-        && matches!(&binding.conversion, Conversion::Text(rule) if rule.empty.as_ref().is_none_or(Value::is_null))
+        && matches!(&binding.conversion, Conversion::Text(rule) if rule.empty.as_ref().is_none_or(Value::is_null) && rule.entities.is_none())
         && binding.shown_when_empty.is_empty()
         && let Some(position) = display.columns.iter().position(|column| *column == binding.column)
     {

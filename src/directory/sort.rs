@@ -414,7 +414,7 @@ impl<'a> Compiler<'a> {
             Some(ColumnKind::Integer { .. } | ColumnKind::Uuid) => true,
             _ => false,
         };
-        let shown = text::text_expr(expr, column);
+        let shown = conversion.reads(text::text_expr(expr, column));
         SortKey::text(if short { shown } else { cut(shown) }, present, case_exact)
     }
 

@@ -3,8 +3,8 @@
 use super::transaction::Fault;
 use super::{Directory, plan};
 use crate::adapter::{
-    Action, Aliases, Binding, Column, ColumnId, Each, EachRow, Environment, Expression, ForEach, Guard, Part, Source,
-    Step, Transition, Variable,
+    Action, Aliases, Binding, Column, ColumnId, Condition, Each, EachRow, Environment, Expression, ForEach, Guard,
+    Part, Source, Step, Test, Transition, Variable,
 };
 use crate::scim::Object;
 use crate::sql::{
@@ -22,7 +22,7 @@ impl Directory {
         transition: Option<&Transition<'_>>,
     ) -> Result<Option<String>, Fault> {
         for guard in guards {
-            if !applies(guard.when.as_ref(), environment, transition) {
+            if !self.applies(connection, guard.when.as_ref(), environment, transition)? {
                 continue;
             }
             let mut aliases = Aliases::from(1);
@@ -41,6 +41,68 @@ impl Directory {
         Ok(None)
     }
 
+    /// Whether a `when` holds of a change; beside what does not change the row, it is as it is.
+    fn applies(
+        &self,
+        connection: &mut dyn Connection,
+        when: Option<&Condition>,
+        environment: &Environment<'_>,
+        transition: Option<&Transition<'_>>,
+    ) -> Result<bool, Fault> {
+        let Some(when) = when else { return Ok(true) };
+        let unchanged = environment.row.map(|(source, row)| Transition {
+            source,
+            before: Some(row),
+            after: row,
+            attributes_before: environment.attributes,
+            attributes_after: environment.attributes.unwrap_or_default(),
+        });
+        let Some(transition) = transition.or(unchanged.as_ref()) else { return Ok(false) };
+        let known = self.looked_up(connection, when, environment, transition)?;
+        Ok(transition.holds(known.as_ref().unwrap_or(when), environment))
+    }
+
+    /// The same condition with the answers of other tables in it; `None` where it asks none.
+    fn looked_up(
+        &self,
+        connection: &mut dyn Connection,
+        condition: &Condition,
+        environment: &Environment<'_>,
+        transition: &Transition<'_>,
+    ) -> Result<Option<Condition>, Fault> {
+        let (parts, all) = match condition {
+            Condition::And(parts) => (parts, true),
+            Condition::Or(parts) => (parts, false),
+            Condition::Not(inner) => {
+                let inner = self.looked_up(connection, inner, environment, transition)?;
+                return Ok(inner.map(|inner| Condition::Not(Box::new(inner))));
+            }
+            Condition::Test(operand, Test::InTable(select)) => {
+                let value = transition.after_of(operand);
+                if value.is_null() {
+                    return Ok(Some(Condition::Or(Vec::new())));
+                }
+                let mut aliases = Aliases::from(1);
+                let column = Expr::column(plan::MAIN, &select.column.name);
+                let filter = Predicate::eq(column, Expr::Value(value, select.column.cast.clone()))
+                    .and(environment.predicate(&select.filter, Some(plan::MAIN), &mut aliases));
+                let mut looking = Select::new(select.table.clone(), plan::MAIN, vec![Expr::Number(1)]).filter(filter);
+                looking.limit = Some(1);
+                let found = !connection.query(&Statement::Select(looking), &[])?.is_empty();
+                return Ok(Some(if found { Condition::True } else { Condition::Or(Vec::new()) }));
+            }
+            Condition::True | Condition::Test(..) => return Ok(None),
+        };
+        let mut known = Vec::with_capacity(parts.len());
+        let mut asked = false;
+        for part in parts {
+            let answer = self.looked_up(connection, part, environment, transition)?;
+            asked |= answer.is_some();
+            known.push(answer.unwrap_or_else(|| part.clone()));
+        }
+        Ok(asked.then(|| if all { Condition::And(known) } else { Condition::Or(known) }))
+    }
+
     /// Runs steps in their order.
     pub(super) fn run_steps(
         &self,
@@ -50,7 +112,7 @@ impl Directory {
         transition: Option<&Transition<'_>>,
     ) -> Result<(), Fault> {
         for step in steps {
-            if !applies(step.when.as_ref(), environment, transition) {
+            if !self.applies(connection, step.when.as_ref(), environment, transition)? {
                 continue;
             }
             let changes = transition.map(|transition| changes(transition, &step.of)).unwrap_or_default();
@@ -69,12 +131,14 @@ impl Directory {
                 }
                 ForEach::Change => {
                     for change in &changes {
-                        let each = Each {
-                            columns: Vec::new(),
-                            old: change.old.clone(),
-                            new: change.new.clone(),
-                            code: change.code.clone(),
+                        let mut told = |value: &Value| match transition {
+                            Some(Transition { source, .. }) => {
+                                self.told(connection, source, change.id, value.clone(), environment)
+                            }
+                            None => Ok(value.clone()),
                         };
+                        let (old, new) = (told(&change.old)?, told(&change.new)?);
+                        let each = Each { columns: Vec::new(), old, new, code: change.code.clone() };
                         self.run_step(connection, step, &Environment { each: Some(&each), ..*environment })?;
                     }
                 }
@@ -162,32 +226,11 @@ impl Directory {
 
 /// One changed column.
 struct Change<'a> {
+    id: ColumnId,
     column: &'a Column,
     old: Value,
     new: Value,
     code: Value,
-}
-
-fn applies(
-    when: Option<&crate::adapter::Condition>,
-    environment: &Environment<'_>,
-    transition: Option<&Transition<'_>>,
-) -> bool {
-    match (when, transition) {
-        (None, _) => true,
-        (Some(when), Some(transition)) => transition.holds(when, environment),
-        // Beside what does not change the row, it is as it is.
-        (Some(when), None) => environment.row.is_some_and(|(source, row)| {
-            let unchanged = Transition {
-                source,
-                before: Some(row),
-                after: row,
-                attributes_before: environment.attributes,
-                attributes_after: environment.attributes.unwrap_or_default(),
-            };
-            unchanged.holds(when, environment)
-        }),
-    }
 }
 
 fn changes<'a>(transition: &'a Transition<'_>, of: &[(ColumnId, Option<Value>)]) -> Vec<Change<'a>> {
@@ -214,7 +257,7 @@ fn changes<'a>(transition: &'a Transition<'_>, of: &[(ColumnId, Option<Value>)])
             .any(|a| matches!(&a.binding, Binding::Column(binding) if binding.column == id && binding.hash.is_some()));
         let hide = |value: &Value| if secret { Value::from("*****") } else { value.clone() };
         let code = listed.and_then(|(_, code)| code.clone()).unwrap_or_default();
-        changes.push(Change { column, old: hide(old), new: hide(new), code });
+        changes.push(Change { id, column, old: hide(old), new: hide(new), code });
     }
     changes
 }

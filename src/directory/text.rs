@@ -15,6 +15,8 @@
 //! - A column's `''` is absence, as it is read: no operator finds it but `eq null`, `eq ""`, and `ne` of something.
 //! - The literal of `eq` is taken as it stands and as it would be stored (trimmed, lower case, a language tag in the
 //!   application's spelling): what a client sent is found by what it sent.
+//! - Where an application stores `&`, `<` and `>` as entities, or some of its rows do, what is compared is the text that
+//!   they stand for; `eq` asks for each stored form of it, so that an index still helps.
 //! - No column holds U+0000: a literal with one equals nothing, and is ordered by what stands before it.
 
 use super::asked::{Asked, null_is_not_ordered, text_of};
@@ -41,6 +43,11 @@ pub(super) struct Text<'a> {
 impl Text<'_> {
     /// As text, whatever the column's type.
     fn as_text(&self) -> Expr {
+        self.conversion.reads(self.stored_text())
+    }
+
+    /// The same as it is stored.
+    fn stored_text(&self) -> Expr {
         text_expr(self.expr.clone(), self.column)
     }
 
@@ -48,7 +55,7 @@ impl Text<'_> {
     pub fn present(&self) -> Predicate {
         let text = matches!(self.conversion, Conversion::Text(_) | Conversion::Locale { .. });
         let mut absent = match text {
-            true => Predicate::IsNull(Expr::NotEmpty(Box::new(self.as_text()))),
+            true => Predicate::IsNull(Expr::NotEmpty(Box::new(self.stored_text()))),
             false => Predicate::IsNull(self.expr.clone()),
         };
         if let Some(nothing) = self.nothing() {
@@ -63,7 +70,7 @@ impl Text<'_> {
             return None;
         };
         let text = rule.empty.as_ref()?.to_text().filter(|text| !text.is_empty())?;
-        Some(Predicate::eq(exact(self.as_text()), exact(Expr::value(text))))
+        Some(Predicate::eq(exact(self.stored_text()), exact(Expr::value(text))))
     }
 }
 
@@ -137,15 +144,9 @@ impl Compiler<'_> {
         if operator == Operator::Eq {
             return Ok(self.equals(text, &literal));
         }
-        let ordered = matches!(operator, Operator::Gt | Operator::Ge | Operator::Lt | Operator::Le);
-        let literal = match text.conversion {
-            Conversion::Text(_) => literal,
-            // Shown with hyphens, whatever is stored.
-            Conversion::Locale { separator, .. } if !ordered => literal.replace('-', &separator.to_string()),
-            _ => {
-                return Err(Error::invalid_filter(format!("{path} can be compared with eq, ne and pr alone")));
-            }
-        };
+        if !matches!(text.conversion, Conversion::Text(_) | Conversion::Locale { .. }) {
+            return Err(Error::invalid_filter(format!("{path} can be compared with eq, ne and pr alone")));
+        }
         let kind = text.column.map(|column| &column.kind);
         if !matches!(
             kind,
@@ -168,7 +169,11 @@ impl Compiler<'_> {
             return Predicate::False;
         }
         let equal = |value: &str| {
-            let equal = equal(self.dialect, text.expr.clone(), text.column, text.case_exact, text.unique, value);
+            let forms = text.conversion.forms(value);
+            let forms = forms.iter().map(|stored| {
+                equal(self.dialect, text.expr.clone(), text.column, text.case_exact, text.unique, stored)
+            });
+            let equal = forms.fold(Predicate::False, Predicate::or);
             match text.nothing() {
                 Some(nothing) => equal.and(nothing.negate()),
                 None => equal,
@@ -179,8 +184,10 @@ impl Compiler<'_> {
         };
         let is_text = matches!(text.conversion, Conversion::Text(_) | Conversion::Locale { .. });
         match text.conversion.write(&Json::from(literal), column, self.adapter.time_zone) {
-            Ok(Value::Text(stored)) if stored == literal => equal(literal),
-            Ok(Value::Text(stored)) if is_text && !stored.is_empty() => equal(literal).or(equal(&stored)),
+            Ok(Value::Text(stored)) if text.conversion.shown(&stored) == literal => equal(literal),
+            Ok(Value::Text(stored)) if is_text && !stored.is_empty() => {
+                equal(literal).or(equal(&text.conversion.shown(&stored)))
+            }
             Ok(Value::Text(stored)) if !is_text => {
                 Predicate::eq(text.expr.clone(), Expr::Value(Value::Text(stored), column.cast.clone()))
             }

@@ -75,15 +75,18 @@ impl Directory {
             let Some(column) = place.source.columns.get(binding.column) else {
                 continue;
             };
+            let cell = if binding.json.is_empty() { column } else { &binding.cell };
             let stored = binding
                 .conversion
-                .write(value, column, self.adapter.time_zone)
+                .write(value, cell, self.adapter.time_zone)
                 .map_err(|refusal| Error::invalid_value(format!("{} {refusal}", rows::path(attribute))))?;
             if stored.is_null() {
                 continue;
             }
             // All sources of a type share the claim: uniqueness spans them.
-            claims.push((place.type_.name.clone(), format!("{}={}", rows::path(attribute), fold(&stored))));
+            let read = stored.to_text().unwrap_or_default();
+            let read = Value::from(binding.conversion.shown(&read).as_ref());
+            claims.push((place.type_.name.clone(), format!("{}={}", rows::path(attribute), fold(&read))));
             looked_at.push((index, attribute, stored));
         }
         self.claim(connection, &mut writing.claims, claims)?;
@@ -173,10 +176,21 @@ impl Directory {
     ) -> Option<Predicate> {
         let column = place.source.columns.get(binding.column)?;
         let left = Expr::column(MAIN, &column.name);
+        if !binding.json.is_empty() {
+            // SQL sees the text of what is inside a document.
+            let text = value.to_text().unwrap_or_default();
+            let inside = Expr::Json(Box::new(left), binding.json.clone());
+            let case_exact = attribute.schema.case_exact;
+            return Some(super::text::equal(self.database.dialect(), inside, None, case_exact, true, &text));
+        }
         Some(match value {
             Value::Text(text) => {
                 let dialect = self.database.dialect();
-                super::text::equal(dialect, left, Some(column), attribute.schema.case_exact, true, text)
+                let forms = binding.conversion.forms(&binding.conversion.shown(text));
+                let equal = forms.iter().map(|stored| {
+                    super::text::equal(dialect, left.clone(), Some(column), attribute.schema.case_exact, true, stored)
+                });
+                equal.fold(Predicate::False, Predicate::or)
             }
             value => Predicate::eq(left, Expr::Value(value.clone(), column.cast.clone())),
         })

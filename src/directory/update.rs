@@ -3,15 +3,16 @@
 use super::change::{Assignment, Secret, Wish, Writing, check_required};
 use super::members::Collections;
 use super::members::MemberChange;
-use super::permissions::Operation;
+use super::permissions;
 use super::read::{CollectionsWanted, Found};
-use super::row::{Locked, protected};
+use super::row::{Locked, id_of, protected};
 use super::rows;
+use super::stranger;
 use super::transaction::Fault;
 use super::wanted::wanted;
-use super::{Answer, Caller, Directory, Place, Precondition};
+use super::{Answer, Caller, Directory, PatchAnswer, Patched, Place, Precondition};
 use crate::adapter::{Environment, Transition};
-use crate::scim::{self, CollectionChange, Error, Object, Patch, Projection};
+use crate::scim::{self, CollectionChange, Error, Object, Op, Operation, Patch, Projection};
 use crate::sql::{Connection, Value};
 use indexmap::IndexMap;
 use serde_json::Value as Json;
@@ -29,8 +30,47 @@ pub(super) enum Change<'a> {
     },
     /// PATCH.
     Patch(&'a Patch),
+    /// A PUT that leaves what it does not mention.
+    Merge(&'a Patch),
+    /// What a POST of a bulk request had to leave out, because it refers to what came later: whoever may create may
+    /// have it whole.
+    Complete(&'a Patch),
     /// `active: false`, as a DELETE that may not delete does it.
     Deactivate,
+}
+
+/// A PUT or PATCH of one resource.
+pub(super) struct Edit<'a> {
+    pub place: Place<'a>,
+    key: Value,
+    what: What<'a>,
+}
+
+enum What<'a> {
+    Replace {
+        resource: Object,
+        collections: Collections,
+        values: Vec<Option<Json>>,
+    },
+    /// A PUT that leaves what it does not mention.
+    Merge(Patch),
+    Patch(&'a Patch),
+}
+
+impl<'a> Edit<'a> {
+    /// A PATCH of a resource that was found.
+    pub fn of((place, key): (Place<'a>, Value), patch: &'a Patch) -> Self {
+        Self { place, key, what: What::Patch(patch) }
+    }
+
+    /// What it makes of the resource.
+    pub fn change(&self) -> Change<'_> {
+        match &self.what {
+            What::Replace { resource, collections, .. } => Change::Replace { resource, collections, created: false },
+            What::Merge(patch) => Change::Merge(patch),
+            What::Patch(patch) => Change::Patch(patch),
+        }
+    }
 }
 
 /// What came of it.
@@ -38,6 +78,13 @@ pub(super) struct Updated {
     pub found: Found,
     /// The request names a collection, so the answer may be 204.
     pub collections: bool,
+}
+
+impl Updated {
+    /// Whether a PATCH that came to this is answered with 204.
+    pub fn is_unanswered(&self, caller: &Caller, projection: &Projection) -> bool {
+        is_unanswered(caller, self.collections, projection)
+    }
 }
 
 impl Directory {
@@ -51,18 +98,44 @@ impl Directory {
         condition: &Precondition,
         projection: &Projection,
     ) -> Result<Answer, Error> {
+        let edit = self.replacing(caller, type_, id, body)?;
+        let secrets = self.secrets_of(&edit)?;
+        let updated = self.write(|connection| {
+            self.edit_within(connection, caller, &edit, id, &edit.change(), condition, projection, &secrets)
+        })?;
+        Ok(self.answer(&edit.place, updated.found, projection))
+    }
+
+    /// What a PUT asks for, checked as far as that is possible without the database.
+    pub(super) fn replacing(&self, caller: &Caller, type_: usize, id: &str, body: Object) -> Result<Edit<'_>, Error> {
         self.may_write(caller, type_)?;
         let (place, key) = self.find(type_, id)?;
+        if caller.server.put_keeps_unmentioned {
+            // What is mentioned is replaced, and null, "" and [] clear it: a PATCH without path says the same.
+            let whole = Operation { op: Op::Replace, path: None, value: Some(Json::Object(body)) };
+            return Ok(Edit { place, key, what: What::Merge(Patch { operations: vec![whole] }) });
+        }
         let (resource, collections) = self.incoming(&place, body)?;
         let values = wanted(place.source, place.plan, &resource);
         check_required(&place, &values, None)?;
-        let secrets = self.secrets(&place, Some(&key), &values)?;
-        let change = Change::Replace { resource: &resource, collections: &collections, created: false };
-        let updated = self.change(caller, &place, &key, id, &change, condition, projection, &secrets)?;
-        Ok(self.answer(&place, updated.found, projection))
+        Ok(Edit { place, key, what: What::Replace { resource, collections, values } })
     }
 
-    /// Applies a PATCH; `None` is 204.
+    /// Hashes the passwords in it. What they are does not depend on the resource.
+    pub(super) fn secrets_of(&self, edit: &Edit<'_>) -> Result<Vec<Secret>, Error> {
+        let Edit { place, key, what } = edit;
+        let patch: &Patch = match what {
+            What::Replace { values, .. } => return self.secrets(place, Some(key), values),
+            What::Merge(patch) => patch,
+            What::Patch(patch) => patch,
+        };
+        match patch.apply(&Object::new(), &place.type_.schema, &self.patch_options(place)) {
+            Ok(outcome) => self.secrets(place, Some(key), &wanted(place.source, place.plan, &outcome.resource)),
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Applies a PATCH.
     pub fn patch(
         &self,
         caller: &Caller,
@@ -71,55 +144,64 @@ impl Directory {
         patch: &Patch,
         condition: &Precondition,
         projection: &Projection,
-    ) -> Result<Option<Answer>, Error> {
+    ) -> Result<Patched, Error> {
+        let edit = self.patching(caller, type_, id, patch)?;
+        let secrets = self.secrets_of(&edit)?;
+        let updated = self.write(|connection| {
+            self.edit_within(connection, caller, &edit, id, &edit.change(), condition, projection, &secrets)
+        })?;
+        let unanswered = updated.is_unanswered(caller, projection);
+        let answer = self.answer(&edit.place, updated.found, projection);
+        Ok(if unanswered {
+            Patched::NoContent { version: answer.version, location: answer.location }
+        } else {
+            Patched::Resource(answer)
+        })
+    }
+
+    /// What a PATCH is about.
+    pub(super) fn patching<'a>(
+        &'a self,
+        caller: &Caller,
+        type_: usize,
+        id: &str,
+        patch: &'a Patch,
+    ) -> Result<Edit<'a>, Error> {
         self.may_write(caller, type_)?;
-        let (place, key) = self.find(type_, id)?;
-        // Passwords are hashed before the transaction; what they are does not depend on the resource.
-        let alone = patch.apply(&Object::new(), &place.type_.schema, &self.patch_options(&place));
-        let secrets = match alone {
-            Ok(outcome) => self.secrets(&place, Some(&key), &wanted(place.source, place.plan, &outcome.resource))?,
-            Err(_) => Vec::new(),
-        };
-        let change = Change::Patch(patch);
-        let updated = self.change(caller, &place, &key, id, &change, condition, projection, &secrets)?;
-        if caller.server.patch_answers_204 || (updated.collections && is_whole(projection)) {
-            return Ok(None);
-        }
-        Ok(Some(self.answer(&place, updated.found, projection)))
+        Ok(Edit::of(self.find(type_, id)?, patch))
     }
 
     /// 403 for who may change nothing; what else a change needs is known when it is.
     fn may_write(&self, caller: &Caller, type_: usize) -> Result<(), Error> {
         let name = &self.type_(type_)?.0.name;
         let may = &caller.server.may;
-        if may.allow(name, Operation::Deactivate) {
+        if may.allow(name, permissions::Operation::Deactivate) {
             return Ok(());
         }
-        may.check(name, Operation::Update)
+        may.check(name, permissions::Operation::Update)
     }
 
+    /// Changes a resource inside a transaction.
     #[expect(clippy::too_many_arguments, reason = "one call, all of it needed")]
-    fn change(
+    pub(super) fn edit_within(
         &self,
+        connection: &mut dyn Connection,
         caller: &Caller,
-        place: &Place<'_>,
-        key: &Value,
+        edit: &Edit<'_>,
         id: &str,
         change: &Change<'_>,
         condition: &Precondition,
         projection: &Projection,
         secrets: &[Secret],
-    ) -> Result<Updated, Error> {
+    ) -> Result<Updated, Fault> {
         let address = caller.address();
         let environment = self.environment(caller, chrono::Utc::now(), &address);
-        self.write(|connection| {
-            let mut writing = Writing { caller, place: *place, environment, secrets, claims: Vec::new() };
-            let updated = self
-                .update(connection, &mut writing, key, change, condition, projection)?
-                .ok_or_else(|| Error::not_found(&place.type_.name, id))?;
-            self.release(connection, &writing.claims)?;
-            Ok(updated)
-        })
+        let mut writing = Writing { caller, place: edit.place, environment, secrets, claims: Vec::new() };
+        let updated = self
+            .update(connection, &mut writing, &edit.key, change, condition, projection)?
+            .ok_or_else(|| Error::not_found(&edit.place.type_.name, id))?;
+        self.release(connection, &writing.claims)?;
+        Ok(updated)
     }
 
     /// A request body in normal form, and the collections it names.
@@ -181,6 +263,10 @@ impl Directory {
         } else {
             CollectionsWanted { links: place.plan.links.clone(), groups: false }
         };
+        if stranger::row_of_stranger(place.plan, &locked.row, locked.identity.as_deref()) {
+            stranger::report(&place, &id_of(&place, key));
+            return Ok(None);
+        }
         let Some(current) = self.read_one(connection, caller, &place, key, &exact)? else {
             return Ok(None);
         };
@@ -195,29 +281,33 @@ impl Directory {
         let was = wanted(place.source, place.plan, &before);
         let will = wanted(place.source, place.plan, &after);
         let changed: Vec<bool> = was.iter().zip(&will).map(|(was, will)| was != will).collect();
-        if matches!(change, Change::Patch(_)) {
+        if matches!(change, Change::Patch(_) | Change::Merge(_) | Change::Complete(_)) {
             check_required(&place, &will, Some(&changed))?;
         }
         // A DELETE that deactivates and a POST that brings back were allowed as what they are.
-        if matches!(change, Change::Patch(_) | Change::Replace { created: false, .. }) {
+        if matches!(change, Change::Patch(_) | Change::Merge(_) | Change::Replace { created: false, .. }) {
             self.may_change(&place, caller, &was, &will, &changed, &collections)?;
         }
         let environment = Environment { id: Some(key), row: Some((place.source, &locked.row)), ..writing.environment };
         let shown = rows::shown(place.source, &locked.row, &will, &changed, &environment);
         let environment = Environment { attributes: Some(&shown), ..environment };
         let stage = Stage { place, locked: &locked, was: &was, will: &will, changed: &changed, lenient };
-        writing.within(environment, |writing| self.write_difference(connection, &stage, writing, key, &collections))?;
+        let written = writing
+            .within(environment, |writing| self.write_difference(connection, &stage, writing, key, &collections))?;
         let wanted_now = self.collections_wanted(caller, &place, projection);
         // An answer of 204 needs none of the members.
         let named = !collections.is_empty();
-        let unanswered =
-            matches!(change, Change::Patch(_)) && (caller.server.patch_answers_204 || (named && is_whole(projection)));
+        let unanswered = matches!(change, Change::Patch(_)) && is_unanswered(caller, named, projection);
         let answered = if unanswered { CollectionsWanted::none() } else { wanted_now };
         let Some(mut found) = self.read_one(connection, caller, &place, key, &answered)? else {
-            return Err(
-                Error::forbidden("the change would take the resource out of the rows that exist for SCIM").into()
-            );
+            return Err(Error::forbidden(
+                "the change would take the resource out of the rows that exist for this identity server",
+            )
+            .into());
         };
+        if written {
+            self.remember(connection, &place, &found.row.0, locked.identity.as_deref())?;
+        }
         let reader = self.reader(&place, caller);
         if self.keep_forms(connection, writing, &reader, Some(&before), &after, &found.row)? {
             if locked.protected {
@@ -239,7 +329,7 @@ impl Directory {
     ) -> Result<(Object, Collections, bool), Error> {
         match change {
             Change::Replace { resource, collections, .. } => Ok(((*resource).clone(), (*collections).clone(), true)),
-            Change::Patch(patch) => {
+            Change::Patch(patch) | Change::Merge(patch) | Change::Complete(patch) => {
                 let outcome = patch.apply(before, &place.type_.schema, &self.patch_options(place))?;
                 if !outcome.ignored.is_empty() {
                     tracing::debug!(attributes = ?outcome.ignored, "attributes that are not mapped were left out");
@@ -269,15 +359,16 @@ impl Directory {
                 && will.get(active) == Some(&Some(Json::Bool(false)))
                 && was.get(active) != Some(&Some(Json::Bool(false)))
         });
-        if switched_off && !may.allow(&place.type_.name, Operation::Deactivate) {
-            return may.check(&place.type_.name, Operation::Deactivate);
+        if switched_off && !may.allow(&place.type_.name, permissions::Operation::Deactivate) {
+            return may.check(&place.type_.name, permissions::Operation::Deactivate);
         }
         let more = changed.iter().enumerate().any(|(index, changed)| *changed && Some(index) != place.plan.active)
             || (!switched_off && place.plan.active.is_some_and(|active| changed.get(active) == Some(&true)))
             || !collections.is_empty();
-        if more { may.check(&place.type_.name, Operation::Update) } else { Ok(()) }
+        if more { may.check(&place.type_.name, permissions::Operation::Update) } else { Ok(()) }
     }
 
+    /// Writes what is to be written; whether that was anything.
     fn write_difference(
         &self,
         connection: &mut dyn Connection,
@@ -285,7 +376,7 @@ impl Directory {
         writing: &mut Writing<'_>,
         key: &Value,
         collections: &Collections,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         let Stage { place, locked, was, will, changed, lenient } = *stage;
         let wish = Wish { values: will, changed, lenient };
         if let Some(holder) = self.holder(connection, writing, will, changed, Some(key))? {
@@ -303,6 +394,18 @@ impl Directory {
             {
                 *stored = value.clone();
                 set.push((column, value));
+            }
+        }
+        let planted = match locked.protected {
+            true => None,
+            false => self.replant(connection, &place, &locked.row, &after)?,
+        };
+        for (column, value) in planted.iter().flat_map(|planted| &planted.columns) {
+            if let Some(stored) = after.get_mut(*column)
+                && !crate::adapter::equivalent(stored, value)
+            {
+                *stored = value.clone();
+                set.push((*column, value.clone()));
             }
         }
         let external = place.plan.external_id.filter(|index| changed.get(*index) == Some(&true));
@@ -328,6 +431,9 @@ impl Directory {
             self.run_steps(connection, &update.before, &writing.environment, Some(&transition))?;
             let columns: Vec<usize> = set.iter().map(|(column, _)| *column).collect();
             self.update_row(connection, &place, key, &set, &update.set, &writing.environment)?;
+            if let Some(planted) = &planted {
+                self.replanted(connection, &place, key, planted, false)?;
+            }
             let environment = Environment { row: Some((place.source, &after)), ..writing.environment };
             let shown = rows::shown_after(&self.adapter, place.source, &after, will, changed, &environment);
             let environment = Environment { attributes: Some(&shown), ..environment };
@@ -341,7 +447,7 @@ impl Directory {
                 self.update_row(connection, &place, key, &[], &[], &writing.environment)?;
             }
         }
-        Ok(())
+        Ok(!set.is_empty() || !members.is_empty() || external.is_some())
     }
 }
 
@@ -354,6 +460,14 @@ struct Stage<'a> {
     lenient: bool,
 }
 
-fn is_whole(projection: &Projection) -> bool {
-    projection.attributes.is_none() && projection.excluded.is_empty()
+/// Whether a PATCH is answered with 204: by setting, or because the answer would carry a membership that may be large.
+/// Never where the request says what it wants to see (RFC 7644 3.5.2).
+fn is_unanswered(caller: &Caller, collections: bool, projection: &Projection) -> bool {
+    let whole = projection.attributes.is_none() && projection.excluded.is_empty();
+    whole
+        && match caller.server.patch_answers {
+            PatchAnswer::Auto => collections,
+            PatchAnswer::Whole => false,
+            PatchAnswer::Nothing => true,
+        }
 }

@@ -79,17 +79,20 @@ impl Identity {
         }
     }
 
-    /// Whether a request may speak for the identity server at this position.
-    pub async fn authenticate(&self, server: usize, headers: &HeaderMap, client: IpAddr) -> Result<Session, Denial> {
-        let Some(server) = self.servers.get(server) else {
+    /// Whether requests from an address may come to the identity server at this position at all.
+    pub fn admit(&self, server: usize, client: IpAddr) -> Result<&Server, Denial> {
+        let Some(server) = self.servers.get(server).filter(|server| server.active) else {
             return Err(Denial::Inactive);
         };
-        if !server.active {
-            return Err(Denial::Inactive);
-        }
         if !server.allow_from.is_empty() && !server.allow_from.iter().any(|network| network.contains(&client)) {
             return Err(Denial::Address);
         }
+        Ok(server)
+    }
+
+    /// Whether a request may speak for the identity server at this position.
+    pub async fn authenticate(&self, server: usize, headers: &HeaderMap, client: IpAddr) -> Result<Session, Denial> {
+        let server = self.admit(server, client)?;
         let reason = match bearer(headers) {
             Ok(_) if !server.bearer => "this identity server takes no bearer tokens".to_owned(),
             Ok(token) => match self.tokens.check(token, &server.name, &server.audience).await {

@@ -5,17 +5,20 @@ use super::{Own, OwnTable};
 use crate::sql::{Dialect, Table};
 
 /// The newest migration's number.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// All migrations in order; the first has number 1.
-const MIGRATIONS: [&[Step]; 1] = [&[
-    Step::Table(SIGNING_KEYS),
-    Step::Table(TOKENS),
-    Step::Table(LINKS),
-    Step::Table(SIDECAR),
-    Step::Table(TOMBSTONES),
-    Step::Table(CLAIMS),
-]];
+const MIGRATIONS: [&[Step]; 2] = [
+    &[
+        Step::Table(SIGNING_KEYS),
+        Step::Table(TOKENS),
+        Step::Table(LINKS),
+        Step::Table(SIDECAR),
+        Step::Table(TOMBSTONES),
+        Step::Table(CLAIMS),
+    ],
+    &[Step::Table(IDENTITIES)],
+];
 
 /// One change of the schema.
 enum Step {
@@ -132,6 +135,18 @@ const TOMBSTONES: Spec = Spec {
         ("server", Text(64), REQUIRED),
         ("created_at", Instant, REQUIRED),
         ("reason", Text(255), REQUIRED),
+    ],
+    key: &["resource_type", "resource_id"],
+    unique: &[],
+    indexes: &[],
+};
+
+const IDENTITIES: Spec = Spec {
+    table: OwnTable::Identities,
+    columns: &[
+        ("resource_type", Text(128), REQUIRED),
+        ("resource_id", Text(191), REQUIRED),
+        ("identity", Document, REQUIRED),
     ],
     key: &["resource_type", "resource_id"],
     unique: &[],

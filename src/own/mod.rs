@@ -44,19 +44,22 @@ pub enum OwnTable {
     Sidecar,
     /// Resources that are gone although their rows stay.
     Tombstones,
+    /// What made a row the person, or the group, that its id is remembered for.
+    Identities,
     /// Mutexes: rows inserted and deleted within one transaction.
     Claims,
 }
 
 impl OwnTable {
     /// All of them.
-    pub const ALL: [OwnTable; 7] = [
+    pub const ALL: [OwnTable; 8] = [
         OwnTable::SchemaVersion,
         OwnTable::SigningKeys,
         OwnTable::Tokens,
         OwnTable::Links,
         OwnTable::Sidecar,
         OwnTable::Tombstones,
+        OwnTable::Identities,
         OwnTable::Claims,
     ];
 
@@ -69,6 +72,7 @@ impl OwnTable {
             OwnTable::Links => "links",
             OwnTable::Sidecar => "sidecar",
             OwnTable::Tombstones => "tombstones",
+            OwnTable::Identities => "identities",
             OwnTable::Claims => "claims",
         }
     }

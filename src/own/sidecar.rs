@@ -155,6 +155,38 @@ impl Own {
         connection.execute(&Statement::Insert(insert), &[]).map(|_| ())
     }
 
+    /// What a resource's row is remembered by; `None` where it is not.
+    pub fn identity(
+        &self,
+        connection: &mut dyn Connection,
+        resource_type: &str,
+        id: &str,
+    ) -> Result<Option<String>, Error> {
+        let ids = [id.to_owned()];
+        let rows = self.read(connection, OwnTable::Identities, &["identity"], among(resource_type, &ids), false)?;
+        Ok(rows.into_iter().next().map(|mut row| row.text()))
+    }
+
+    /// Remembers what a resource's row is known by.
+    pub fn set_identity(
+        &self,
+        connection: &mut dyn Connection,
+        resource_type: &str,
+        id: &str,
+        identity: &str,
+    ) -> Result<(), Error> {
+        let insert = Insert {
+            table: self.table(OwnTable::Identities),
+            columns: idents(&["resource_type", "resource_id", "identity"]),
+            rows: vec![[resource_type, id, identity].map(Expr::value).to_vec()],
+            on_conflict: OnConflict::Update {
+                key: idents(&["resource_type", "resource_id"]),
+                columns: idents(&["identity"]),
+            },
+        };
+        connection.execute(&Statement::Insert(insert), &[]).map(|_| ())
+    }
+
     /// Takes a resource's tombstone away.
     pub fn remove_tombstone(
         &self,
@@ -168,7 +200,7 @@ impl Own {
     }
 
     /// Forgets everything about a resource whose row is deleted: the externalIds of every identity
-    /// server, its document, its tombstone.
+    /// server, its document, its tombstone, who it was.
     pub fn forget(&self, connection: &mut dyn Connection, resource_type: &str, id: &str) -> Result<(), Error> {
         self.forget_all(connection, resource_type, &[id.to_owned()])
     }
@@ -183,7 +215,7 @@ impl Own {
         if ids.is_empty() {
             return Ok(());
         }
-        for table in [OwnTable::Links, OwnTable::Sidecar, OwnTable::Tombstones] {
+        for table in [OwnTable::Links, OwnTable::Sidecar, OwnTable::Tombstones, OwnTable::Identities] {
             let filter = equals(&[("resource_type", resource_type)])
                 .and(Predicate::In(Expr::bare(&Ident::new("resource_id")), values(ids)));
             connection.execute(&Statement::Delete(Delete { table: self.table(table), filter }), &[])?;

@@ -7,6 +7,7 @@
 //! that of a query string is [`query::decode`] -> [`ListQuery::parse`]; that of an answer [`Projection::apply`] ->
 //! [`ListResponse::into_value`].
 
+pub mod bulk;
 pub mod error;
 pub mod filter;
 pub mod list;
@@ -19,6 +20,7 @@ pub mod resource;
 pub mod schema;
 pub mod urn;
 
+mod bulk_order;
 mod collection;
 mod definitions;
 mod expand;
@@ -27,6 +29,7 @@ mod matching;
 mod modify;
 mod value;
 
+pub use bulk::{Bulk, BulkMethod};
 pub use error::{Error, ScimType};
 pub use filter::{Filter, Literal, Operator};
 pub use list::{ListQuery, ListResponse};

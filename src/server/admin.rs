@@ -32,7 +32,7 @@ impl Admin {
     fn metrics(&self) -> Response<Full<Bytes>> {
         let app = self.service.app();
         if let Some(ready) = app.ready() {
-            let (in_use, idle, most) = ready.directory.database().usage();
+            let (in_use, idle, most) = ready.database.usage();
             for (state, count) in [("in_use", in_use), ("idle", idle), ("most", most)] {
                 metrics::gauge!("scimshim_pool_connections", "state" => state).set(f64::from(count));
             }
@@ -76,7 +76,7 @@ async fn readiness(app: &Arc<App>, stopping: bool) -> Result<(), String> {
     let Some(ready) = app.ready() else {
         return Err(app.why_not_ready().to_string());
     };
-    let database = Arc::clone(ready.directory.database());
+    let database = Arc::clone(&ready.database);
     let asked = tokio::task::spawn_blocking(move || database.with(&mut |connection| connection.batch("SELECT 1")));
     match tokio::time::timeout(PATIENCE, asked).await {
         Ok(Ok(Ok(()))) => Ok(()),

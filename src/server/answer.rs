@@ -1,11 +1,13 @@
 //! From a result to an HTTP response: the only place where SCIM answers are rendered.
 
-use crate::scim::{Error, Object};
+use super::accept::{self, Form};
+use crate::directory::Answer;
+use crate::scim::Error;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderMap,
-    HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
+    HeaderValue, IF_MATCH, IF_NONE_MATCH, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
 };
 use hyper::{Method, Response, StatusCode, Version};
 use serde::Serialize;
@@ -32,6 +34,8 @@ pub struct Reply {
     pub content_location: Option<String>,
     /// `Allow`.
     pub allow: Option<&'static str>,
+    /// What would have been taken instead: `Accept` or `Accept-Encoding` of a 415 (RFC 9110 15.5.16).
+    pub takes: Option<(HeaderName, &'static str)>,
     /// `Retry-After`.
     pub retry_after: Option<Duration>,
     /// HTTP/1: nothing more is read from this connection.
@@ -50,6 +54,7 @@ impl Reply {
             location: None,
             content_location: None,
             allow: None,
+            takes: None,
             retry_after: None,
             close: false,
             error: None,
@@ -69,9 +74,12 @@ impl Reply {
         }
     }
 
-    /// A resource; its version becomes the ETag.
-    pub fn resource(status: StatusCode, resource: &Object, version: Option<String>) -> Self {
-        Self { etag: version, ..Self::message(status, resource) }
+    /// A resource: its version becomes the ETag, and its URL stands in Location and Content-Location, as in the examples
+    /// of RFC 7644 3.3 to 3.5.
+    pub fn resource(status: StatusCode, answer: Answer) -> Self {
+        let Answer { resource, version, location } = answer;
+        let content_location = Some(location.clone());
+        Self { etag: version, location: Some(location), content_location, ..Self::message(status, &resource) }
     }
 
     /// An error document.
@@ -90,6 +98,16 @@ impl Reply {
     pub fn method_not_allowed(method: &Method, allow: &'static str) -> Self {
         let detail = format!("{method} is not possible here; possible are {allow}");
         Self { allow: Some(allow), ..Self::error(Error::new(405, detail)) }
+    }
+
+    /// What can be done here (RFC 9110 9.3.7).
+    pub fn options(allow: &'static str) -> Self {
+        Self { allow: Some(allow), ..Self::empty(StatusCode::NO_CONTENT) }
+    }
+
+    /// 415.
+    pub fn unsupported(detail: &str, header: HeaderName, takes: &'static str) -> Self {
+        Self { takes: Some((header, takes)), ..Self::error(Error::new(415, detail)) }
     }
 
     /// 429: come back after `wait`.
@@ -114,6 +132,8 @@ pub struct Manner {
     http_1: bool,
     /// There was a credential: a 401 then says that it is not good (RFC 6750 3.1).
     tried: bool,
+    /// `If-Match` of a GET or HEAD.
+    if_match: Option<HeaderValue>,
     /// `If-None-Match` of a GET or HEAD.
     if_none_match: Option<HeaderValue>,
 }
@@ -123,32 +143,26 @@ impl Manner {
     pub fn of(method: &Method, version: Version, headers: &HeaderMap, tls: bool) -> Self {
         let reads = method == Method::GET || method == Method::HEAD;
         Self {
-            plain_json: only_json(headers),
+            plain_json: accept::form(headers) == Some(Form::Json),
             tls,
             http_1: version < Version::HTTP_2,
             tried: headers.contains_key(AUTHORIZATION),
+            if_match: if reads { headers.get(IF_MATCH).cloned() } else { None },
             if_none_match: if reads { headers.get(IF_NONE_MATCH).cloned() } else { None },
         }
     }
 }
 
-/// Whether `Accept` names `application/json` and nothing that `application/scim+json` is.
-fn only_json(headers: &HeaderMap) -> bool {
-    let mut json = false;
-    for range in headers.get_all(ACCEPT).iter().flat_map(|value| value.as_bytes().split(|b| *b == b',')) {
-        let range = range.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-        if [&b"application/scim+json"[..], b"application/*", b"*/*"].iter().any(|r| range.eq_ignore_ascii_case(r)) {
-            return false;
-        }
-        json |= range.eq_ignore_ascii_case(b"application/json");
-    }
-    json
-}
-
 /// Writes the response.
 pub fn render(mut reply: Reply, manner: &Manner, request_id: &str) -> Response<Full<Bytes>> {
+    // In this order: RFC 9110 13.2.2.
+    if let (StatusCode::OK, Some(asked), Some(etag)) = (reply.status, &manner.if_match, &reply.etag)
+        && !names(asked.as_bytes(), etag)
+    {
+        reply = Reply::error(Error::precondition_failed("the version is not the one in If-Match"));
+    }
     if let (StatusCode::OK, Some(asked), Some(etag)) = (reply.status, &manner.if_none_match, &reply.etag)
-        && none_match_fails(asked.as_bytes(), etag)
+        && names(asked.as_bytes(), etag)
     {
         reply.status = StatusCode::NOT_MODIFIED;
         reply.body = None;
@@ -171,6 +185,9 @@ pub fn render(mut reply: Reply, manner: &Manner, request_id: &str) -> Response<F
     }
     if let Some(allow) = reply.allow {
         headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if let Some((name, takes)) = reply.takes {
+        headers.insert(name, HeaderValue::from_static(takes));
     }
     if let Some(wait) = reply.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
@@ -195,8 +212,9 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<&str>) {
     }
 }
 
-/// Whether an `If-None-Match` names this version (RFC 9110 13.1.2: compared weakly).
-pub fn none_match_fails(asked: &[u8], etag: &str) -> bool {
+/// Whether an `If-None-Match` or `If-Match` names this version. Compared weakly (RFC 9110 13.1.2), also for If-Match:
+/// ours are weak, and RFC 7644 3.14 has clients send them there.
+fn names(asked: &[u8], etag: &str) -> bool {
     let opaque = |tag: &[u8]| tag.strip_prefix(b"W/").unwrap_or(tag).to_vec();
     let etag = opaque(etag.as_bytes());
     asked.split(|b| *b == b',').map(<[u8]>::trim_ascii).any(|tag| tag == b"*" || opaque(tag) == etag)
@@ -205,6 +223,7 @@ pub fn none_match_fails(asked: &[u8], etag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
@@ -219,6 +238,7 @@ mod tests {
             (Some("application/json;q=0.5, application/scim+json"), "application/scim+json"),
             (Some("*/*"), "application/scim+json"),
             (Some("text/html"), "application/scim+json"),
+            (Some("application/scim+json;q=0, */*"), "application/json"),
         ] {
             let headers = headers(&accept.map(|accept| ("accept", accept)).into_iter().collect::<Vec<_>>());
             let response = render(
@@ -241,12 +261,22 @@ mod tests {
             (Method::GET, "*", 304),
             (Method::GET, "\"b\"", 200),
             (Method::PATCH, "W/\"a\"", 200),
+            (Method::HEAD, "W/\"a\"", 304),
         ] {
             let manner = Manner::of(&method, Version::HTTP_11, &headers(&[("if-none-match", asked)]), false);
-            let reply = Reply::resource(StatusCode::OK, &Object::new(), Some("W/\"a\"".into()));
+            let reply = Reply { etag: Some("W/\"a\"".into()), ..Reply::message(StatusCode::OK, &Value::Null) };
             let response = render(reply, &manner, "r");
             assert_eq!(response.status().as_u16(), status, "{method} {asked}");
             assert_eq!(response.headers()[ETAG], "W/\"a\"");
+        }
+    }
+
+    #[test]
+    fn wanted_versions() {
+        for (asked, status) in [("*", 200), ("W/\"a\"", 200), ("\"b\", \"a\"", 200), ("\"b\"", 412)] {
+            let manner = Manner::of(&Method::GET, Version::HTTP_11, &headers(&[("if-match", asked)]), false);
+            let reply = Reply { etag: Some("W/\"a\"".into()), ..Reply::message(StatusCode::OK, &Value::Null) };
+            assert_eq!(render(reply, &manner, "r").status().as_u16(), status, "{asked}");
         }
     }
 

@@ -6,9 +6,9 @@ use super::discovery::Discovery;
 use super::route::Endpoint;
 use super::state::{Form, Ready, Served};
 use crate::adapter::{self, Adapter, Document};
-use crate::config::{Action, Config, IdentityServer, PatchAnswers};
-use crate::directory::{Actor, Directory, Operation, Permissions, ServerView};
-use crate::document::Findings;
+use crate::config::{Action, BulkTransaction, Config, IdentityServer, PatchAnswers, Put};
+use crate::directory::{Actor, Directory, Operation, PatchAnswer, Permissions, ServerView};
+use crate::document::{Findings, Node};
 use crate::identity::failures::Failures;
 use crate::identity::live::LiveTokens;
 use crate::identity::store::TokenStore;
@@ -45,6 +45,8 @@ impl fmt::Display for Trouble {
 pub struct Assembler {
     config: Arc<Config>,
     document: Document,
+    /// Documents of the identity servers that have parameters of their own.
+    own_documents: Vec<Option<Document>>,
     database: Arc<dyn Database>,
     own: Own,
     failures: Arc<Failures>,
@@ -54,8 +56,8 @@ impl Assembler {
     /// Reads the adapter's document and prepares the pool; makes no connection.
     pub fn new(config: &Config) -> Result<Self, Trouble> {
         let mut findings = Findings::new();
-        refuse_unserved(config, &mut findings);
         let document = read_adapter(config, &mut findings);
+        let own_documents = read_own_adapters(config, &mut findings);
         let Some(document) = document.filter(|_| !findings.has_errors()) else {
             return Err(Trouble::Findings(findings));
         };
@@ -64,6 +66,7 @@ impl Assembler {
         Ok(Self {
             config: Arc::new(config.clone()),
             document,
+            own_documents,
             database,
             own,
             failures: Arc::new(Failures::new(config.limits.failures_per_minute)),
@@ -87,7 +90,13 @@ impl Assembler {
 
     /// What the live database says of the tables that the adapter speaks of.
     pub fn catalogue(&self) -> Result<Catalogue, sql::Error> {
-        let schemas = self.document.schemas();
+        let mut schemas = self.document.schemas();
+        let scopes = self.config.identity_servers.iter().filter_map(|server| server.scope.as_ref());
+        for table in scopes.flat_map(adapter::tables_in).filter(|table| table.schema.is_some()) {
+            if !schemas.contains(&table.schema) {
+                schemas.push(table.schema);
+            }
+        }
         let mut catalogue = None;
         self.database.with(&mut |connection| {
             catalogue = Some(connection.catalogue(&schemas)?);
@@ -109,6 +118,21 @@ impl Assembler {
         self.assemble()
     }
 
+    /// The adapters of the identity servers that have a scope or parameters of their own, in their order; `None` for
+    /// those that have the common one. What is wrong with one is among the findings.
+    pub fn compile_own(&self, catalogue: &Catalogue, findings: &mut Findings) -> Vec<Option<Adapter>> {
+        let servers = self.config.identity_servers.iter().zip(&self.own_documents);
+        let compiled = servers.map(|(server, document)| {
+            if document.is_none() && server.scope.is_none() {
+                return None;
+            }
+            let document = document.as_ref().unwrap_or(&self.document);
+            let dialect = self.database.dialect();
+            adapter::compile_within(document, catalogue, dialect, server.scope.as_ref(), findings)
+        });
+        compiled.collect()
+    }
+
     /// Everything that answers requests; reads only.
     pub fn assemble(&self) -> Result<Ready, Trouble> {
         let mut findings = Findings::new();
@@ -116,17 +140,25 @@ impl Assembler {
         let Some(adapter) = self.compile(&catalogue, &mut findings) else {
             return Err(Trouble::Findings(findings));
         };
-        let adapter = Arc::new(adapter);
+        let own = self.compile_own(&catalogue, &mut findings);
+        if findings.has_errors() {
+            return Err(Trouble::Findings(findings));
+        }
         let page = u64::try_from(self.config.limits.page).unwrap_or(u64::MAX);
         let store = TokenStore::new(Arc::clone(&self.database), self.own.clone());
         store.is_ready().map_err(|missing| self.missing(missing))?;
         let keys = store.keyring().map_err(|error| self.own_trouble(error))?;
-        let directory = Directory::new(Arc::clone(&self.database), Arc::clone(&adapter), self.own.clone(), page);
+        let directory = |adapter: Adapter| {
+            Arc::new(Directory::new(Arc::clone(&self.database), Arc::new(adapter), self.own.clone(), page))
+        };
+        let endpoints = adapter.resource_types.iter().map(|type_| Endpoint::new(&type_.endpoint)).collect();
+        let common = directory(adapter);
         let mut servers = Vec::new();
         let mut known = Vec::new();
-        for server in &self.config.identity_servers {
+        for (server, own) in self.config.identity_servers.iter().zip(own) {
+            let directory = own.map_or_else(|| Arc::clone(&common), directory);
             let actor = acting_user(server, &directory, &mut findings).map_err(Trouble::Database)?;
-            servers.push(self.served(server, actor, &adapter));
+            servers.push(self.served(server, actor, directory));
             known.push(Server {
                 name: Arc::from(server.name.as_str()),
                 default: server.default,
@@ -141,30 +173,39 @@ impl Assembler {
         }
         let tokens = LiveTokens::new(Arc::new(store), keys, self.config.public_url.clone());
         Ok(Ready {
-            directory: Arc::new(directory),
-            endpoints: adapter.resource_types.iter().map(|type_| Endpoint::new(&type_.endpoint)).collect(),
+            database: Arc::clone(&self.database),
+            endpoints,
             identity: Identity::new(known, tokens, Arc::clone(&self.failures)),
             servers,
         })
     }
 
-    fn served(&self, server: &IdentityServer, actor: Option<Actor>, adapter: &Adapter) -> Served {
-        let page = self.config.limits.page;
+    fn served(&self, server: &IdentityServer, actor: Option<Actor>, directory: Arc<Directory>) -> Served {
+        let adapter = directory.adapter();
+        let limits = &self.config.limits;
         let form = |base_url: String| {
-            Arc::new(Form { discovery: Discovery::new(adapter, &base_url, page), base_url: Arc::from(base_url) })
+            Arc::new(Form { discovery: Discovery::new(adapter, &base_url, limits), base_url: Arc::from(base_url) })
         };
         let by_name = form(format!("{}/scim/{}/v2", self.config.public_url, server.name));
         let by_default =
             if server.default { form(format!("{}/scim/v2", self.config.public_url)) } else { Arc::clone(&by_name) };
         Served {
+            directory,
             name: Arc::from(server.name.as_str()),
             view: Arc::new(ServerView {
                 name: server.name.clone(),
                 default: server.default,
                 actor,
                 may: permissions(server),
-                patch_answers_204: server.switches.patch_answers == PatchAnswers::NoContent,
+                put_keeps_unmentioned: server.switches.put == Put::KeepUnmentioned,
+                patch_answers: match server.switches.patch_answers {
+                    PatchAnswers::Auto => PatchAnswer::Auto,
+                    PatchAnswers::Resource => PatchAnswer::Whole,
+                    PatchAnswers::NoContent => PatchAnswer::Nothing,
+                },
             }),
+            bulk_together: server.bulk_transaction == BulkTransaction::Request,
+            open_discovery: server.discovery_without_authentication,
             by_default,
             by_name,
         }
@@ -193,27 +234,27 @@ impl Assembler {
 
 /// Reads the document that the configuration chose, with its parameters.
 pub fn read_adapter(config: &Config, findings: &mut Findings) -> Option<Document> {
-    let parameters: Vec<_> = config
-        .adapter
-        .parameters
-        .iter()
-        .flat_map(|node| node.entries().iter().map(|(key, value)| (key.text.clone(), value.clone())))
-        .collect();
-    adapter::load(&config.adapter.path, &parameters, findings)
+    adapter::load(&config.adapter.path, &parameters_of(config, None), findings)
 }
 
-/// What the configuration may say and nothing acts on yet must not be taken for granted: a scope that
-/// is not kept would open rows that were meant to be closed.
-pub fn refuse_unserved(config: &Config, findings: &mut Findings) {
-    for server in &config.identity_servers {
-        for (key, node) in [("scope", &server.scope), ("parameters", &server.parameters)] {
-            if let Some(node) = node.as_ref().filter(|node| !node.entries().is_empty()) {
-                findings
-                    .error(node, format!("this version does not act on `{key}` of an identity server"))
-                    .help("leave it out; parameters for all identity servers stand under `adapter`");
-            }
-        }
+/// The same once for each identity server that has parameters of its own.
+fn read_own_adapters(config: &Config, findings: &mut Findings) -> Vec<Option<Document>> {
+    let servers = config.identity_servers.iter();
+    let read = servers.map(|server| {
+        let own = server.parameters.as_ref().filter(|node| !node.entries().is_empty())?;
+        adapter::load(&config.adapter.path, &parameters_of(config, Some(own)), findings)
+    });
+    read.collect()
+}
+
+/// The parameters under `adapter`, and over them those of an identity server.
+fn parameters_of(config: &Config, own: Option<&Node>) -> Vec<(String, Node)> {
+    let mut all: Vec<(String, Node)> = Vec::new();
+    for (key, value) in config.adapter.parameters.iter().chain(own).flat_map(Node::entries) {
+        all.retain(|(name, _)| *name != key.text);
+        all.push((key.text.clone(), value.clone()));
     }
+    all
 }
 
 /// The pool of a configuration; no connection is made yet.
@@ -254,6 +295,14 @@ fn acting_user(
 }
 
 fn permissions(server: &IdentityServer) -> Permissions {
+    let permissions = allowed(server);
+    match &server.scope {
+        Some(scope) => permissions.within(scope.entries().iter().map(|(key, _)| key.text.clone()).collect()),
+        None => permissions,
+    }
+}
+
+fn allowed(server: &IdentityServer) -> Permissions {
     let Some(may) = &server.may else {
         return Permissions::all();
     };

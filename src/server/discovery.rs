@@ -2,6 +2,7 @@
 
 use super::answer::Reply;
 use crate::adapter::Adapter;
+use crate::config::Limits;
 use crate::directory::CURSOR_TIMEOUT;
 use crate::scim::{Error, ListResponse, Object, urn};
 use bytes::Bytes;
@@ -28,9 +29,8 @@ struct Collection {
 }
 
 impl Discovery {
-    /// The documents of an adapter. `base_url` is `https://scim.example.com/scim/v2`; `page` the most
-    /// resources on a page.
-    pub fn new(adapter: &Adapter, base_url: &str, page: usize) -> Self {
+    /// The documents of an adapter. `base_url` is `https://scim.example.com/scim/v2`.
+    pub fn new(adapter: &Adapter, base_url: &str, limits: &Limits) -> Self {
         let types = adapter.resource_types.iter().map(|type_| {
             let extensions: Vec<Value> = type_
                 .schema
@@ -65,7 +65,7 @@ impl Discovery {
             }
         }
         Self {
-            service_provider_config: Document::new(&service_provider_config(adapter, base_url, page)),
+            service_provider_config: Document::new(&service_provider_config(adapter, base_url, limits)),
             resource_types: Collection::new(types.collect()),
             schemas: Collection::new(schemas),
         }
@@ -126,12 +126,13 @@ impl Collection {
 
 /// RFC 7643 5, as strictly as the strictest reader wants it: a `documentationUri` that is no absolute
 /// URL, or a scheme without description, makes some clients take everything for unsupported.
-fn service_provider_config(adapter: &Adapter, base_url: &str, page: usize) -> Value {
+fn service_provider_config(adapter: &Adapter, base_url: &str, limits: &Limits) -> Value {
+    let page = limits.page;
     let password = adapter.resource_types.iter().any(|type_| type_.schema.core.attribute("password").is_some());
     json!({
         "schemas": [urn::SERVICE_PROVIDER_CONFIG],
         "patch": { "supported": true },
-        "bulk": { "supported": false, "maxOperations": 0, "maxPayloadSize": 0 },
+        "bulk": { "supported": true, "maxOperations": limits.bulk_operations, "maxPayloadSize": limits.body },
         "filter": { "supported": true, "maxResults": page },
         "changePassword": { "supported": password },
         "sort": { "supported": true },

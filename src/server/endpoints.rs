@@ -1,5 +1,6 @@
 //! The way of one request, from its head to its answer. [`App::respond`] is the only way in.
 
+use super::accept;
 use super::address::client_address;
 use super::answer::{Manner, Reply, render};
 use super::body::{self, BodyError};
@@ -7,22 +8,24 @@ use super::discovery::Discovery;
 use super::listener::Peer;
 use super::note::Note;
 use super::refusals::refuse;
-use super::route::{Target, is_ours, route};
-use super::state::{App, Form, Ready, Served, unavailable};
-use crate::directory::{Caller, Directory, Precondition};
+use super::route::{Endpoint, Target, is_ours, route};
+use super::state::{App, Form, Served, unavailable};
+use crate::directory::{Caller, Directory, Patched, Precondition};
 use crate::identity::Denial;
 use crate::scim::{Error, ListQuery, ListResponse, Object, Patch, Projection, filter, patch, query, resource};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap, IF_MATCH, IF_NONE_MATCH, USER_AGENT,
+};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 impl App {
     /// Answers one request. Dropped where the client hangs up; a write that was begun goes on then,
@@ -52,10 +55,14 @@ impl App {
     where
         B: Body<Data = Bytes> + Unpin + Send + 'static,
     {
+        let began = Instant::now();
         if let Some(refusal) = refuse(head, peer.doubt) {
             // Where this request ends may be as doubtful as what it says.
             let error = Error::new(refusal.status.as_u16(), refusal.detail);
-            return Err(Reply { close: true, ..Reply::error(error) });
+            // RFC 9110 15.5.6: a 405 says what is possible. What this path is comes later; some of it is possible anywhere.
+            let allow =
+                (refusal.status == StatusCode::METHOD_NOT_ALLOWED).then_some("GET, HEAD, POST, PUT, PATCH, DELETE");
+            return Err(Reply { close: true, allow, ..Reply::error(error) });
         }
         let path = head.uri.path();
         if !is_ours(path) {
@@ -76,19 +83,29 @@ impl App {
         note.routed(&served.name, route.target.template(&ready.endpoints));
         let client = client_address(peer.address, &head.headers, &self.config.trusted_proxies);
         note.client(client);
-        let session = ready.identity.authenticate(server, &head.headers, client).await.map_err(denied)?;
-        let reads = matches!(head.method, Method::GET | Method::HEAD)
-            || matches!(route.target, Target::Search(_) | Target::SearchAll);
-        if session.read_only && !reads {
-            return Err(Error::forbidden("this token may only read").into());
+        let gets = matches!(head.method, Method::GET | Method::HEAD);
+        if served.open_discovery && gets && route.target.is_discovery() {
+            ready.identity.admit(server, client).map_err(denied)?;
+        } else {
+            let session = ready.identity.authenticate(server, &head.headers, client).await.map_err(denied)?;
+            let reads =
+                gets || head.method == Method::OPTIONS || matches!(route.target, Target::Search(_) | Target::SearchAll);
+            if session.read_only && !reads {
+                return Err(Error::forbidden("this token may only read").into());
+            }
+            note.token(session.token);
         }
-        note.token(session.token);
+        if !matches!(head.method, Method::DELETE | Method::OPTIONS) && accept::form(&head.headers).is_none() {
+            let detail = "answers are application/scim+json or application/json; Accept allows neither";
+            return Err(Error::new(406, detail).into());
+        }
         let request = Authenticated {
             app: self,
             head,
+            began,
             by_name: route.server.is_some(),
             served,
-            ready: &ready,
+            endpoints: &ready.endpoints,
             client,
             request_id: note.request_id(),
         };
@@ -153,13 +170,15 @@ fn denied(denial: Denial) -> Reply {
 type Parameter<'q> = (Cow<'q, str>, Cow<'q, str>);
 
 /// A request of a known identity server.
-struct Authenticated<'r> {
-    app: &'r App,
+pub(super) struct Authenticated<'r> {
+    pub(super) app: &'r App,
     head: &'r Parts,
+    /// When it came.
+    pub(super) began: Instant,
     /// Through `/scim/NAME/v2`.
     by_name: bool,
-    served: &'r Served,
-    ready: &'r Arc<Ready>,
+    pub(super) served: &'r Served,
+    pub(super) endpoints: &'r [Endpoint],
     client: IpAddr,
     request_id: &'r Arc<str>,
 }
@@ -173,10 +192,9 @@ impl Authenticated<'_> {
         let get = matches!(*method, Method::GET | Method::HEAD);
         match (target, method) {
             (Target::Unknown, _) => Err(Error::new(404, "there is no such SCIM endpoint").into()),
+            (_, &Method::OPTIONS) => Ok(Reply::options(allow)),
             (Target::Me, _) => Err(Error::not_implemented("/Me: a provisioning client is no user").into()),
-            (Target::Bulk, &Method::POST) => {
-                Err(Error::not_implemented("bulk requests are not supported, as /ServiceProviderConfig says").into())
-            }
+            (Target::Bulk, &Method::POST) => self.bulk(body).await,
             (Target::Root, _) if get => self.list(None).await,
             (Target::SearchAll, &Method::POST) => self.search(None, body).await,
             (Target::ServiceProviderConfig, _) if get => {
@@ -221,8 +239,7 @@ impl Authenticated<'_> {
         let projection = self.projection()?;
         let id = id.to_owned();
         self.run(move |directory, caller| {
-            let answer = directory.get(caller, type_, &id, &projection)?;
-            Ok(Reply::resource(StatusCode::OK, &answer.resource, answer.version))
+            Ok(Reply::resource(StatusCode::OK, directory.get(caller, type_, &id, &projection)?))
         })
         .await
     }
@@ -267,13 +284,14 @@ impl Authenticated<'_> {
         type_: usize,
         body: B,
     ) -> Result<Reply, Reply> {
+        // A collection has no version, so none that is named can be its (RFC 9110 13.1.1).
+        if self.condition().if_match.is_some_and(|tags| !tags.iter().any(|tag| tag == "*")) {
+            return Err(Error::precondition_failed("If-Match names a version, and a collection has none").into());
+        }
         let object = self.object(body).await?;
         let projection = self.projection()?;
         self.run(move |directory, caller| {
-            let answer = directory.create(caller, type_, object, &projection)?;
-            let mut reply = Reply::resource(StatusCode::CREATED, &answer.resource, answer.version);
-            reply.location = Some(answer.location);
-            Ok(reply)
+            Ok(Reply::resource(StatusCode::CREATED, directory.create(caller, type_, object, &projection)?))
         })
         .await
     }
@@ -288,7 +306,7 @@ impl Authenticated<'_> {
         let (projection, condition, id) = (self.projection()?, self.condition(), id.to_owned());
         self.run(move |directory, caller| {
             let answer = directory.replace(caller, type_, &id, object, &condition, &projection)?;
-            Ok(Reply::resource(StatusCode::OK, &answer.resource, answer.version))
+            Ok(Reply::resource(StatusCode::OK, answer))
         })
         .await
     }
@@ -300,17 +318,21 @@ impl Authenticated<'_> {
         body: B,
     ) -> Result<Reply, Reply> {
         let message = self.message(body).await?;
-        let limits =
-            patch::Limits { operations: self.app.config.limits.patch_operations, filter: self.app.filter_limits() };
-        let patch = Patch::parse(message, &limits)?;
+        let patch = Patch::parse(message, &self.patch_limits())?;
         let (projection, condition, id) = (self.projection()?, self.condition(), id.to_owned());
         self.run(move |directory, caller| {
             Ok(match directory.patch(caller, type_, &id, &patch, &condition, &projection)? {
-                Some(answer) => Reply::resource(StatusCode::OK, &answer.resource, answer.version),
-                None => Reply::empty(StatusCode::NO_CONTENT),
+                Patched::Resource(answer) => Reply::resource(StatusCode::OK, answer),
+                Patched::NoContent { version, location } => {
+                    Reply { etag: version, location: Some(location), ..Reply::empty(StatusCode::NO_CONTENT) }
+                }
             })
         })
         .await
+    }
+
+    pub(super) fn patch_limits(&self) -> patch::Limits {
+        patch::Limits { operations: self.app.config.limits.patch_operations, filter: self.app.filter_limits() }
     }
 
     async fn delete(&self, type_: usize, id: &str) -> Result<Reply, Reply> {
@@ -327,9 +349,9 @@ impl Authenticated<'_> {
         &self,
         work: impl FnOnce(&Directory, &Caller) -> Result<Reply, Error> + Send + 'static,
     ) -> Result<Reply, Reply> {
-        let ready = Arc::clone(self.ready);
+        let directory = Arc::clone(&self.served.directory);
         let caller = self.caller();
-        self.app.blocking(move || work(&ready.directory, &caller)).await
+        self.app.blocking(move || work(&directory, &caller)).await
     }
 
     /// The URL it came to, and what stands there.
@@ -337,7 +359,7 @@ impl Authenticated<'_> {
         if self.by_name { &self.served.by_name } else { &self.served.by_default }
     }
 
-    fn caller(&self) -> Caller {
+    pub(super) fn caller(&self) -> Caller {
         // Only histories name the client's software, and only writes have one.
         let writes = !matches!(self.head.method, Method::GET | Method::HEAD);
         let agent = self.head.headers.get(USER_AGENT).filter(|_| writes);
@@ -379,7 +401,10 @@ impl Authenticated<'_> {
         }
     }
 
-    async fn message<B: Body<Data = Bytes> + Unpin + Send + 'static>(&self, mut body: B) -> Result<Value, Reply> {
+    pub(super) async fn message<B: Body<Data = Bytes> + Unpin + Send + 'static>(
+        &self,
+        mut body: B,
+    ) -> Result<Value, Reply> {
         media_type(&self.head.headers)?;
         let limits = &self.app.config.limits;
         let bytes = match body::read(&mut body, limits.body, limits.body_idle).await {
@@ -389,7 +414,11 @@ impl Authenticated<'_> {
                 if !self.head.headers.contains_key(EXPECT) {
                     tokio::spawn(body::discard(body, limits.body.saturating_mul(4), limits.body_idle));
                 }
-                return Err(Error::too_large(format!("the body is larger than {} bytes", limits.body)).into());
+                return Err(Error::too_large(format!(
+                    "the body is larger than {} bytes, the most that is taken (maxPayloadSize)",
+                    limits.body
+                ))
+                .into());
             }
             Err(BodyError::TooSlow) => {
                 let error = Error::new(408, "the body did not arrive in time");
@@ -401,19 +430,28 @@ impl Authenticated<'_> {
     }
 }
 
-/// RFC 7644 3.1 and 8.1, with what clients send besides; parameters such as a charset are not looked at.
-fn media_type(headers: &HeaderMap) -> Result<(), Error> {
+/// RFC 7644 3.1 and 8.1, with what clients send besides. JSON is UTF-8 (RFC 8259 8.1), whatever else is said.
+fn media_type(headers: &HeaderMap) -> Result<(), Reply> {
     if headers.get(CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(Error::new(415, "the body must not be compressed"));
+        return Err(Reply::unsupported("the body must not be compressed", ACCEPT_ENCODING, "identity"));
     }
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return Ok(());
     };
-    let media = value.as_bytes().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-    if media.eq_ignore_ascii_case(b"application/scim+json") || media.eq_ignore_ascii_case(b"application/json") {
-        return Ok(());
+    const TAKES: &str = "application/scim+json, application/json";
+    let mut parts = value.as_bytes().split(|b| *b == b';').map(<[u8]>::trim_ascii);
+    let media = parts.next().unwrap_or_default();
+    if !media.eq_ignore_ascii_case(b"application/scim+json") && !media.eq_ignore_ascii_case(b"application/json") {
+        let detail = "the Content-Type must be application/scim+json or application/json";
+        return Err(Reply::unsupported(detail, ACCEPT, TAKES));
     }
-    Err(Error::new(415, "the Content-Type must be application/scim+json or application/json"))
+    let charset = parts.filter_map(|part| std::str::from_utf8(part).ok()?.split_once('=')).find_map(|(name, value)| {
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"').to_ascii_lowercase())
+    });
+    match charset.as_deref() {
+        None | Some("utf-8" | "utf8" | "us-ascii") => Ok(()),
+        Some(_) => Err(Reply::unsupported("JSON is UTF-8: the charset of the body must be utf-8", ACCEPT, TAKES)),
+    }
 }
 
 /// The entity tags of a conditional header; `None` without it (RFC 9110 13.1).

@@ -4,17 +4,20 @@
 //! ambiguous is refused once, here, before anything else looks at it; errors of every kind leave as
 //! SCIM error documents.
 
+mod accept;
 pub mod address;
 pub mod admin;
 pub mod answer;
 pub mod assemble;
 pub mod body;
+mod bulk;
 pub mod discovery;
 pub mod endpoints;
 pub mod listener;
 pub mod log;
 pub mod metrics;
 pub mod note;
+pub mod openapi;
 pub mod refusals;
 pub mod route;
 pub mod service;

@@ -62,14 +62,21 @@ impl Target<'_> {
         }
     }
 
+    /// Whether it says what the service can do, and nothing of anybody.
+    pub fn is_discovery(&self) -> bool {
+        matches!(self, Target::ServiceProviderConfig | Target::ResourceTypes(_) | Target::Schemas(_))
+    }
+
     /// The methods it knows, as `Allow` says them.
     pub fn allow(&self) -> &'static str {
         match self {
-            Target::ServiceProviderConfig | Target::ResourceTypes(_) | Target::Schemas(_) | Target::Root => "GET, HEAD",
+            Target::ServiceProviderConfig | Target::ResourceTypes(_) | Target::Schemas(_) | Target::Root => {
+                "GET, HEAD, OPTIONS"
+            }
             Target::Me => "GET, HEAD, POST, PUT, PATCH, DELETE",
-            Target::Bulk | Target::SearchAll | Target::Search(_) => "POST",
-            Target::Collection(_) => "GET, HEAD, POST",
-            Target::Resource(..) => "GET, HEAD, PUT, PATCH, DELETE",
+            Target::Bulk | Target::SearchAll | Target::Search(_) => "POST, OPTIONS",
+            Target::Collection(_) => "GET, HEAD, POST, OPTIONS",
+            Target::Resource(..) => "GET, HEAD, PUT, PATCH, DELETE, OPTIONS",
             Target::Unknown => "",
         }
     }
@@ -129,6 +136,11 @@ pub fn route<'p>(path: &'p str, endpoints: &[Endpoint]) -> Option<Route<'p>> {
     };
     let target = if version { target(segments, endpoints) } else { None };
     Some(Route { server, target: target.unwrap_or(Target::Unknown) })
+}
+
+/// Reads a path relative to the base URL, as the operations of a bulk request have it.
+pub fn relative<'p>(path: &'p str, endpoints: &[Endpoint]) -> Target<'p> {
+    target(path.split('/').filter(|segment| !segment.is_empty()).map(decode), endpoints).unwrap_or(Target::Unknown)
 }
 
 fn target<'p>(mut segments: impl Iterator<Item = Option<Cow<'p, str>>>, endpoints: &[Endpoint]) -> Option<Target<'p>> {

@@ -8,6 +8,7 @@ use super::route::Endpoint;
 use crate::config::Config;
 use crate::directory::{Directory, ServerView};
 use crate::identity::Identity;
+use crate::sql::Database;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use metrics::Gauge;
 use std::sync::Arc;
@@ -27,13 +28,13 @@ pub struct App {
     waiting: Gauge,
     ready: ArcSwapOption<Ready>,
     not_ready: ArcSwap<String>,
-    again: Notify,
+    again: Arc<Notify>,
 }
 
 /// What needs the database and the adapter: there once both were seen together.
 pub struct Ready {
-    /// Runs SCIM operations.
-    pub directory: Arc<Directory>,
+    /// What all of them use.
+    pub(super) database: Arc<dyn Database>,
     /// The adapter's endpoints, by resource type.
     pub(super) endpoints: Vec<Endpoint>,
     /// Who may speak. Positions are those of `servers`.
@@ -46,6 +47,12 @@ pub struct Ready {
 pub struct Served {
     pub(super) name: Arc<str>,
     pub(super) view: Arc<ServerView>,
+    /// Its bulk requests are one transaction each.
+    pub(super) bulk_together: bool,
+    /// Anybody who may call may read what the service can do.
+    pub(super) open_discovery: bool,
+    /// Runs its operations: within its scope, by its parameters.
+    pub(super) directory: Arc<Directory>,
     /// Under `/scim/v2`.
     pub(super) by_default: Arc<Form>,
     /// Under `/scim/NAME/v2`.
@@ -72,7 +79,7 @@ impl App {
             waiting: metrics::gauge!("scimshim_pool_waiting"),
             ready: ArcSwapOption::empty(),
             not_ready: ArcSwap::from_pointee("the service is starting".to_owned()),
-            again: Notify::new(),
+            again: Arc::new(Notify::new()),
         })
     }
 
@@ -102,6 +109,11 @@ impl App {
     /// Something went wrong that a fresh look at the database may explain.
     pub fn look_again(&self) {
         self.again.notify_one();
+    }
+
+    /// For those who may ask for it after the request is gone.
+    pub(super) fn looker(&self) -> Arc<Notify> {
+        Arc::clone(&self.again)
     }
 
     /// Waits until somebody asks for a fresh look.

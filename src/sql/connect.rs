@@ -162,6 +162,7 @@ mod exact {
     use diesel::sql_types::{Nullable, Text};
 
     diesel::define_sql_function!(fn unicode_lower(text: Nullable<Text>) -> Nullable<Text>);
+    diesel::define_sql_function!(fn html_decoded(text: Nullable<Text>, separator: Nullable<Text>) -> Nullable<Text>);
     diesel::define_sql_function!(fn exact_like(text: Nullable<Text>, pattern: Nullable<Text>) -> Nullable<diesel::sql_types::Bool>);
 }
 
@@ -174,6 +175,10 @@ fn sqlite(path: &str, options: &Options, epoch: u64) -> Result<Box<dyn Pooled>, 
     .map_err(|error| failure::of_statement(Dialect::Sqlite, error))?;
     exact::unicode_lower_utils::register_impl(&mut inner, |text: Option<String>| Some(lower(&text?)))
         .map_err(|error| failure::of_statement(Dialect::Sqlite, error))?;
+    exact::html_decoded_utils::register_impl(&mut inner, |text: Option<String>, separator: Option<String>| {
+        Some(super::entities::decoded(&text?, separator.as_deref()).into_owned())
+    })
+    .map_err(|error| failure::of_statement(Dialect::Sqlite, error))?;
     let mut session = Session::new(inner, epoch);
     session.batch(&format!("PRAGMA busy_timeout = {}", options.lock_timeout.as_millis()))?;
     // A file that may only be read, or that another process holds just now, stays as it is.

@@ -11,6 +11,7 @@ mod catalogue;
 mod connect;
 mod connection;
 mod decode;
+pub mod entities;
 mod error;
 mod failure;
 mod name;

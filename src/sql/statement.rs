@@ -202,6 +202,13 @@ pub enum Expr {
     Decimal(Box<Expr>, u8),
     /// `x`, which is never NULL where it is sorted by: PostgreSQL then reads an index in its own order.
     Known(Box<Expr>),
+    /// Text whose `&`, `<` and `>` may be stored as entities, as it reads (see [`super::entities`]); the separator
+    /// between its parts is raw.
+    Decoded(Box<Expr>, Option<String>),
+    /// Text with each of one character replaced by another.
+    Replaced(Box<Expr>, char, char),
+    /// `CASE x WHEN a THEN b ... END`: the value that stands beside the first equal one.
+    Choose(Box<Expr>, Vec<(Expr, Expr)>),
     /// One scalar inside a JSON document as text; NULL where the document is empty, invalid or lacks
     /// it. JSON true and false come out as `true` and `false`.
     Json(Box<Expr>, Vec<String>),

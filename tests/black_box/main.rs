@@ -15,7 +15,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bulk;
+mod bulk_hostile;
 mod dialogues;
+mod entities;
 mod harness;
 mod hostile;
 mod kills;
@@ -25,7 +28,11 @@ mod list_root;
 mod lists;
 mod racing;
 mod refusals;
+mod restored;
 mod rows;
+mod scopes;
 mod statements;
 mod tokens;
+mod trees;
+mod types;
 mod values;

@@ -45,6 +45,8 @@ pub enum Kind {
     Unique,
     /// The same, trimmed when it is stored.
     Tidy,
+    /// A language tag, shown with hyphens: trimmed, and `en_US` asks for `en-US` too.
+    Locale,
     /// Text with regard to case.
     Exact,
     Boolean,
@@ -136,14 +138,14 @@ impl Question {
     }
 
     /// Whether a resource meets it.
-    pub fn holds(&self, resource: &Json, collation: bool) -> bool {
+    pub fn holds(&self, resource: &Known<'_>, collation: bool) -> bool {
         match self {
             Question::And(all) => all.iter().all(|one| one.holds(resource, collation)),
             Question::Or(any) => any.iter().any(|one| one.holds(resource, collation)),
             Question::Not(one) => !one.holds(resource, collation),
-            Question::Present(attribute) => attribute.values(resource).iter().any(Option::is_some),
+            Question::Present(attribute) => resource.values(attribute).iter().any(Option::is_some),
             Question::Compare(attribute, op, literal) => {
-                let values = attribute.values(resource);
+                let values = resource.values(attribute);
                 let meets = |op| values.iter().any(|value| attribute.kind.meets(*value, op, literal, collation));
                 match op {
                     // Of the whole: that nothing is there.
@@ -154,7 +156,7 @@ impl Question {
                 }
             }
             Question::Brackets(attribute, inner) => {
-                attribute.elements(resource).iter().any(|element| inner.holds_of_element(element, collation))
+                attribute.elements(resource.json).iter().any(|element| inner.holds_of_element(element, collation))
             }
         }
     }
@@ -179,6 +181,25 @@ impl Question {
             Question::Compare(attribute, op, literal) => attribute.kind.meets(part(attribute), *op, literal, collation),
             Question::Brackets(..) => unreachable!("brackets do not nest"),
         }
+    }
+}
+
+/// A resource, and what each attribute of a list is compared by in it: looked up once, as thousands of questions ask for it.
+pub struct Known<'j> {
+    pub json: &'j Json,
+    attributes: &'static [Attribute],
+    values: Vec<Vec<Option<&'j Json>>>,
+}
+
+impl<'j> Known<'j> {
+    pub fn new(json: &'j Json, attributes: &'static [Attribute]) -> Self {
+        Self { json, attributes, values: attributes.iter().map(|attribute| attribute.values(json)).collect() }
+    }
+
+    fn values(&self, attribute: &'static Attribute) -> &[Option<&'j Json>] {
+        let address = |attribute: &Attribute| std::ptr::from_ref(attribute) as usize;
+        let offset = address(attribute) - address(&self.attributes[0]);
+        &self.values[offset / size_of::<Attribute>()]
     }
 }
 
@@ -301,6 +322,10 @@ impl Kind {
         }
         if self == Kind::Tidy && op == Op::Eq && !b.trim().is_empty() {
             return lower(a) == lower(b) || lower(a) == lower(b.trim());
+        }
+        if self == Kind::Locale && op == Op::Eq {
+            let tag = b.split([',', ';']).next().unwrap_or_default().trim().replace('_', "-");
+            return lower(a) == lower(b) || lower(a) == lower(&tag);
         }
         if self == Kind::Exact {
             return texts(a, op, b);

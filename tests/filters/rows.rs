@@ -14,7 +14,7 @@ const DEPARTMENTS: usize = 12;
 pub const PIECES: &[&str] = &[
     "ada", "Ada", "ADA", "bob", "e", "E", "é", "É", "ä", "Ä", "ö", "ü", "ß", "ss", "SS", "ж", "Ж", "σ", "ς", "Σ", "😀",
     "🚀", "%", "_", "\\", "!", "'", "\"", "`", "-", " ", ".", "1", "2", "10", "a%b", "a_b", "!%", "\\'", "@x.org", "z",
-    "Z", "日本",
+    "Z", "日本", "&", "<", ">", " > ",
 ];
 
 /// The columns that hold text: their names, and the odds of NULL in a hundred.
@@ -45,6 +45,31 @@ pub fn text(random: &mut Random) -> String {
     text
 }
 
+/// What an application that keeps `&`, `<` and `>` as entities has stored: encoded, of older rows otherwise, or never.
+fn entities(random: &mut Random) -> String {
+    const STORED: &[&str] = &[
+        "R&#38;D",
+        "R&D",
+        "r&#38;d",
+        "&#60;b&#62;",
+        "&lt;b&gt;",
+        "<b>",
+        "&amp;",
+        "&#38;amp;",
+        " > ",
+        " > ",
+        " &#62; ",
+        "a",
+        "É",
+        "x",
+        " ",
+        "&#38;#60;",
+        "%",
+        "_",
+    ];
+    (0..1 + random.below(4)).map(|_| *random.pick(STORED)).collect()
+}
+
 /// The CREATE TABLEs.
 fn tables(engine: Engine) -> String {
     let (datetime, micro, instant, exact, loose, double) = match engine {
@@ -57,7 +82,8 @@ fn tables(engine: Engine) -> String {
          family varchar(60){loose}, display varchar(120), nick varchar(60), title varchar(60){exact}, mail varchar(120),
          work_phone varchar(40), work_label varchar(40), mobile_phone varchar(40), badge varchar(60){loose}, kind smallint,
          enabled smallint, state varchar(10), logins int, rate decimal(12,4), score {double}, hired {micro}, seen {instant},
-         born date, created_at {datetime}, updated_at {datetime}, department_id int, manager_id int, gone int NOT NULL);
+         born date, created_at {datetime}, updated_at {datetime}, department_id int, manager_id int, gone int NOT NULL,
+         motto varchar(200){loose}, place varchar(200), pinged bigint, left_at {datetime}, lang varchar(20));
          CREATE TABLE departments (id int NOT NULL PRIMARY KEY, name varchar(60));
          CREATE TABLE teams (id int NOT NULL PRIMARY KEY, name varchar(100) NOT NULL, created_at {datetime});
          CREATE TABLE memberships (team_id int NOT NULL, person_id int NOT NULL, PRIMARY KEY (team_id, person_id));
@@ -160,6 +186,16 @@ pub fn sql(engine: Engine, seed: u64) -> String {
         let manager = number(1 + random.below(30) as i64);
         cells.push(maybe(&mut random, manager));
         cells.push(number(i64::from(random.percent(4))));
+        for _ in 0..2 {
+            let text = Cell::Text(entities(&mut random));
+            cells.push(maybe(&mut random, text));
+        }
+        let at = wall(&mut random).and_utc().timestamp_millis() + random.below(2) as i64 * 500;
+        cells.push(maybe(&mut random, number(at)));
+        let at = Cell::Wall(wall(&mut random), false);
+        cells.push(if random.percent(60) { Cell::Null } else { at });
+        let lang = *random.pick(&["en_US", "en_GB", "de_DE", "fr", "zh_Hant_TW", ""]);
+        cells.push(maybe(&mut random, Cell::Text(lang.to_owned())));
         insert("people", cells);
     }
     for id in 1..=TEAMS {

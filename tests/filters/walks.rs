@@ -2,7 +2,7 @@
 //! filtering and sorting the resources' JSON here gives, in that order, nothing lost and nothing twice.
 
 use crate::ask::{Asker, OF_GROUPS, OF_USERS};
-use crate::question::{Attribute, Question, Spelling};
+use crate::question::{Attribute, Known, Question, Spelling};
 use crate::random::Random;
 use crate::support::databases::Engine;
 use crate::{Application, GROUPS, USERS, everything, id, seed, support};
@@ -59,7 +59,9 @@ impl Walk {
             let of_type = resources.iter().filter(|_| type_.is_none_or(|type_| type_ == number));
             found.extend(of_type.map(|resource| (number, resource)));
         }
-        found.retain(|(_, resource)| question.as_ref().is_none_or(|question| question.holds(resource, false)));
+        found.retain(|(_, resource)| {
+            question.as_ref().is_none_or(|question| question.holds(&Known::new(resource, attributes), false))
+        });
         found.sort_by(|a, b| order(sort, descending, *a, *b));
         let expected: Vec<String> = found.into_iter().map(|(_, resource)| id(resource)).collect();
         let pages = |random: &mut Random| 1 + expected.len() as u64 / (1 + random.below(9));

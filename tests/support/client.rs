@@ -305,6 +305,13 @@ impl Client {
     }
 }
 
+/// Text inside a query.
+pub fn encode(text: &str) -> String {
+    text.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
 /// The body of a PATCH.
 pub fn patch(operations: Value) -> Value {
     serde_json::json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations })

@@ -139,6 +139,20 @@ impl Database {
         database
     }
 
+    /// The demonstration's application, in SQLite, as `scimshim demo` leaves it.
+    pub fn demo() -> Database {
+        let database = Database::create(Engine::Sqlite);
+        let output = Command::new(super::service::BINARY)
+            .args(["demo", "--data"])
+            .arg(database.path().parent().expect("a folder"))
+            .args(["--listen", &format!("127.0.0.1:{}", super::service::free_port())])
+            .stdin(Stdio::null())
+            .output()
+            .expect("scimshim runs");
+        assert!(output.status.success(), "{}", super::service::describe(&output));
+        database
+    }
+
     /// Runs a file of SQL, as the database's own login.
     pub fn load(&self, file: &Path) {
         let sql = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));

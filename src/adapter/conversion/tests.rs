@@ -1,7 +1,7 @@
 //! What is written for a client's value, and what is read back.
 
 use super::*;
-use crate::adapter::Variable;
+use crate::adapter::{Entities, Variable};
 use crate::sql::Ident;
 use serde_json::json;
 
@@ -35,6 +35,9 @@ fn writes() {
     };
     let en = locales(&["en-US", "en-GB", "de-DE"], '-');
     let plain = || Conversion::Text(TextRule::default());
+    let entities = || TextRule { entities: Some(Entities::Always), ..TextRule::default() };
+    let always = |parts: Option<&str>| Conversion::Text(TextRule { parts: parts.map(str::to_owned), ..entities() });
+    let mixed = || Conversion::Text(TextRule { entities: Some(Entities::Mixed), ..TextRule::default() });
     let t10 = || ColumnKind::Text(Some(10));
     let cases: Vec<(Conversion, ColumnKind, Json, Result<Value, &str>)> = vec![
         (null_text.clone(), t10(), json!("  ada "), Ok("ada".into())),
@@ -47,6 +50,21 @@ fn writes() {
         (plain(), t10(), json!("a\0b"), Err("contains a NUL character")),
         (plain(), t10(), json!({"a": 1}), Err("is not a string")),
         (keep, t10(), json!("12345678901"), Ok("1234567890".into())),
+        (always(None), t10(), json!("R&D"), Ok("R&#38;D".into())),
+        (
+            always(None),
+            t10(),
+            json!("a<b>"),
+            Err("is longer than 10 characters, counting each of & < > as the five that it is stored as"),
+        ),
+        (always(Some(" > ")), t10(), json!("& > b"), Ok("&#38; > b".into())),
+        (
+            Conversion::Text(TextRule { keep_overflow: true, ..entities() }),
+            t10(),
+            json!("abcdef&&"),
+            Ok("abcdef".into()),
+        ),
+        (mixed(), t10(), json!("a<&>#60;"), Ok("a<&>#60;".into())),
         (plain(), INT, json!("12"), Ok(Value::Int(12))),
         (plain(), INT, json!("x"), Err("is not a whole number")),
         (plain(), ColumnKind::Enum(vec!["a".into(), "b".into()]), json!("c"), Err("is not one of a, b")),

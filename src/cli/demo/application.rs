@@ -24,10 +24,11 @@ CREATE TABLE people (
     employee_no TEXT,
     department_id INTEGER REFERENCES departments(id),
     manager_id INTEGER,
-    enabled INTEGER NOT NULL DEFAULT 1,
+    enabled INTEGER DEFAULT 1,
     created_at TEXT,
     updated_at TEXT,
-    left_on TEXT
+    left_on TEXT,
+    shown_as TEXT
 );
 CREATE INDEX people_by_mail ON people (mail);
 CREATE INDEX people_by_department ON people (department_id);
@@ -35,7 +36,9 @@ CREATE INDEX people_by_manager ON people (manager_id);
 CREATE TABLE profiles (
     id INTEGER PRIMARY KEY,
     label TEXT NOT NULL UNIQUE,
-    kind TEXT NOT NULL DEFAULT 'access'
+    kind TEXT NOT NULL DEFAULT 'access',
+    created_at TEXT,
+    updated_at TEXT
 );
 CREATE TABLE profile_people (
     profile_id INTEGER NOT NULL REFERENCES profiles(id),
@@ -47,7 +50,9 @@ CREATE INDEX profile_people_by_person ON profile_people (person_id);
 CREATE TABLE projects (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
-    closed_on TEXT
+    closed_on TEXT,
+    created_at TEXT,
+    updated_at TEXT
 );
 CREATE TABLE project_people (
     project_id INTEGER NOT NULL REFERENCES projects(id),
@@ -107,6 +112,8 @@ const FAMILY: [&str; 15] = [
     "Alder", "Ash", "Aspen", "Beech", "Birch", "Cedar", "Elm", "Fir", "Hazel", "Larch", "Linden", "Maple", "Oak",
     "Rowan", "Willow",
 ];
+/// When the profiles and projects were made.
+const SINCE: &str = "'2023-01-02 08:00:00'";
 const TITLES: [&str; 5] = ["Assistant", "Clerk", "Specialist", "Planner", "Lead"];
 
 /// Makes the application's tables and fills them, in one transaction.
@@ -126,11 +133,11 @@ fn rows() -> String {
         line(format_args!("INSERT INTO departments VALUES ({n}, '{name}');"));
     }
     for (n, (label, kind)) in (1..).zip(PROFILES) {
-        line(format_args!("INSERT INTO profiles VALUES ({n}, '{label}', '{kind}');"));
+        line(format_args!("INSERT INTO profiles VALUES ({n}, '{label}', '{kind}', {SINCE}, {SINCE});"));
     }
     for (n, (name, closed)) in (1..).zip(PROJECTS) {
         let closed = closed.map_or_else(|| "NULL".to_owned(), |day| format!("'{day}'"));
-        line(format_args!("INSERT INTO projects VALUES ({n}, '{name}', {closed});"));
+        line(format_args!("INSERT INTO projects VALUES ({n}, '{name}', {closed}, {SINCE}, {SINCE});"));
     }
     let names = FAMILY.iter().flat_map(|family| GIVEN.iter().map(move |given| (*given, *family)));
     for (n, (given, family)) in (1..=PEOPLE).zip(names) {
@@ -150,7 +157,7 @@ fn rows() -> String {
         line(format_args!(
             "INSERT INTO people VALUES ({n}, '{login}', '{given}', '{family}', '{login}@example.com', \
              '+1 555 01{:02}', {}, '{title}', 'E{:05}', {department}, {manager}, {enabled}, \
-             '2024-{month:02}-{day:02} 08:00:00', '2024-{month:02}-{day:02} 08:00:00', {left});",
+             '2024-{month:02}-{day:02} 08:00:00', '2024-{month:02}-{day:02} 08:00:00', {left}, NULL);",
             n % 100,
             if n % 3 == 0 { format!("'+1 555 02{:02}'", n % 100) } else { "NULL".to_owned() },
             10_000 + n,

@@ -145,8 +145,18 @@ pub(super) const CASES: &[(&str, &str)] = &[
     ),
     ("identity_servers: { a: { switches: { patch_answers: 204, put: replace, adopt: refuse } } }", ""),
     (
+        "identity_servers: { a: { switches: { put: keep_unmentioned }, bulk_transaction: request, \
+         discovery_without_authentication: true } }",
+        "",
+    ),
+    (
+        "identity_servers: { a: { switches: { put: keep }, bulk_transaction: all } }",
+        "1:43: error: expected one of `replace`, `keep_unmentioned`, found `keep`\n1:69: error: expected one of \
+         `operation`, `request`, found `all`",
+    ),
+    (
         "identity_servers: { a: { switches: { patch_answers: 201, adopt: link } } }",
-        "1:53: error: expected one of `200`, `204`, found `201` | did you mean `200`?\n1:58: error: this version of \
+        "1:53: error: expected one of `auto`, `200`, `204`, found `201` | did you mean `200`?\n1:58: error: this version of \
          scimshim does not support `adopt` yet | remove it, or write `adopt: refuse`",
     ),
     (

@@ -28,11 +28,11 @@ const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:
 
 const DEMO: (&str, &str) = (
     "
-CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL UNIQUE, given TEXT, family TEXT, mail TEXT, phone TEXT, mobile TEXT, job_title TEXT, employee_no TEXT, department_id INTEGER REFERENCES departments(id), manager_id INTEGER, enabled INTEGER NOT NULL DEFAULT 1, created_at TEXT, updated_at TEXT, left_on TEXT);
+CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL UNIQUE, given TEXT, family TEXT, mail TEXT, phone TEXT, mobile TEXT, job_title TEXT, employee_no TEXT, department_id INTEGER REFERENCES departments(id), manager_id INTEGER, enabled INTEGER DEFAULT 1, created_at TEXT, updated_at TEXT, left_on TEXT, shown_as TEXT);
 CREATE TABLE departments(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE profiles(id INTEGER PRIMARY KEY, label TEXT NOT NULL UNIQUE, kind TEXT NOT NULL DEFAULT 'access');
+CREATE TABLE profiles(id INTEGER PRIMARY KEY, label TEXT NOT NULL UNIQUE, kind TEXT NOT NULL DEFAULT 'access', created_at TEXT, updated_at TEXT);
 CREATE TABLE profile_people(profile_id, person_id, granted_at TEXT, PRIMARY KEY(profile_id, person_id));
-CREATE TABLE projects(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, closed_on TEXT);
+CREATE TABLE projects(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, closed_on TEXT, created_at TEXT, updated_at TEXT);
 CREATE TABLE project_people(project_id, person_id, role TEXT NOT NULL DEFAULT 'member', PRIMARY KEY(project_id, person_id));
 CREATE TABLE history(id INTEGER PRIMARY KEY, at TEXT NOT NULL, person_id INTEGER NOT NULL, what TEXT NOT NULL, details TEXT);
 INSERT INTO people(id, login, given, family, mail, enabled, created_at, updated_at) VALUES (1, 'ada', 'Ada', 'Byron', 'ada@example.org', 1, '2020-01-02 03:04:05', '2020-01-02 03:04:05'), (2, 'bob', 'Bob', NULL, NULL, 0, NULL, NULL);
@@ -255,7 +255,10 @@ impl Application {
     ) -> Result<Option<Object>, Error> {
         let patch = Patch::parse(json!({ "Operations": operations }), &patch::Limits::default())?;
         let answer = self.directory.patch(&self.caller, type_, id, &patch, condition, &Projection::default())?;
-        Ok(answer.map(|answer| answer.resource))
+        Ok(match answer {
+            Patched::Resource(answer) => Some(answer.resource),
+            Patched::NoContent { .. } => None,
+        })
     }
 
     /// One operation `replace`.
@@ -338,7 +341,8 @@ fn caller(name: &str, default: bool) -> Caller {
             default,
             actor: None,
             may: Permissions::all(),
-            patch_answers_204: false,
+            put_keeps_unmentioned: false,
+            patch_answers: PatchAnswer::Auto,
         }),
         request_id: "r-1".into(),
         client_address: None,

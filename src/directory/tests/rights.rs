@@ -128,7 +128,7 @@ fn a_row_does_not_leave_or_become_protected_through_scim() {
     let application = Application::with(STAFF.0, &yaml);
     let refused = application.set("2", "title", json!("away")).unwrap_err();
     assert_eq!(refused.status, 403);
-    assert!(refused.detail.contains("exist for SCIM"), "{}", refused.detail);
+    assert!(refused.detail.contains("exist for this identity server"), "{}", refused.detail);
     assert_eq!(application.person("2", "gone"), None, "rolled back");
     assert_eq!(application.set("2", "userType", json!("1")).unwrap_err().status, 403);
     assert_eq!(application.person("2", "boss").as_deref(), Some("0"));

@@ -128,6 +128,34 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
                 Dialect::Sqlite => self.expr(inner),
             },
             Expr::Known(inner) => self.expr(inner),
+            Expr::Decoded(inner, separator) => self.decoded(inner, separator.as_ref()),
+            Expr::Replaced(_, from, to) if !from.is_ascii_punctuation() || !to.is_ascii_punctuation() => {
+                Err(refuse("only punctuation is replaced"))
+            }
+            Expr::Replaced(_, '\'' | '\\', _) | Expr::Replaced(_, _, '\'' | '\\') => {
+                Err(refuse("quotes are not replaced"))
+            }
+            Expr::Replaced(inner, from, to) => {
+                self.call("REPLACE(", inner, "")?;
+                self.sql(&format!(", '{from}', '{to}')"));
+                Ok(())
+            }
+            Expr::Choose(_, choices) if choices.is_empty() => {
+                self.sql("NULL");
+                Ok(())
+            }
+            Expr::Choose(of, choices) => {
+                // As many texts as there are lengths of the list.
+                self.out.unsafe_to_cache_prepared();
+                self.sql("CASE ");
+                self.expr(of)?;
+                for (when, then) in choices {
+                    self.call(" WHEN ", when, " THEN ")?;
+                    self.expr(then)?;
+                }
+                self.sql(" END");
+                Ok(())
+            }
             Expr::Json(document, path) => self.json(document, path),
             Expr::Scalar(select) => self.subquery("(", select),
             Expr::Rows(select) => self.json_rows(select),
@@ -174,6 +202,47 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
             Dialect::Mysql | Dialect::Sqlite => writer.expr(part),
         })?;
         self.sql(close);
+        Ok(())
+    }
+
+    /// What `entities::decoded` does: text with a raw `<`, `>` or bare `&` was never encoded.
+    fn decoded(&mut self, text: &'b Expr, separator: Option<&'b String>) -> QueryResult<()> {
+        if DB::DIALECT == Dialect::Sqlite {
+            self.call("html_decoded(", text, ", ")?;
+            match separator {
+                Some(separator) => DB::push_text(separator, &mut self.out)?,
+                None => self.sql("NULL"),
+            }
+            self.sql(")");
+            return Ok(());
+        }
+        let mysql = DB::DIALECT == Dialect::Mysql;
+        let (open, close) = if mysql { ("CONVERT(", " USING utf8mb4)") } else { ("CAST(", " AS TEXT)") };
+        let (find, matches) = if mysql { ("INSTR(", " COLLATE utf8mb4_bin REGEXP ") } else { ("STRPOS(", " ~ ") };
+        self.sql("CASE WHEN ");
+        self.sql(find);
+        self.call(open, text, close)?;
+        self.sql(", '&') = 0 OR REPLACE(");
+        self.call(open, text, close)?;
+        self.sql(", ");
+        match separator {
+            Some(separator) => {
+                DB::push_text(separator, &mut self.out)?;
+                self.sql(", ' ')");
+            }
+            None => self.sql("' ', ' ')"),
+        }
+        self.sql(matches);
+        self.sql("'[<>]|&(?!#?[A-Za-z0-9]+;)' THEN ");
+        self.call(open, text, close)?;
+        self.sql(" WHEN ");
+        self.call(open, text, close)?;
+        self.sql(matches);
+        self.sql("'&#(38|60|62);' THEN REPLACE(REPLACE(REPLACE(");
+        self.call(open, text, close)?;
+        self.sql(", '&#60;', '<'), '&#62;', '>'), '&#38;', '&') ELSE REPLACE(REPLACE(");
+        self.call(open, text, close)?;
+        self.sql(", '&lt;', '<'), '&gt;', '>') END");
         Ok(())
     }
 
