@@ -113,8 +113,10 @@ impl Assembler {
     /// Everything that answers requests, with the first signing key made where nobody has yet.
     pub fn begin(&self) -> Result<Ready, Trouble> {
         let store = TokenStore::new(Arc::clone(&self.database), self.own.clone());
-        store.is_ready().map_err(|missing| self.missing(missing))?;
-        store.ensure_key().map_err(|error| self.own_trouble(error))?;
+        // Where the tables are not there, what is wrong with the adapter is said first.
+        if store.is_ready().is_ok() {
+            store.ensure_key().map_err(|error| self.own_trouble(error))?;
+        }
         self.assemble()
     }
 
