@@ -352,6 +352,14 @@ impl<'a> Compiler<'a> {
                 }
             }
             // A document: SQL sees the text of what it holds.
+            (Binding::Column(binding), None)
+                if !binding.json.is_empty()
+                    && matches!(binding.conversion, Conversion::Enum(_) | Conversion::Boolean { .. }) =>
+            {
+                let mut cell = binding.cell.clone();
+                cell.kind = ColumnKind::Text(None);
+                self.by_column(expr, &cell, binding, case_exact, false, path)
+            }
             (Binding::Sidecar(_) | Binding::Column(_), None) => match attribute.schema.kind {
                 Kind::String | Kind::Reference => {
                     Ok(self.by_text(expr, None, &Conversion::Text(Default::default()), case_exact, false))
