@@ -6,14 +6,20 @@
 //! request, rows locked by primary key, uniqueness claimed first.
 
 mod asked;
+mod beside;
 mod bulk;
 mod change;
+mod child_change;
+mod child_filter;
+mod child_rows;
+mod child_write;
 mod collections;
 mod compare;
 mod create;
 mod cursor;
 mod delete;
 mod filter;
+mod keyset;
 mod label;
 mod labels;
 mod linked;
@@ -39,6 +45,7 @@ mod transaction;
 mod tree;
 mod unique;
 mod update;
+mod values;
 mod wanted;
 
 pub use bulk::{BulkDone, BulkFailed, BulkStep};
