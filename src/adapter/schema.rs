@@ -156,20 +156,18 @@ fn subs_of(rows: &Rows) -> Vec<scim::Attribute> {
     rows.fields.iter().filter_map(of).collect()
 }
 
-/// The only slot of an attribute keeps what the client said of its element besides, and so do values that are rows; and
+/// A slot keeps what the client said of its element besides, and so do values that are rows: the sidecar gives it back. And
 /// the RFC's order.
 fn complete(top: &mut scim::Attribute, mapped: &[&Attribute], known: Option<&scim::Attribute>) {
     let Some(known) = known else { return };
-    let only = |attribute: &&&Attribute| {
-        (attribute.target.slot == Some(Slot::Only) || matches!(attribute.binding, Binding::Rows(_)))
-            && name::same(&attribute.target.attribute, &top.name)
-            && top.multi_valued
-    };
-    if mapped.iter().any(|attribute| only(&attribute)) {
-        for sub in ["display", "type", "primary"] {
-            if let (None, Some(known)) = (top.sub(sub), known.sub(sub)) {
-                top.sub_attributes.push(known.clone());
-            }
+    let here = || mapped.iter().filter(|attribute| name::same(&attribute.target.attribute, &top.name));
+    let in_rows = top.multi_valued && here().any(|attribute| matches!(attribute.binding, Binding::Rows(_)));
+    let slots: Vec<&Slot> = here().filter_map(|attribute| attribute.target.slot.as_ref()).collect();
+    for sub in ["display", "type", "primary"] {
+        // Where the type tells slots apart it is there already; where something else does, an element has none.
+        let kept = in_rows || slots.iter().any(|slot| sub != "type" || **slot == Slot::Only);
+        if let (true, None, Some(known)) = (kept, top.sub(sub), known.sub(sub)) {
+            top.sub_attributes.push(known.clone());
         }
     }
     let rank = |sub: &scim::Attribute| known.sub_attributes.iter().position(|known| known.name == sub.name);

@@ -295,7 +295,7 @@ impl Compiler<'_> {
     }
 
     /// A value inside a JSON document, the application's or ours: SQL sees its text.
-    fn in_document(
+    pub(super) fn in_document(
         &mut self,
         expr: Expr,
         (kind, case_exact): (Kind, bool),

@@ -195,8 +195,13 @@ impl<'a> Compiler<'a> {
             let holds = asked.holds_of(&Json::String(value.clone()), false, path)?;
             return Ok(if holds { present } else { Predicate::False });
         }
+        if let Some(said) = self.beside(slot, sub, path, asked)? {
+            return Ok(present.and(said));
+        }
         let Some(index) = find(&slot.subs, sub) else {
-            if slot.slot == Slot::Only {
+            // Of every element the client may have said these besides; where the type is one too, it is in the filter above.
+            let said = ["display", "primary"].iter().any(|besides| besides.eq_ignore_ascii_case(sub));
+            if slot.slot == Slot::Only || said {
                 return Err(Error::invalid_filter(format!(
                     "{}.{sub} cannot be compared: no column holds it, a client is only given back what it sent",
                     path.attribute

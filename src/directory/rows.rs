@@ -21,6 +21,18 @@ pub(super) struct Document {
     /// Values that the columns altered, by path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub altered: BTreeMap<String, Altered>,
+    /// Of what is altered, the element of an attribute that has room for one, so that filters see it as it is shown.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub elements: BTreeMap<String, Element>,
+}
+
+/// An element as the client sent it, and what the columns gave of it then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Element {
+    /// What the columns gave, by sub-attribute.
+    pub column: Object,
+    /// What the client sent.
+    pub client: Object,
 }
 
 /// A value as the client sent it, given back for as long as the columns hold what was written then.

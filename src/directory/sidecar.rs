@@ -3,13 +3,13 @@
 
 use super::change::Writing;
 use super::child_rows;
-use super::plan::{Field, Shape};
+use super::plan::{Field, Shape, SlotPlan};
 use super::read::Found;
-use super::rows::{self, Altered, Document, RowReader};
+use super::rows::{self, Altered, Document, Element, RowReader};
 use super::transaction::Fault;
 use super::wanted;
 use super::{Directory, plan};
-use crate::adapter::{Binding, RowFieldValue, Rows, Source};
+use crate::adapter::{Binding, RowFieldValue, Rows, Slot, Source};
 use crate::scim::Object;
 use crate::sql::{Connection, Value};
 use serde_json::Value as Json;
@@ -62,11 +62,18 @@ impl Directory {
                     // Nobody asked for anything here: what is known stays, and so does what is out of date,
                     // because the columns win over that anyway.
                     if let Some(known) = old.altered.get(&path) {
-                        new.altered.insert(path, known.clone());
+                        new.altered.insert(path.clone(), known.clone());
+                    }
+                    if let Some(known) = old.elements.get(&path) {
+                        new.elements.insert(path, known.clone());
                     }
                     continue;
                 }
                 let column = rows::get(&resource, extension, &field.name, sub).cloned().unwrap_or(Json::Null);
+                if column.is_null() && is_looked_up(writing.place.source, &path) {
+                    // What was not found was cleared (`missing: clear`): it is not there, whoever said it.
+                    continue;
+                }
                 let client = client.and_then(|value| {
                     fitting(
                         writing.place.source,
@@ -78,6 +85,9 @@ impl Directory {
                 });
                 let Some(client) = client else { continue };
                 if !same(field, &client, &column) {
+                    if let Some(element) = only_element(field, &column, &client) {
+                        new.elements.insert(path.clone(), element);
+                    }
                     new.altered.insert(path, Altered { column, client });
                 }
             }
@@ -123,6 +133,29 @@ impl Directory {
         self.own.set_external_id(connection, &writing.caller.server.name, &place.plan.kind, &id, external_id)?;
         Ok(())
     }
+}
+
+/// The one element of an attribute that has room for one.
+fn only_element(field: &Field, column: &Json, client: &Json) -> Option<Element> {
+    let Shape::Slots(slots) = &field.shape else { return None };
+    let ([SlotPlan { slot: Slot::Only, .. }], Json::Array(column), Json::Array(client)) =
+        (slots.as_slice(), column, client)
+    else {
+        return None;
+    };
+    match (column.as_slice(), client.as_slice()) {
+        ([Json::Object(column)], [Json::Object(client)]) => {
+            Some(Element { column: column.clone(), client: client.clone() })
+        }
+        _ => None,
+    }
+}
+
+fn is_looked_up(source: &Source, path: &str) -> bool {
+    source
+        .attributes
+        .iter()
+        .any(|attribute| matches!(attribute.binding, Binding::Lookup(_)) && rows::path(attribute) == path)
 }
 
 /// The part of a client's value that the table has room for: elements that fit no slot are not mapped.

@@ -13,7 +13,7 @@ use super::transaction::Fault;
 use super::wanted::wanted;
 use super::{Answer, Caller, Directory, PatchAnswer, Patched, Place, Precondition};
 use crate::adapter::{Environment, Transition};
-use crate::scim::{self, CollectionChange, Error, Object, Op, Operation, Patch, Projection};
+use crate::scim::{self, CollectionChange, Error, Mutability, Object, Op, Operation, Patch, Projection};
 use crate::sql::{Connection, Value};
 use indexmap::IndexMap;
 use serde_json::Value as Json;
@@ -105,7 +105,7 @@ impl Directory {
         projection: &Projection,
     ) -> Result<Answer, Error> {
         let edit = self.replacing(caller, type_, id, body)?;
-        let secrets = self.secrets_of(&edit)?;
+        let secrets = self.secrets_of(caller, &edit)?;
         let updated = self.write(|connection| {
             self.edit_within(connection, caller, &edit, id, &edit.change(), condition, projection, &secrets)
         })?;
@@ -129,14 +129,14 @@ impl Directory {
     }
 
     /// Hashes the passwords in it. What they are does not depend on the resource.
-    pub(super) fn secrets_of(&self, edit: &Edit<'_>) -> Result<Vec<Secret>, Error> {
+    pub(super) fn secrets_of(&self, caller: &Caller, edit: &Edit<'_>) -> Result<Vec<Secret>, Error> {
         let Edit { place, key, what } = edit;
         let patch: &Patch = match what {
             What::Replace { values, .. } => return self.secrets(place, Some(key), values),
             What::Merge(patch) => patch,
             What::Patch(patch) => patch,
         };
-        match patch.apply(&Object::new(), &place.type_.schema, &self.patch_options(place)) {
+        match patch.apply(&Object::new(), &place.type_.schema, &self.patch_options(caller, place)) {
             Ok(outcome) => self.secrets(place, Some(key), &wanted(place.source, place.plan, &outcome.resource)),
             Err(_) => Ok(Vec::new()),
         }
@@ -153,7 +153,7 @@ impl Directory {
         projection: &Projection,
     ) -> Result<Patched, Error> {
         let edit = self.patching(caller, type_, id, patch)?;
-        let secrets = self.secrets_of(&edit)?;
+        let secrets = self.secrets_of(caller, &edit)?;
         let updated = self.write(|connection| {
             self.edit_within(connection, caller, &edit, id, &edit.change(), condition, projection, &secrets)
         })?;
@@ -243,11 +243,11 @@ impl Directory {
         Ok((resource, collections))
     }
 
-    fn patch_options<'a>(&self, place: &Place<'a>) -> scim::patch::Options<'a> {
+    fn patch_options<'a>(&self, caller: &Caller, place: &Place<'a>) -> scim::patch::Options<'a> {
         scim::patch::Options {
             collections: &place.type_plan.collections,
             single_valued: &place.type_plan.single_valued,
-            strict_no_target: false,
+            strict_no_target: caller.server.strict_no_target,
         }
     }
 
@@ -281,9 +281,12 @@ impl Directory {
         for name in &place.type_plan.collections {
             before.remove(name);
         }
-        let (after, collections, lenient) = self.intend(&place, &before, change)?;
+        let (after, collections, lenient) = self.intend(&place, &before, change, caller)?;
         let was = wanted(place.source, place.plan, &before);
-        let will = wanted(place.source, place.plan, &after);
+        let mut will = wanted(place.source, place.plan, &after);
+        if matches!(change, Change::Replace { created: false, .. }) {
+            keep_immutable(&place, &was, &mut will)?;
+        }
         let changed: Vec<bool> = was.iter().zip(&will).map(|(was, will)| was != will).collect();
         if matches!(change, Change::Patch(_) | Change::Merge(_) | Change::Complete(_)) {
             check_required(&place, &will, Some(&changed))?;
@@ -334,6 +337,7 @@ impl Directory {
         place: &Place<'_>,
         before: &Object,
         change: &Change<'_>,
+        caller: &Caller,
     ) -> Result<(Object, Collections, bool), Error> {
         match change {
             Change::Replace { resource, collections, left, .. } => {
@@ -347,7 +351,7 @@ impl Directory {
                 Ok((after, (*collections).clone(), true))
             }
             Change::Patch(patch) | Change::Merge(patch) | Change::Complete(patch) => {
-                let outcome = patch.apply(before, &place.type_.schema, &self.patch_options(place))?;
+                let outcome = patch.apply(before, &place.type_.schema, &self.patch_options(caller, place))?;
                 if !outcome.ignored.is_empty() {
                     tracing::debug!(attributes = ?outcome.ignored, "attributes that are not mapped were left out");
                 }
@@ -468,6 +472,25 @@ impl Directory {
         }
         Ok(touched)
     }
+}
+
+/// RFC 7644 3.5.1: what is immutable and has a value keeps it; a PUT that says another is 400.
+fn keep_immutable(place: &Place<'_>, was: &[Option<Json>], will: &mut [Option<Json>]) -> Result<(), Error> {
+    let attributes = place.source.attributes.iter().zip(was.iter().zip(will));
+    for (attribute, (was, will)) in attributes {
+        if attribute.schema.mutability != Mutability::Immutable || was.is_none() {
+            continue;
+        }
+        match will {
+            None => *will = was.clone(),
+            Some(_) if will == was => {}
+            Some(_) => {
+                let name = rows::path(attribute);
+                return Err(Error::mutability(format!("{name} cannot be changed once it has a value")));
+            }
+        }
+    }
+    Ok(())
 }
 
 struct Stage<'a> {

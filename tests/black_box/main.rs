@@ -15,17 +15,21 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod beside;
 mod bulk;
 mod bulk_hostile;
 mod children;
 mod companies;
 mod dialogues;
 mod entities;
+mod examples;
 mod glpi;
 mod harness;
 mod hostile;
 mod kills;
 mod lifecycle;
+mod list_cursors;
+mod list_root;
 mod lists;
 mod racing;
 mod refusals;
@@ -33,6 +37,8 @@ mod restored;
 mod rows;
 mod scopes;
 mod statements;
+mod surface;
+mod template;
 mod tokens;
 mod trees;
 mod types;
