@@ -12,8 +12,11 @@ use scimshim::scim::{AttributePath, Filter, Object, Patch, Path, ResourceSchema,
 use scimshim::sql::{Catalogue, ColumnInfo, ColumnKind, Dialect, Ident, Table, TableInfo};
 use serde_json::{Value, json};
 
+/// What holds of any input: it panics where that does not hold.
+pub type Property = fn(&[u8]);
+
 /// The targets, by name.
-pub const ALL: [(&str, fn(&[u8])); 6] = [
+pub const ALL: [(&str, Property); 6] = [
     ("filter", filter),
     ("path", path),
     ("patch", patch_message),
