@@ -6,11 +6,12 @@ use super::labels::label;
 use super::link::link;
 use super::lookup::lookup;
 use super::names::compiled;
-use super::types::{conversion, count, kind_of, unsupported};
+use super::rows::rows;
+use super::types::{conversion, count, kind_of};
 use super::{Attribute, Binding, Column, ColumnBinding, Conversion, Expression, Hash, Reference, Rule, Unique};
 use crate::document::{Data, Findings, Key, Node, Reader};
 use crate::scim::{self, Mutability, Returned, Uniqueness};
-use crate::sql::{ColumnKind, Value};
+use crate::sql::{ColumnInfo, ColumnKind, Value};
 
 /// One attribute; what is wrong with it is reported.
 pub(super) fn attribute(
@@ -171,17 +172,19 @@ fn binding(
     };
     match form.map(|key| key.text.as_str()) {
         Some("rows") => {
-            unsupported(form, "rows", findings);
-            // Its other keys are the business of the version that supports it.
-            for key in ["type", "json"] {
-                reader.optional(key);
-            }
-            None
+            refuse_column(findings);
+            let (found, kind) = rows(reader.optional("rows")?, entry, outline, context, findings)?;
+            Some((Binding::Rows(Box::new(found)), kind))
         }
         Some("sidecar") => {
             refuse_column(findings);
             let kind = entry.definition.as_ref().map_or(string, |definition| definition.kind);
-            (reader.boolean("sidecar", findings)? || entry.node.as_str().is_some()).then_some((Binding::Sidecar, kind))
+            let shown = templates(template, scope, findings);
+            if !shown.is_empty() && kind != string {
+                findings.error(&entry.key, "templates give text, and this attribute is none");
+            }
+            (reader.boolean("sidecar", findings)? || entry.node.as_str().is_some())
+                .then_some((Binding::Sidecar(shown), kind))
         }
         Some("constant") => {
             refuse_column(findings);
@@ -212,14 +215,14 @@ fn binding(
         Some("lookup") => {
             let node = reader.optional("lookup")?;
             let info = outline.relation.named(needed(column, reader, findings)?, findings)?;
-            let found = lookup(node, outline.intern(info), &compiled(info), entry, writable, context, findings)?;
+            let found = lookup(node, outline.intern(info), &foreign(info, entry), entry, writable, context, findings)?;
             let kind = kind_of(&found.conversion);
             Some((Binding::Lookup(Box::new(found)), kind))
         }
         Some("reference") => {
             let node = reader.optional("reference")?;
             let info = outline.relation.named(needed(column, reader, findings)?, findings)?;
-            let found = reference(node, outline.intern(info), &compiled(info), context, findings)?;
+            let found = reference(node, outline.intern(info), &foreign(info, entry), context, findings)?;
             Some((Binding::Reference(found), scim::Kind::Complex))
         }
         _ => {
@@ -227,7 +230,7 @@ fn binding(
                 let Some(template) = template else {
                     findings
                         .error(&entry.key, format!("`{}` has no binding", entry.target.path()))
-                        .help("one of column, lookup, reference, link, template, constant, sidecar");
+                        .help("one of column, lookup, reference, rows, link, template, constant, sidecar");
                     for key in ["type", "json", "hash", "fallback", "also"] {
                         reader.optional(key);
                     }
@@ -248,6 +251,12 @@ fn binding(
             Some((Binding::Column(binding), kind))
         }
     }
+}
+
+/// A foreign key; where no row is written without it, nothing need stand for nothing.
+fn foreign(info: &ColumnInfo, entry: &Entry) -> Column {
+    let column = compiled(info);
+    Column { nullable: column.nullable || entry.essential, ..column }
 }
 
 fn needed<'n>(column: Option<&'n Node>, reader: &Reader<'_>, findings: &mut Findings) -> Option<&'n Node> {

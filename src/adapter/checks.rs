@@ -107,7 +107,7 @@ pub(super) fn writes(attribute: &Attribute) -> Option<usize> {
     }
 }
 
-fn one_writer(source: &Source, outline: &Outline<'_>, findings: &mut Findings) {
+pub(super) fn one_writer(source: &Source, outline: &Outline<'_>, findings: &mut Findings) {
     let json = |attribute: &Attribute| match &attribute.binding {
         Binding::Column(binding) => binding.json.clone(),
         _ => Vec::new(),
@@ -178,10 +178,10 @@ fn suggest_folded_index(relation: &Relation<'_>, column: &Ident, at: &impl Locat
 }
 
 /// No template may come back to itself.
-fn templates_end(source: &Source, outline: &Outline<'_>, findings: &mut Findings) {
+pub(super) fn templates_end(source: &Source, outline: &Outline<'_>, findings: &mut Findings) {
     type Templates = for<'s> fn(&'s Attribute) -> &'s [Template];
     let read: Templates = |attribute| match &attribute.binding {
-        Binding::Template(templates) => templates,
+        Binding::Template(templates) | Binding::Sidecar(templates) => templates,
         Binding::Column(binding) => &binding.shown_when_empty,
         _ => &[],
     };

@@ -287,7 +287,7 @@ fn source(outline: &Outline<'_>, context: &Context<'_>, findings: &mut Findings)
             // What failed still holds its place, so that the others keep their numbers.
             attribute(entry, outline, context, findings).unwrap_or_else(|| Attribute {
                 target: entry.target.clone(),
-                binding: Binding::Sidecar,
+                binding: Binding::Sidecar(Vec::new()),
                 schema: scim::Attribute::new(&entry.target.attribute, scim::Kind::String, ""),
                 required: false,
                 unique: Unique::No,

@@ -32,6 +32,7 @@ pub(super) fn when(
     findings: &mut Findings,
 ) -> Option<Condition> {
     let node = node?;
+    let scope = Scope { outline: scope.changing.or(scope.outline), ..scope };
     let relation = &scope.outline?.relation;
     Some(Compiling { relation, scope, context, when: true }.all(node, findings))
 }
@@ -244,6 +245,15 @@ pub(super) fn equalities(condition: &Condition) -> Vec<(Column, Expression)> {
         {
             vec![(column.clone(), value.clone())]
         }
+        _ => Vec::new(),
+    }
+}
+
+/// The same, and the columns that must be NULL: what takes a row back into `where`.
+pub(super) fn all_equalities(condition: &Condition) -> Vec<(Column, Expression)> {
+    match condition {
+        Condition::And(parts) => parts.iter().flat_map(all_equalities).collect(),
+        Condition::Test(Operand::Column(column), Test::Is(value)) => vec![(column.clone(), value.clone())],
         _ => Vec::new(),
     }
 }

@@ -37,6 +37,9 @@ pub(super) struct Entry {
     pub(super) node: Node,
     /// The schema's word on it, where a schema has one.
     pub(super) definition: Option<scim::Attribute>,
+    /// No row is written without it, so that nothing need stand in its column for nothing: what makes the
+    /// value of a row of a child table.
+    pub(super) essential: bool,
 }
 
 impl Outline<'_> {
@@ -118,6 +121,8 @@ pub(super) struct Scope<'s, 'a> {
     /// `${changes}`.
     pub(super) changes: bool,
     pub(super) each: Each<'s, 'a>,
+    /// The row that `when` and `of` look at, where it is not the resource's own: one of a child table.
+    pub(super) changing: Option<&'s Outline<'a>>,
 }
 
 /// What `${each...}` may be.
@@ -128,17 +133,19 @@ pub(super) enum Each<'s, 'a> {
     Change,
     /// A row of this table; the columns used are collected.
     Row(&'s Relation<'a>, &'s RefCell<Vec<Column>>),
+    /// The same, and `each.old` and `each.new`: the row's value before and after.
+    Changed(&'s Relation<'a>, &'s RefCell<Vec<Column>>),
 }
 
 impl<'s, 'a> Scope<'s, 'a> {
     /// A step or guard beside a change of `outline`'s resource.
     pub(super) fn change(outline: &'s Outline<'a>) -> Self {
-        Self { outline: Some(outline), id: true, count: false, changes: false, each: Each::Nothing }
+        Self { outline: Some(outline), id: true, count: false, changes: false, each: Each::Nothing, changing: None }
     }
 
     /// Nothing of a resource: `where` of a table.
     pub(super) fn plain() -> Self {
-        Self { outline: None, id: false, count: false, changes: false, each: Each::Nothing }
+        Self { outline: None, id: false, count: false, changes: false, each: Each::Nothing, changing: None }
     }
 }
 

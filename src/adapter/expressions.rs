@@ -214,7 +214,7 @@ fn each(name: &str, node: &Node, scope: Scope<'_, '_>, findings: &mut Findings) 
         Each::Nothing => {
             findings
                 .error(node, format!("`${{each.{name}}}` means nothing here"))
-                .help("it stands in steps under `for_each`, `added` and `removed`");
+                .help("it stands in steps under `for_each`, `added`, `removed` and `changed`");
             None
         }
         Each::Change => match name {
@@ -228,7 +228,9 @@ fn each(name: &str, node: &Node, scope: Scope<'_, '_>, findings: &mut Findings) 
                 None
             }
         },
-        Each::Row(relation, used) => {
+        Each::Changed(..) if name == "old" => Some(Variable::EachOld),
+        Each::Changed(..) if name == "new" => Some(Variable::EachNew),
+        Each::Row(relation, used) | Each::Changed(relation, used) => {
             let (column, label) = match name.strip_suffix(".label") {
                 Some(column) => (column, true),
                 None => (name, false),

@@ -1,12 +1,11 @@
 //! `link`: many-to-many membership.
 
 use super::checks::{filled_or_reported, suggest_index};
-use super::conditions::{condition, equalities};
+use super::conditions::{all_equalities, condition};
 use super::context::{Context, Each, Outline, Scope, holds};
 use super::expressions::assignments;
 use super::names::{Relation, compiled};
 use super::steps::steps;
-use super::types::unsupported;
 use super::{Column, ColumnId, Link};
 use crate::document::{Findings, Kind, Node, Reader};
 use std::cell::RefCell;
@@ -24,7 +23,6 @@ pub(super) fn link(node: &Node, outline: &Outline<'_>, context: &Context<'_>, fi
     let removed = reader.given("removed");
     let touch = reader.boolean("touch", findings).unwrap_or(false);
     let delete = reader.given("delete");
-    unsupported(reader.optional_entry("exactly_one_primary").map(|(key, _)| key), "exactly_one_primary", findings);
     reader.finish(findings);
 
     let relation = context.names.table(table?, findings);
@@ -41,7 +39,7 @@ pub(super) fn link(node: &Node, outline: &Outline<'_>, context: &Context<'_>, fi
     let used = RefCell::new(Vec::new());
     let scope = Scope { each: Each::Row(&relation, &used), ..Scope::change(outline) };
     let mut set = assignments(set, &relation, scope, context, findings);
-    for (column, value) in equalities(&filter) {
+    for (column, value) in all_equalities(&filter) {
         if !holds(&set, &column.name) {
             set.push((column, value));
         }
@@ -57,11 +55,25 @@ pub(super) fn link(node: &Node, outline: &Outline<'_>, context: &Context<'_>, fi
             None => Vec::new(),
         },
     };
+    let mut value_is_unique = false;
+    if !remove_sets.is_empty() {
+        let removed: Vec<_> = remove_sets.iter().map(|(column, _)| &column.name).collect();
+        super::rows::hides(&filter, &removed, node, findings);
+        let pair = [&parent.0.name, &child.0.name];
+        let indexes = relation.info.indexes.iter().filter(|index| index.unique).map(|index| &index.columns);
+        value_is_unique = indexes
+            .chain([&relation.info.primary_key])
+            .any(|columns| !columns.is_empty() && columns.iter().all(|column| pair.contains(&column)));
+    }
     let mut filled: Vec<_> = set.iter().map(|(column, _)| &column.name).collect();
     filled.extend([&parent.0.name, &child.0.name]);
     filled_or_reported(&relation, &filled, node, "the link's `set`", findings);
     suggest_index(&relation, &parent.0.name, parent_node, context, findings);
     suggest_index(&relation, &child.0.name, child_node, context, findings);
+    let added = steps(added, scope, context, findings);
+    let removed = steps(removed, scope, context, findings);
+    let ends = [parent.0.name.clone(), child.0.name.clone()];
+    let each = used.take().into_iter().filter(|column| !ends.contains(&column.name)).collect();
     Some(Link {
         parent,
         child,
@@ -69,16 +81,18 @@ pub(super) fn link(node: &Node, outline: &Outline<'_>, context: &Context<'_>, fi
         filter,
         leave,
         set,
-        added: steps(added, scope, context, findings),
-        removed: steps(removed, scope, context, findings),
+        added,
+        removed,
+        each,
         remove_sets,
+        value_is_unique,
         touch,
         table: relation.table.clone(),
     })
 }
 
 /// `column` or `{ column, key }`.
-fn end(
+pub(super) fn end(
     node: &Node,
     relation: &Relation<'_>,
     resource: &Outline<'_>,

@@ -23,6 +23,7 @@ mod model;
 mod names;
 mod outline;
 mod privileges;
+mod rows;
 mod schema;
 mod scope;
 mod steps;

@@ -3,10 +3,13 @@
 //! Nothing here is text any more: tables and columns are those of the catalogue, parameters are filled
 //! in, disabled parts are gone, attribute paths are the schema's own names. `directory/` runs it.
 
+pub use self::rows::{Composed, ComposedPart, FormPiece, RowField, RowFieldValue, Rows};
 use super::terms::{Condition, Expression, Template};
 use crate::scim;
 use crate::sql::{Cast, ColumnKind, Ident, Table, Value};
 use chrono_tz::Tz;
+
+mod rows;
 
 /// One adapter, ready to serve one application.
 #[derive(Debug)]
@@ -188,8 +191,10 @@ pub enum Binding {
     Template(Vec<Template>),
     /// Always the same.
     Constant(serde_json::Value),
-    /// Kept in our own tables.
-    Sidecar,
+    /// Kept in our own tables; what is shown while a client gave none.
+    Sidecar(Vec<Template>),
+    /// Values in a child table, one row each.
+    Rows(Box<Rows>),
     /// Membership in a link table.
     Link(Box<Link>),
 }
@@ -308,8 +313,12 @@ pub struct Link {
     pub added: Vec<Step>,
     /// Steps for each member removed.
     pub removed: Vec<Step>,
+    /// The link row's other columns that those steps use.
+    pub each: Vec<Column>,
     /// What removes a member: nothing here deletes the row, else these columns are set.
     pub remove_sets: Vec<(Column, Expression)>,
+    /// Where a removed row stays: no second row of the same member can be beside it, so it is brought back.
+    pub value_is_unique: bool,
     /// Membership changes move the parent's `modified`.
     pub touch: bool,
 }

@@ -149,6 +149,7 @@ fn stored(resource: &str, at: &Node, entries: &mut Vec<Entry>) {
                     target,
                     node: Node::new(Data::String("sidecar".to_owned()), place),
                     definition: Some(sub.unwrap_or(attribute).clone()),
+                    essential: false,
                 }
             };
             let more: Vec<Entry> = match mapped.next() {
@@ -210,7 +211,7 @@ fn entry(extension: Option<&str>, key: &Key, node: &Node, base: &Base, findings:
             };
             return None;
         }
-        return Some(Entry { target, key: key.clone(), node: node.clone(), definition: None });
+        return Some(Entry { target, key: key.clone(), node: node.clone(), definition: None, essential: false });
     };
     if matches!(top.name.as_str(), "id" | "schemas" | "meta") {
         findings.error(key, format!("`{}` is not mapped as an attribute", top.name)).help(match top.name.as_str() {
@@ -222,7 +223,7 @@ fn entry(extension: Option<&str>, key: &Key, node: &Node, base: &Base, findings:
     }
     target.attribute.clone_from(&top.name);
     let definition = place(&mut target, &top, key, node, findings)?;
-    Some(Entry { target, key: key.clone(), node: node.clone(), definition: Some(definition) })
+    Some(Entry { target, key: key.clone(), node: node.clone(), definition: Some(definition), essential: false })
 }
 
 /// Gives a path the schema's own spelling and says what stands at its end.

@@ -108,6 +108,20 @@ impl Collected {
                 lookup.create.iter().for_each(|(_, value)| self.expression(value));
                 self.steps(&lookup.then);
             }
+            Binding::Rows(rows) => {
+                let needs = self.needs(&rows.child.table);
+                needs.insert = true;
+                // Rows that are kept change.
+                needs.update = true;
+                needs.delete |= rows.remove_sets.is_empty();
+                self.condition(&rows.child.filter);
+                if let Some(leave) = &rows.leave {
+                    self.condition(leave);
+                }
+                rows.set.iter().chain(&rows.remove_sets).for_each(|(_, value)| self.expression(value));
+                [&rows.added, &rows.removed, &rows.changed].into_iter().for_each(|steps| self.steps(steps));
+                rows.child.attributes.iter().for_each(|attribute| self.binding(&attribute.binding));
+            }
             Binding::Link(link) => {
                 let needs = self.needs(&link.table);
                 needs.insert = true;
@@ -172,7 +186,7 @@ impl Source {
     fn update_is_possible(&self) -> bool {
         !self.update.set.is_empty()
             || self.attributes.iter().any(|attribute| super::checks::writes(attribute).is_some())
-            // The row is locked while its members change, and locking asks for UPDATE.
-            || self.attributes.iter().any(|attribute| matches!(attribute.binding, Binding::Link(_)))
+            // The row is locked while its members or child rows change, and locking asks for UPDATE.
+            || self.attributes.iter().any(|attribute| matches!(attribute.binding, Binding::Link(_) | Binding::Rows(_)))
     }
 }

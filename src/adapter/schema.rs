@@ -2,7 +2,7 @@
 //! adapter's own attributes as the catalogue types them.
 
 use super::outline::Base;
-use super::{Attribute, Binding, Slot, Source};
+use super::{Attribute, Binding, RowFieldValue, Rows, Slot, Source};
 use crate::scim::{self, Kind, Mutability, ResourceSchema, Schema, name, urn};
 
 /// The schema of a resource type with these sources. `own` is the URN of a type of the adapter's own.
@@ -103,8 +103,13 @@ fn add(mapped: &mut Vec<scim::Attribute>, attribute: &Attribute, known: Option<&
                 top.required = false;
             }
             // What is kept whole has as many values as the RFC says.
-            let kept = matches!(attribute.binding, Binding::Sidecar) && attribute.schema.multi_valued;
-            top.multi_valued = target.slot.is_some() || matches!(attribute.binding, Binding::Link(_)) || kept;
+            let kept = matches!(attribute.binding, Binding::Sidecar(_)) && attribute.schema.multi_valued;
+            top.multi_valued = target.slot.is_some()
+                || match &attribute.binding {
+                    Binding::Link(_) => true,
+                    Binding::Rows(rows) => !rows.single || known_top.is_some_and(|top| top.multi_valued),
+                    _ => kept,
+                };
             mapped.push(top);
             mapped.len() - 1
         }
@@ -120,6 +125,9 @@ fn add(mapped: &mut Vec<scim::Attribute>, attribute: &Attribute, known: Option<&
                 put(top, type_);
             }
         }
+        Binding::Rows(rows) => {
+            top.sub_attributes = subs_of(rows);
+        }
         _ if !whole => {
             put(top, attribute.schema.clone());
             if let Some(Slot::Where { sub, value }) = &target.slot {
@@ -130,17 +138,32 @@ fn add(mapped: &mut Vec<scim::Attribute>, attribute: &Attribute, known: Option<&
     }
 }
 
-/// The only slot of an attribute keeps what the client said of its element besides; and the RFC's order.
+/// The sub-attributes of an element that is a row.
+fn subs_of(rows: &Rows) -> Vec<scim::Attribute> {
+    let of = |field: &super::RowField| {
+        let index = match &field.value {
+            RowFieldValue::Attribute(index) => *index,
+            RowFieldValue::Composed(composed) => composed.parts.first()?.attribute,
+        };
+        let mut sub = rows.child.attributes.get(index)?.schema.clone();
+        sub.name.clone_from(field.sub.as_ref()?);
+        Some(sub)
+    };
+    rows.fields.iter().filter_map(of).collect()
+}
+
+/// A slot keeps what the client said of its element besides, and so do values that are rows: the sidecar gives it back. And
+/// the RFC's order.
 fn complete(top: &mut scim::Attribute, mapped: &[&Attribute], known: Option<&scim::Attribute>) {
     let Some(known) = known else { return };
-    let only = |attribute: &&&Attribute| {
-        attribute.target.slot == Some(Slot::Only) && name::same(&attribute.target.attribute, &top.name)
-    };
-    if mapped.iter().any(|attribute| only(&attribute)) {
-        for sub in ["display", "type", "primary"] {
-            if let (None, Some(known)) = (top.sub(sub), known.sub(sub)) {
-                top.sub_attributes.push(known.clone());
-            }
+    let here = || mapped.iter().filter(|attribute| name::same(&attribute.target.attribute, &top.name));
+    let in_rows = top.multi_valued && here().any(|attribute| matches!(attribute.binding, Binding::Rows(_)));
+    let slots: Vec<&Slot> = here().filter_map(|attribute| attribute.target.slot.as_ref()).collect();
+    for sub in ["display", "type", "primary"] {
+        // Where the type tells slots apart it is there already; where something else does, an element has none.
+        let kept = in_rows || slots.iter().any(|slot| sub != "type" || **slot == Slot::Only);
+        if let (true, None, Some(known)) = (kept, top.sub(sub), known.sub(sub)) {
+            top.sub_attributes.push(known.clone());
         }
     }
     let rank = |sub: &scim::Attribute| known.sub_attributes.iter().position(|known| known.name == sub.name);

@@ -146,7 +146,7 @@ fn read_for_each<'a>(
 
 /// `of`: a list of columns, or a map of columns and their codes.
 fn read_of(node: Option<&Node>, scope: Scope<'_, '_>, findings: &mut Findings) -> Vec<(ColumnId, Option<Value>)> {
-    let (Some(node), Some(outline)) = (node, scope.outline) else {
+    let (Some(node), Some(outline)) = (node, scope.changing.or(scope.outline)) else {
         return Vec::new();
     };
     let mut of = Vec::new();

@@ -308,10 +308,3 @@ pub(super) fn count(node: Option<&Node>, findings: &mut Findings) -> Option<u64>
     }
     number
 }
-
-/// Reports a part of the language that this version lacks.
-pub(super) fn unsupported(at: Option<&crate::document::Key>, what: &str, findings: &mut Findings) {
-    if let Some(key) = at {
-        findings.error(key, format!("`{what}` is not supported by this version"));
-    }
-}

@@ -83,7 +83,12 @@ impl Profile {
 
     /// Its switches. Every client known so far takes what the RFCs say first, so the presets are still alike.
     pub fn switches(self) -> Switches {
-        Switches { patch_answers: PatchAnswers::Auto, put: Put::Replace, adopt: Adopt::Refuse }
+        Switches {
+            patch_answers: PatchAnswers::Auto,
+            put: Put::Replace,
+            no_target: NoTarget::Make,
+            adopt: Adopt::Refuse,
+        }
     }
 }
 
@@ -94,6 +99,8 @@ pub struct Switches {
     pub patch_answers: PatchAnswers,
     /// What PUT does with attributes that are left out.
     pub put: Put,
+    /// What a PATCH does that replaces values which its filter does not find.
+    pub no_target: NoTarget,
     /// What POST does with a row that exists but was never provisioned.
     pub adopt: Adopt,
 }
@@ -116,6 +123,15 @@ pub enum Put {
     Replace,
     /// They are left as they are; null, `""` and `[]` clear.
     KeepUnmentioned,
+}
+
+/// What a PATCH does that replaces values which its filter does not find, such as `emails[type eq "work"].value`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoTarget {
+    /// It makes the value that the filter describes, as several clients count on.
+    Make,
+    /// 400 noTarget (RFC 7644 3.5.2.3).
+    Refuse,
 }
 
 /// What of a bulk request is one transaction (RFC 7644 3.7).
@@ -269,6 +285,8 @@ fn switches(reader: &mut Reader<'_>, profile: Profile, findings: &mut Findings) 
     switches.patch_answers = reader.word("patch_answers", &answers, findings).unwrap_or(switches.patch_answers);
     let puts = [("replace", Put::Replace), ("keep_unmentioned", Put::KeepUnmentioned)];
     switches.put = reader.word("put", &puts, findings).unwrap_or(switches.put);
+    let no_target = [("make", NoTarget::Make), ("refuse", NoTarget::Refuse)];
+    switches.no_target = reader.word("no_target", &no_target, findings).unwrap_or(switches.no_target);
     later::refuse(&mut reader, "identity_servers.*.switches", findings);
     reader.finish(findings);
     switches

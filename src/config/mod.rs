@@ -26,7 +26,8 @@ pub use adapter::{AdapterChoice, PACKAGED_ADAPTERS, adapter_path};
 pub use database::{Backend, Database, Pool};
 pub use door::{Admin, Tls, TlsVersion};
 pub use identity::{
-    Action, Adopt, Authentication, Bearer, BulkTransaction, IdentityServer, PatchAnswers, Profile, Put, Switches,
+    Action, Adopt, Authentication, Bearer, BulkTransaction, IdentityServer, NoTarget, PatchAnswers, Profile, Put,
+    Switches,
 };
 pub use limits::{Limits, Log, LogFormat, LogLevel};
 pub use secret::Secret;

@@ -59,6 +59,16 @@ struct Withheld {
     type_: usize,
     id: String,
     rest: Json,
+    /// The bulkIds that it waits for.
+    awaited: Vec<String>,
+}
+
+impl Withheld {
+    /// Whether all that it refers to is there.
+    fn is_complete(&mut self, ids: &Ids) -> bool {
+        while self.awaited.pop_if(|bulk_id| !ids.is_awaited(bulk_id)).is_some() {}
+        self.awaited.is_empty()
+    }
 }
 
 impl Directory {
@@ -127,14 +137,14 @@ impl Directory {
                 before(index)?;
                 let (one, rest) = self.step_within(connection, caller, step, &ids, limits, secrets)?;
                 if let Some(rest) = rest {
-                    withheld.push(Withheld { step: index, type_: step.type_, id: one.id.clone(), rest });
+                    let awaited = ids.awaited(&rest);
+                    withheld.push(Withheld { step: index, type_: step.type_, id: one.id.clone(), rest, awaited });
                 }
                 if let (BulkMethod::Post, Some(bulk_id)) = (step.method, &step.bulk_id) {
                     ids.created(bulk_id, &one.id);
                 }
                 done.push(one);
-                let (now, later) = withheld.into_iter().partition(|withheld| !ids.awaits(&withheld.rest));
-                withheld = later;
+                let now: Vec<Withheld> = withheld.extract_if(.., |withheld| withheld.is_complete(&ids)).collect();
                 for complete in now {
                     at.set(complete.step);
                     let version = self.complete_within(connection, caller, &complete, &ids)?;
@@ -164,11 +174,11 @@ impl Directory {
                     self.secrets(&creation.place, None, &creation.values)
                 }
                 (BulkMethod::Put, Some(id)) => {
-                    self.secrets_of(&self.replacing(caller, step.type_, id, data.clone())?)
+                    self.secrets_of(caller, &self.replacing(caller, step.type_, id, data.clone())?)
                 }
                 (BulkMethod::Patch, Some(id)) => {
                     let patch = Patch::parse(step.data.clone(), limits)?;
-                    self.secrets_of(&self.patching(caller, step.type_, id, &patch)?)
+                    self.secrets_of(caller, &self.patching(caller, step.type_, id, &patch)?)
                 }
                 _ => Ok(Vec::new()),
             }

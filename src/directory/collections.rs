@@ -1,6 +1,7 @@
 //! Members of groups and groups of users: read a page at a time, one statement for each link, whatever
 //! the number of elements.
 
+use super::child_rows::{self, ChildRows};
 use super::plan::{self, Display};
 use super::read::CollectionsWanted;
 use super::rows;
@@ -13,16 +14,19 @@ use crate::sql::{Alias, Connection, Expr, Order, Predicate, Row, Statement, Valu
 use serde_json::Value as Json;
 use std::collections::HashMap;
 
-/// The members that were read, for versions: by position on the page.
+/// What was read of the collections and child rows of a page: by position.
 pub(super) struct Members {
+    /// For versions: where all of it was read.
     ids: Option<Vec<Vec<String>>>,
+    /// The child rows.
+    pub children: Vec<ChildRows>,
 }
 
 impl Members {
     /// The version of one resource of the page. Without its members the version of a resource that has
     /// members is not known; `groups` is another resource's affair.
     pub fn version_of(&self, row: &Row, position: usize, place: &Place<'_>) -> Option<String> {
-        if place.plan.links.is_empty() {
+        if !place.plan.has_collections() {
             return Some(rows::version(&row.0, std::iter::empty()));
         }
         let ids = self.ids.as_ref()?.get(position)?;
@@ -41,8 +45,14 @@ impl Directory {
         resources: &mut [Object],
         wanted: &CollectionsWanted,
     ) -> Result<Members, Fault> {
-        let whole = wanted.links.len() == place.plan.links.len() && !wanted.links.is_empty();
+        let whole = wanted.links.len() == place.plan.links.len() && wanted.rows.len() == place.plan.children.len();
         let mut ids = vec![Vec::new(); rows.len()];
+        let children = self.read_children(connection, caller, place, rows, resources, &wanted.rows)?;
+        for (ids, children) in ids.iter_mut().zip(&children) {
+            for (attribute, all) in wanted.rows.iter().filter_map(|index| Some((index, children.get(index)?))) {
+                ids.extend(child_rows::digest(*attribute, all));
+            }
+        }
         for index in &wanted.links {
             let Some(attribute) = place.source.attributes.get(*index) else {
                 continue;
@@ -78,7 +88,35 @@ impl Directory {
                 }
             }
         }
-        Ok(Members { ids: whole.then_some(ids) })
+        Ok(Members { ids: whole.then_some(ids), children })
+    }
+
+    /// Reads the wanted child rows of a page into its resources: one statement for each attribute.
+    fn read_children(
+        &self,
+        connection: &mut dyn Connection,
+        caller: &Caller,
+        place: &Place<'_>,
+        rows: &[Row],
+        resources: &mut [Object],
+        wanted: &[usize],
+    ) -> Result<Vec<ChildRows>, Fault> {
+        let mut children: Vec<ChildRows> = rows.iter().map(|_| ChildRows::new()).collect();
+        let reader = self.reader(place, caller);
+        for plan in place.plan.children.iter().filter(|plan| wanted.contains(&plan.attribute)) {
+            let Some(child) = child_rows::rows_of(place, plan.attribute) else {
+                continue;
+            };
+            let mut found = self.child_rows(connection, place, plan, rows)?;
+            for (position, (resource, children)) in resources.iter_mut().zip(&mut children).enumerate() {
+                let key = near_key(rows, position, child.parent.1);
+                let all = key.and_then(|key| found.remove(&key)).unwrap_or_default();
+                let row = rows.get(position).map(|row| row.0.as_slice());
+                reader.put_rows(resource, plan.attribute, reader.rows_value(plan.attribute, child, &all), row);
+                children.insert(plan.attribute, all);
+            }
+        }
+        Ok(children)
     }
 
     fn elements(

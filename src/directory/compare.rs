@@ -81,7 +81,7 @@ impl Compiler<'_> {
     }
 
     /// Text that is no column's: computed, or our own.
-    fn computed(
+    pub(super) fn computed(
         &mut self,
         expr: Expr,
         case_exact: bool,
@@ -148,12 +148,12 @@ impl Compiler<'_> {
                 Some((Expr::Coalesce(choices), None))
             }
             Binding::Lookup(lookup) => {
-                let joined = self.reading.joined.get(index)?.as_ref()?;
+                let joined = self.joined.get(index)?.as_ref()?;
                 Some((Expr::column(joined.alias, &lookup.matched.name), Some(lookup.matched.clone())))
             }
             Binding::Reference(reference) => {
                 let (_, type_) = plan::find_type(self.adapter, &reference.resource_type)?;
-                let joined = self.reading.joined.get(index)?.as_ref()?;
+                let joined = self.joined.get(index)?.as_ref()?;
                 let target = type_.sources.first()?;
                 Some((plan::key(target, joined.alias), target.columns.first().cloned()))
             }
@@ -161,14 +161,20 @@ impl Compiler<'_> {
                 let choices = templates.iter().map(|template| self.template(template)).collect::<Option<Vec<_>>>()?;
                 Some((Expr::Coalesce(choices), None))
             }
-            Binding::Sidecar => {
+            Binding::Sidecar(shown) => {
                 let path = vec!["kept".to_owned(), rows::path(attribute)];
-                Some((
-                    Expr::Json(Box::new(Expr::column(self.reading.sidecar_alias, &Ident::new("document"))), path),
-                    None,
-                ))
+                let kept =
+                    Expr::Json(Box::new(Expr::column(self.reading.sidecar_alias, &Ident::new("document"))), path);
+                if shown.is_empty() {
+                    return Some((kept, None));
+                }
+                let mut choices = vec![kept];
+                for template in shown {
+                    choices.push(self.template(template)?);
+                }
+                Some((Expr::Coalesce(choices), None))
             }
-            Binding::Constant(_) | Binding::Link(_) => None,
+            Binding::Constant(_) | Binding::Link(_) | Binding::Rows(_) => None,
         }
     }
 

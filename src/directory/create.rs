@@ -1,6 +1,7 @@
 //! POST: a new row, or one that was retired and is brought back.
 
 use super::change::{Secret, Wish, Writing, check_required};
+use super::child_rows::{ChildRow, ChildRows};
 use super::members::Collections;
 use super::permissions::Operation;
 use super::plan::{self, MAIN};
@@ -16,8 +17,8 @@ use crate::adapter::{Aliases, Binding, Create, Environment, Revive, Transition, 
 use crate::own::OwnTable;
 use crate::scim::{CollectionChange, Error, Object, Projection, ScimType};
 use crate::sql::{
-    Alias, Connection, Dialect, Expr, Ident, Insert, Join, JoinKind, OnConflict, Order, Predicate, Select, Statement,
-    Value,
+    Alias, Connection, Dialect, Expr, Ident, Insert, Join, JoinKind, OnConflict, Order, Predicate, Row, Select,
+    Statement, Value,
 };
 use serde_json::Value as Json;
 
@@ -226,7 +227,8 @@ impl Directory {
         let written: Vec<usize> = filled.iter().enumerate().filter_map(|(id, filled)| filled.then_some(id)).collect();
         self.still_unprotected(connection, &place, &key, &written, &environment)?;
         // What the database filled in itself is known only to the database.
-        if !(rules.then.is_empty() && wanted.collections.is_empty())
+        let nothing_follows = rules.then.is_empty() && wanted.collections.is_empty() && place.plan.children.is_empty();
+        if !nothing_follows
             && filled.iter().skip(1).any(|filled| !filled)
             && let Some(there) = self.lock(connection, &place, &key, &environment)?
         {
@@ -239,6 +241,9 @@ impl Directory {
         let mut answered = self.collections_wanted(caller, &place, projection);
         // Nobody is in a group before existing, unless the adapter's own steps say so.
         answered.groups &= !rules.then.is_empty();
+        let children = place.plan.children.iter().map(|child| child.attribute);
+        let written: Vec<usize> = children.filter(|index| given.get(*index) == Some(&true)).collect();
+        let answered = answered.with_rows(&written);
         let Some(mut found) = self.read_one(connection, caller, &place, &key, &answered)? else {
             return Err(Error::forbidden(
                 "the new resource would not be among the rows that exist for this identity server",
@@ -247,7 +252,7 @@ impl Directory {
         };
         self.remember(connection, &place, &found.row.0, None)?;
         let reader = self.reader(&place, caller);
-        if self.keep_forms(connection, writing, &reader, None, wanted.resource, &found.row)?
+        if self.keep_forms(connection, writing, &reader, None, wanted.resource, &found)?
             && let Some(again) = self.read_one(connection, caller, &place, &key, &answered)?
         {
             found = again;
@@ -258,7 +263,7 @@ impl Directory {
     fn after_insert(
         &self,
         connection: &mut dyn Connection,
-        writing: &Writing<'_>,
+        writing: &mut Writing<'_>,
         rules: &Create,
         wanted: &Wanted<'_>,
         key: &Value,
@@ -270,6 +275,7 @@ impl Directory {
         }
         let members = self.member_changes(connection, writing, place, row, wanted.collections)?;
         self.write_members(connection, writing, &members)?;
+        self.rows_of_new(connection, writing, wanted.values, row)?;
         let transition = Transition {
             source: place.source,
             before: None,
@@ -278,6 +284,31 @@ impl Directory {
             attributes_after: wanted.values,
         };
         self.run_steps(connection, &rules.then, &writing.environment, Some(&transition))
+    }
+
+    /// The child rows of a new row. What a row of that key left behind is its own now, and is not kept.
+    fn rows_of_new(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &mut Writing<'_>,
+        wanted: &[Option<Json>],
+        row: &[Value],
+    ) -> Result<(), Fault> {
+        let place = writing.place;
+        let parent = [Row(row.to_vec())];
+        let mut children = ChildRows::new();
+        let mut given = vec![false; wanted.len()];
+        for plan in &place.plan.children {
+            let found = self.child_rows(connection, &place, plan, &parent)?;
+            let there: Vec<ChildRow> = found.into_values().flatten().collect();
+            let named = wanted.get(plan.attribute).is_some_and(Option::is_some);
+            if let (true, Some(given)) = (named || !there.is_empty(), given.get_mut(plan.attribute)) {
+                *given = true;
+            }
+            children.insert(plan.attribute, there);
+        }
+        let changes = self.row_changes(connection, writing, place, row, wanted, &given, &children)?;
+        self.write_rows(connection, writing, &changes)
     }
 
     /// A retired row is brought back by whoever has its name, unless it is another's.
@@ -341,7 +372,8 @@ impl Directory {
         for name in &writing.place.type_plan.collections {
             collections.entry(name.clone()).or_insert_with(|| vec![CollectionChange::RemoveAll]);
         }
-        let change = Change::Replace { resource: &resource, collections: &collections, created: true };
+        // Nor its child rows.
+        let change = Change::Replace { resource: &resource, collections: &collections, left: &[], created: true };
         match self.update(connection, writing, key, &change, &Precondition::default(), projection)? {
             Some(updated) => Ok(updated.found),
             None => Err(Error::not_found(&writing.place.type_.name, &id_of(&writing.place, key)).into()),

@@ -85,11 +85,7 @@ impl Directory {
             stranger::report(&place, id);
             return Err(not_found().into());
         }
-        let exact = if condition.is_empty() {
-            CollectionsWanted::none()
-        } else {
-            CollectionsWanted { links: place.plan.links.clone(), groups: false }
-        };
+        let exact = if condition.is_empty() { CollectionsWanted::none() } else { CollectionsWanted::versioned(&place) };
         // Read after the lock was got: whoever held it may have retired the row.
         let current = self.read_one(connection, writing.caller, &place, key, &exact)?.ok_or_else(not_found)?;
         if let (false, Some(version)) = (condition.is_empty(), &current.version) {

@@ -10,7 +10,7 @@
 //!   A singular complex attribute (`name[...]`) is its own only element.
 
 use super::asked::Asked;
-use super::plan::{self, Field, ReadPlan, Reverse, Shape, SlotPlan, SourcePlan};
+use super::plan::{self, Field, Joined, ReadPlan, Reverse, Shape, SlotPlan, SourcePlan};
 use crate::adapter::{Adapter, Aliases, Binding, Environment, ResourceType, Slot, Source};
 use crate::own::Own;
 use crate::scim::{AttributePath, Error, Filter, Resolved, Schema};
@@ -34,6 +34,8 @@ pub(super) struct Compiler<'a> {
     pub source: &'a Source,
     pub plan: &'a SourcePlan,
     pub reading: &'a ReadPlan,
+    /// Where each attribute's joined tables are.
+    pub joined: &'a [Option<Joined>],
     pub own: &'a Own,
     pub dialect: Dialect,
     pub environment: Environment<'a>,
@@ -143,6 +145,7 @@ impl<'a> Compiler<'a> {
                 }
                 Ok(any)
             }
+            Shape::Rows(index) => self.rows(*index, sub.as_deref(), path, asked),
         }
     }
 
@@ -156,6 +159,7 @@ impl<'a> Compiler<'a> {
                 Ok(Predicate::Or(any.collect::<Result<_, Error>>()?))
             }
             Shape::Slots(slots) => self.slots(slots, Self::slot_present),
+            Shape::Rows(index) => self.any_row(*index),
         }
     }
 
@@ -195,7 +199,9 @@ impl<'a> Compiler<'a> {
             return Ok(present.and(said));
         }
         let Some(index) = find(&slot.subs, sub) else {
-            if slot.slot == Slot::Only {
+            // Of every element the client may have said these besides; where the type is one too, it is in the filter above.
+            let said = ["display", "primary"].iter().any(|besides| besides.eq_ignore_ascii_case(sub));
+            if slot.slot == Slot::Only || said {
                 return Err(Error::invalid_filter(format!(
                     "{}.{sub} cannot be compared: no column holds it, a client is only given back what it sent",
                     path.attribute
@@ -236,6 +242,7 @@ impl<'a> Compiler<'a> {
         };
         match &field.shape {
             Shape::Slots(slots) => self.slots(slots, |compiler, slot| compiler.slot_filter(slot, path, inner)),
+            Shape::Rows(index) => self.rows_where(*index, path, inner),
             _ => {
                 let present = self.field_present(field)?;
                 Ok(present.and(self.filter(&qualify(inner, path))?))

@@ -75,6 +75,7 @@ impl<'a> Compiler<'a> {
             source: far.source,
             plan: far.plan,
             reading: &far.plan.for_others,
+            joined: &far.plan.for_others.joined,
             own: self.own,
             dialect: self.dialect,
             environment: self.environment,

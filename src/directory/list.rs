@@ -3,60 +3,68 @@
 //! - The order is total: what is sorted by (`sort.rs`), then the table, then the key. Resources without a value stand behind all
 //!   others, before them where the order is descending. Keys go in their index's order.
 //! - By index a page is an OFFSET, which costs the more the deeper it is. By cursor it is what comes behind the last row of
-//!   the page before (`cursor.rs`): the database begins there. Rows that are there throughout are seen exactly once, whatever
-//!   is inserted and deleted meanwhile.
+//!   the page before (`cursor.rs`, `keyset.rs`): the database begins there. Rows that are there throughout are seen exactly
+//!   once, whatever is inserted and deleted meanwhile.
 //! - One table is read with one statement. Of several first the keys of the page are, in one order over all of them, then
 //!   the rows of each. A page of N costs as many statements as a page of one.
 //! - By index each page is counted; by cursor the first alone.
 
 use super::cursor::{self, Position, Section};
 use super::filter::Compiler;
+use super::keyset::{hit, key_value};
 use super::permissions::Operation;
 use super::plan::{self, MAIN};
 use super::read::CollectionsWanted;
 use super::rows::{self, RowReader};
 use super::sort::{Family, SortKey};
 use super::transaction::Fault;
-use super::{Caller, Directory, Page, Place, blank_environment, key_of};
+use super::{Caller, Directory, Page, Place, blank_environment};
 use crate::adapter::{Aliases, ResourceType};
 use crate::scim::{Error, Filter, ListQuery, Object};
-use crate::sql::{
-    Cast, ColumnKind, Comparison, Connection, Expr, JoinKind, Order, Predicate, Row, Select, Statement, Union, Value,
-};
+use crate::sql::{Connection, Expr, JoinKind, Predicate, Row, Select, Statement, Union, Value};
 use serde_json::Value as Json;
 use std::collections::{BTreeSet, HashMap};
 
 /// One list request, compiled.
-struct List<'a> {
-    caller: &'a Caller,
-    query: &'a ListQuery,
+pub(super) struct List<'a> {
+    pub caller: &'a Caller,
+    pub query: &'a ListQuery,
     /// The sources in their order, without those that have nothing to find.
-    parts: Vec<Part<'a>>,
+    pub parts: Vec<Part<'a>>,
     /// What is sorted by, where any part has it.
-    family: Option<Family>,
+    pub family: Option<Family>,
     /// At most so many resources.
-    count: u64,
-    params: [Value; 2],
+    pub count: u64,
+    pub params: [Value; 2],
 }
 
 /// One source of a list.
-struct Part<'a> {
+pub(super) struct Part<'a> {
     /// Its place among all that are listed.
-    number: usize,
-    place: Place<'a>,
-    filter: Predicate,
-    sort: Option<SortKey>,
-    collections: CollectionsWanted,
+    pub number: usize,
+    pub place: Place<'a>,
+    pub filter: Predicate,
+    pub sort: Option<SortKey>,
+    pub collections: CollectionsWanted,
 }
 
 /// One row of a page.
-struct Hit {
-    part: usize,
-    section: Section,
-    value: Value,
-    key: String,
+pub(super) struct Hit {
+    pub part: usize,
+    pub section: Section,
+    pub value: Value,
+    pub key: String,
     /// As it was read, where there is one table.
-    row: Option<Row>,
+    pub row: Option<Row>,
+}
+
+/// A page by cursor.
+struct Behind {
+    /// How many there are in all, on the first page.
+    total: Option<u64>,
+    /// Where it ended, where another comes.
+    next: Option<Position>,
+    resources: Vec<Object>,
 }
 
 impl Directory {
@@ -109,7 +117,7 @@ impl Directory {
             "" => None,
             cursor => Some(self.open(cursor, &belongs_to, now)?),
         };
-        let (total, next, resources) = self.by_cursor(&list, &sections, after.as_ref())?;
+        let Behind { total, next, resources } = self.by_cursor(&list, &sections, after.as_ref())?;
         let next_cursor = next.map(|next| self.seal(&next, &belongs_to, now)).transpose()?;
         Ok(Page { total, resources, next_cursor })
     }
@@ -155,6 +163,7 @@ impl Directory {
             source: place.source,
             plan: place.plan,
             reading: place.plan.reading(caller.server.default),
+            joined: &place.plan.reading(caller.server.default).joined,
             own: &self.own,
             dialect: self.database.dialect(),
             environment: blank_environment(&self.adapter),
@@ -172,9 +181,10 @@ impl Directory {
         select.offset = (offset > 0).then_some(offset);
         let counting = counting(&select);
         let page = Statement::Select(select);
-        // One statement is enough where the first page holds everything and nothing else is asked for.
+        // One statement is enough where the first page holds everything and nothing else is asked for: so it is with clients
+        // that match. A list without a filter rarely fits a page, and would be read twice.
         let one_may_do = offset == 0 && count > 0;
-        if one_may_do && !part.collections.any() {
+        if one_may_do && list.query.filter.is_some() && !part.collections.any() {
             let rows = self.read(false, |connection| Ok(connection.query(&page, &list.params)?))?;
             if u64::try_from(rows.len()).is_ok_and(|length| length < count) {
                 let total = u64::try_from(rows.len()).unwrap_or(u64::MAX);
@@ -231,13 +241,8 @@ impl Directory {
         })
     }
 
-    /// A page by cursor: the total where it is the first, where it ended where another comes, its resources.
-    fn by_cursor(
-        &self,
-        list: &List<'_>,
-        sections: &[Section],
-        after: Option<&Position>,
-    ) -> Result<(Option<u64>, Option<Position>, Vec<Object>), Error> {
+    /// A page by cursor.
+    fn by_cursor(&self, list: &List<'_>, sections: &[Section], after: Option<&Position>) -> Result<Behind, Error> {
         let count = usize::try_from(list.count).unwrap_or(usize::MAX);
         let begin = match after {
             Some(after) => sections.iter().position(|section| *section == after.section).unwrap_or(sections.len()),
@@ -281,7 +286,7 @@ impl Directory {
                 }
                 _ => self.of_several(connection, list, &hits)?,
             };
-            Ok((total, next, resources))
+            Ok(Behind { total, next, resources })
         })
     }
 
@@ -343,41 +348,8 @@ impl List<'_> {
         u64::try_from(self.query.start_index.max(1) - 1).unwrap_or(0)
     }
 
-    fn several(&self) -> bool {
-        self.parts.len() > 1
-    }
-
-    /// Whether tables and keys go backwards: without sortBy, sortOrder is theirs.
-    fn backwards(&self) -> bool {
-        self.query.descending && self.query.sort_by.is_none()
-    }
-
-    /// The sections of the order, the first first.
-    fn sections(&self) -> Vec<Section> {
-        if self.query.sort_by.is_none() {
-            return vec![Section::Keyed];
-        }
-        let always = |part: &Part<'_>| part.sort.as_ref().is_some_and(|sort| sort.present == Predicate::True);
-        let mut sections = Vec::new();
-        if self.family.is_some() {
-            sections.push(Section::Valued);
-        }
-        if !self.parts.iter().all(always) {
-            sections.push(Section::Valueless);
-        }
-        if self.query.descending {
-            sections.reverse();
-        }
-        sections
-    }
-
-    /// What cursors are bound to besides the query: they hold a value of this kind.
-    fn order_word(&self, sections: &[Section]) -> String {
-        format!("{} {}", self.family.map_or("none", Family::word), sections.len())
-    }
-
     /// All rows of a part that meet the filter.
-    fn rows(&self, part: &Part<'_>) -> Select {
+    pub fn rows(&self, part: &Part<'_>) -> Select {
         let reading = part.place.plan.reading(self.caller.server.default);
         let mut select = reading.select.clone();
         select.filter = part.filter.clone().and(select.filter);
@@ -385,155 +357,6 @@ impl List<'_> {
         select.cacheable = matches!(self.query.filter, None | Some(Filter::Compare(..)));
         select
     }
-
-    /// The same for a union: the part, its key as text, its key to sort by as a number or as text, and more.
-    fn keys(&self, part: &Part<'_>, more: Vec<Expr>) -> Select {
-        let mut select = self.rows(part);
-        let key = plan::key(part.place.source, MAIN);
-        let (number, text) = match integer_key(part) {
-            true => (key.clone(), Expr::Null(Cast::new("text"))),
-            false => (Expr::Null(Cast::new("bigint")), key_order(part, true)),
-        };
-        let part = Expr::Number(i64::try_from(part.number).unwrap_or(i64::MAX));
-        select.columns = vec![part, Expr::Text(Box::new(key)), number, text];
-        select.columns.extend(more);
-        select
-    }
-
-    /// The order of one part by index, without values behind or before the others.
-    fn order(&self, part: &Part<'_>, several: bool) -> Vec<Order> {
-        let descending = self.query.descending;
-        let mut order = Vec::new();
-        if let Some(sort) = &part.sort {
-            if sort.present != Predicate::True {
-                let missing = Expr::Flag(Box::new(sort.present.clone().negate()));
-                order.push(Order { by: known(missing), descending });
-            }
-            order.push(Order { by: known(sort.or_null()), descending });
-        }
-        order.push(Order { by: known(key_order(part, several)), descending: self.backwards() });
-        order
-    }
-
-    /// What comes behind a position in one section; `None` where nothing can.
-    fn behind(&self, section: Section, after: Option<&Position>, wanted: u64) -> Option<Statement> {
-        if !self.several() {
-            let part = self.parts.first()?;
-            let mut select = self.rows(part);
-            if let (Section::Valued, Some(sort)) = (section, &part.sort) {
-                select.columns.push(sort.expr.clone());
-            }
-            return self.narrowed(select, part, section, after, wanted).map(Statement::Select);
-        }
-        let selects = self.parts.iter().filter_map(|part| {
-            let value = match (section, &part.sort) {
-                (Section::Valued, Some(sort)) => sort.expr.clone(),
-                _ => Expr::Number(0),
-            };
-            let mut select = self.narrowed(self.keys(part, vec![value]), part, section, after, wanted)?;
-            prune(&mut select);
-            Some(select)
-        });
-        let mut selects: Vec<Select> = selects.collect();
-        if selects.len() < 2 {
-            return selects.pop().map(Statement::Select);
-        }
-        let backwards = self.backwards();
-        let mut order = Vec::new();
-        if section == Section::Valued {
-            order.push((4, self.query.descending));
-        }
-        order.extend([(0, backwards), (2, backwards), (3, backwards)]);
-        Some(Statement::Union(Union { selects, order, limit: Some(wanted), offset: None }))
-    }
-
-    /// One part of that.
-    fn narrowed(
-        &self,
-        mut select: Select,
-        part: &Part<'_>,
-        section: Section,
-        after: Option<&Position>,
-        wanted: u64,
-    ) -> Option<Select> {
-        let there = match (section, &part.sort) {
-            (Section::Valued, None) => return None,
-            (Section::Valued, Some(sort)) => sort.present.clone(),
-            (Section::Valueless, Some(sort)) if sort.present == Predicate::True => return None,
-            (Section::Valueless, Some(sort)) => sort.present.clone().negate(),
-            (Section::Valueless, None) | (Section::Keyed, _) => Predicate::True,
-        };
-        let behind = match after {
-            Some(after) => self.behind_position(part, section, after)?,
-            None => Predicate::True,
-        };
-        select.filter = behind.and(there).and(select.filter);
-        select.order = Vec::new();
-        if let (Section::Valued, Some(sort)) = (section, &part.sort) {
-            select.order.push(Order { by: known(sort.expr.clone()), descending: self.query.descending });
-        }
-        let key = key_order(part, self.several());
-        select.order.push(Order { by: known(key), descending: self.backwards() });
-        select.limit = Some(wanted);
-        Some(select)
-    }
-
-    /// The rows of a part that are behind a position of its section; `None` where there are none.
-    fn behind_position(&self, part: &Part<'_>, section: Section, after: &Position) -> Option<Predicate> {
-        let earlier = if self.backwards() { part.number > after.part } else { part.number < after.part };
-        let key = if part.number == after.part { Some(self.behind_key(part, &after.key)?) } else { None };
-        if section != Section::Valued {
-            return if earlier { None } else { Some(key.unwrap_or(Predicate::True)) };
-        }
-        let sort = part.sort.as_ref()?;
-        let compare = |comparison| Predicate::Compare(sort.expr.clone(), comparison, bound(sort, &after.value));
-        let (strictly, from) = match self.query.descending {
-            false => (compare(Comparison::Gt), compare(Comparison::Ge)),
-            true => (compare(Comparison::Lt), compare(Comparison::Le)),
-        };
-        Some(match key {
-            _ if earlier => strictly,
-            // The first comparison is what an index on the value can begin at.
-            Some(key) => from.and(Predicate::Or(vec![strictly, key])),
-            None => from,
-        })
-    }
-
-    fn behind_key(&self, part: &Part<'_>, key: &str) -> Option<Predicate> {
-        let comparison = if self.backwards() { Comparison::Lt } else { Comparison::Gt };
-        let by = key_order(part, self.several());
-        let value = match &by {
-            Expr::Exact(_) => Expr::Exact(Box::new(Expr::value(key))),
-            _ => {
-                let cast = part.place.source.columns.first().and_then(|column| column.cast.clone());
-                Expr::Value(key_value(part, key)?, cast)
-            }
-        };
-        Some(Predicate::Compare(by, comparison, value))
-    }
-
-    /// A row of [`List::behind`].
-    fn hit(&self, mut row: Row, section: Section) -> Option<Hit> {
-        if self.several() {
-            return hit(row, section);
-        }
-        let part = self.parts.first()?;
-        let value = match section {
-            Section::Valued => row.0.pop()?,
-            Section::Keyed | Section::Valueless => Value::Null,
-        };
-        let key = row.0.first()?.to_text()?;
-        Some(Hit { part: part.number, section, value, key, row: Some(row) })
-    }
-}
-
-/// A row of a union: the part, the key as text, two keys to sort by, the value.
-fn hit(row: Row, section: Section) -> Option<Hit> {
-    let mut values = row.0.into_iter();
-    let part = usize::try_from(values.next()?.as_int()?).ok()?;
-    let key = values.next()?.to_text()?;
-    let value = values.nth(2).filter(|_| section == Section::Valued).unwrap_or_default();
-    Some(Hit { part, section, value, key, row: None })
 }
 
 /// What is sorted by must be of one kind over all sources.
@@ -548,41 +371,9 @@ fn one_family(parts: &[Part<'_>], query: &ListQuery) -> Result<Option<Family>, E
     }
 }
 
-fn known(expr: Expr) -> Expr {
-    Expr::Known(Box::new(expr))
-}
-
-fn integer_key(part: &Part<'_>) -> bool {
-    part.place.source.columns.first().is_some_and(|column| matches!(column.kind, ColumnKind::Integer { .. }))
-}
-
-/// The key as rows are sorted by it: in its index's order, but byte for byte where several tables meet whose keys are text.
-fn key_order(part: &Part<'_>, several: bool) -> Expr {
-    let key = plan::key(part.place.source, MAIN);
-    if several && !integer_key(part) { Expr::Exact(Box::new(Expr::Text(Box::new(key)))) } else { key }
-}
-
-/// A key from its text.
-fn key_value(part: &Part<'_>, key: &str) -> Option<Value> {
-    key_of(part.place.source, &format!("{}{key}", part.place.source.id_prefix))
-}
-
-/// A value of a sort key, to compare it with.
-fn bound(sort: &SortKey, value: &Value) -> Expr {
-    match (sort.family, value) {
-        (Family::Text, Value::Text(_)) => Expr::Exact(Box::new(Expr::Value(value.clone(), None))),
-        (Family::Number, Value::Text(text)) => {
-            let places = text.split_once('.').map_or(0, |(_, places)| places.len());
-            Expr::Decimal(Box::new(Expr::Value(value.clone(), None)), u8::try_from(places).unwrap_or(u8::MAX))
-        }
-        (_, Value::Text(_)) => Expr::Value(value.clone(), sort.cast.clone()),
-        _ => Expr::Value(value.clone(), None),
-    }
-}
-
 fn shown(reader: &RowReader<'_>, place: &Place<'_>, row: &Row, query: &ListQuery) -> Object {
     let mut resource = reader.resource(&row.0);
-    if place.plan.links.is_empty()
+    if !place.plan.has_collections()
         && let Some(Json::Object(meta)) = resource.get_mut("meta")
     {
         meta.insert("version".into(), Json::String(rows::version(&row.0, std::iter::empty())));
@@ -623,7 +414,7 @@ fn counting(select: &Select) -> Statement {
 }
 
 /// Drops left joins that nothing in the statement looks at: they add no rows and take none away.
-fn prune(select: &mut Select) {
+pub(super) fn prune(select: &mut Select) {
     let mut used = BTreeSet::new();
     for column in &select.columns {
         crate::sql::aliases_in(column, &mut used);

@@ -7,11 +7,12 @@ use super::plan::{self, Display, MAIN};
 use super::rows;
 use super::transaction::Fault;
 use super::{Directory, Place};
-use crate::adapter::{Aliases, Binding, Each, Environment};
+use crate::adapter::{Aliases, Binding, Each, Environment, ResourceType};
 use crate::scim::{CollectionChange, Error, Filter, Object};
 use crate::sql::{Connection, Delete, Expr, Insert, OnConflict, Predicate, Select, Statement, Update, Value};
 use indexmap::{IndexMap, IndexSet};
 use serde_json::Value as Json;
+use std::collections::HashMap;
 
 /// What a request asks of the collections it names, in order.
 pub(super) type Collections = IndexMap<String, Vec<CollectionChange>>;
@@ -105,9 +106,7 @@ impl Directory {
         } else {
             let there = self.existing(connection, membership, Some(&wanted), &writing.environment)?;
             let add = wanted.without(&there);
-            let gone = self.children(connection, membership, &difference.remove, &writing.environment)?;
-            let remove = self.existing(connection, membership, Some(&gone), &writing.environment)?;
-            (add, remove.values)
+            return Ok((add, self.removable(connection, membership, &difference.remove, &writing.environment)?));
         };
         let remove = self.without_left(connection, membership, remove, &writing.environment)?;
         Ok((add, remove))
@@ -133,19 +132,30 @@ impl Directory {
         change: &MemberChange<'_>,
     ) -> Result<(), Fault> {
         let MemberChange { membership, add, remove } = change;
-        self.remove_rows(connection, membership, remove, &writing.environment)?;
-        self.add_rows(connection, membership, add, &writing.environment)?;
-        for (children, steps) in [(remove, &membership.link.removed), (add, &membership.link.added)] {
-            if steps.is_empty() {
+        let link = membership.link;
+        let environment = &writing.environment;
+        // What a row held is known before it goes, what it holds once it is there.
+        let gone =
+            if link.removed.is_empty() { HashMap::new() } else { self.link_rows(connection, membership, remove)? };
+        self.remove_rows(connection, membership, remove, environment)?;
+        self.add_rows(connection, membership, add, environment)?;
+        let come = if link.added.is_empty() { HashMap::new() } else { self.link_rows(connection, membership, add)? };
+        for (children, rows, steps) in [(remove, gone, &link.removed), (add, come, &link.added)] {
+            if steps.is_empty() || children.is_empty() {
                 continue;
             }
+            let labels = self.child_labels(connection, membership, children, environment)?;
             for child in children {
-                let label = self.child_label(connection, membership, child, &writing.environment)?;
-                let column = membership.link.child.0.name.clone();
-                let parent = membership.link.parent.0.name.clone();
-                let columns = vec![(column, child.clone(), label), (parent, membership.parent.clone(), None)];
+                let key = child.to_text().unwrap_or_default();
+                let label = labels.get(&key).cloned();
+                let mut columns = vec![
+                    (link.child.0.name.clone(), child.clone(), label),
+                    (link.parent.0.name.clone(), membership.parent.clone(), None),
+                ];
+                let others = link.each.iter().zip(rows.get(&key).into_iter().flatten());
+                columns.extend(others.map(|(column, value)| (column.name.clone(), value.clone(), None)));
                 let each = Each { columns, ..Each::default() };
-                let environment = Environment { each: Some(&each), ..writing.environment };
+                let environment = Environment { each: Some(&each), ..*environment };
                 self.run_steps(connection, steps, &environment, None)?;
             }
         }
@@ -163,9 +173,7 @@ impl Directory {
         let mut difference = Difference::default();
         let add = |difference: &mut Difference, elements: &[Object]| -> Result<(), Error> {
             for element in elements {
-                if let Some(type_) = element.get("type").and_then(Json::as_str)
-                    && !type_.eq_ignore_ascii_case(&membership.type_.name)
-                {
+                if let Some(type_) = self.another_type(membership.type_, element) {
                     return Err(Error::invalid_value(format!(
                         "{}: a {type_} cannot be a member here, only a {}",
                         membership.name, membership.type_.name
@@ -209,6 +217,18 @@ impl Directory {
             }
         }
         Ok(difference)
+    }
+
+    /// What an element says it is, where that is not what members are: by its `type`, or by where its `$ref` points.
+    fn another_type<'e>(&'e self, member: &ResourceType, element: &'e Object) -> Option<&'e str> {
+        if let Some(type_) = element.get("type").and_then(Json::as_str) {
+            return (!type_.eq_ignore_ascii_case(&member.name)).then_some(type_);
+        }
+        let reference = element.get("$ref").and_then(Json::as_str)?.trim_end_matches('/');
+        let (before, _) = reference.rsplit_once('/')?;
+        let types = self.adapter.resource_types.iter();
+        let pointed = types.filter(|type_| before.ends_with(type_.endpoint.as_str())).map(|type_| type_.name.as_str());
+        pointed.into_iter().find(|name| *name != member.name)
     }
 
     /// The visible members that a filter on their sub-attributes meets: the one case that has to read
@@ -269,7 +289,11 @@ impl Directory {
         let link = membership.link;
         let mut columns = vec![link.parent.0.name.clone(), link.child.0.name.clone()];
         columns.extend(link.set.iter().map(|(column, _)| column.name.clone()));
-        for chunk in children.chunks(CHUNK) {
+        let new = match link.value_is_unique {
+            true => self.bring_back_members(connection, membership, children, environment)?,
+            false => children.to_vec(),
+        };
+        for chunk in new.chunks(CHUNK) {
             let mut aliases = Aliases::from(1);
             let rows = chunk.iter().map(|child| {
                 let mut row = vec![
@@ -321,7 +345,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Empties every link of a row that is about to go: its own members, and its memberships.
+    /// Empties every link of a row that is about to go, its own members and its memberships, and its child rows.
     pub(super) fn unlink(
         &self,
         connection: &mut dyn Connection,
@@ -330,6 +354,7 @@ impl Directory {
     ) -> Result<(), Fault> {
         let place = writing.place;
         self.own_members_unprotected(connection, writing, row)?;
+        self.remove_children(connection, writing, row)?;
         let own = place.plan.links.iter().filter_map(|index| {
             match place.source.attributes.get(*index).map(|attribute| &attribute.binding) {
                 Some(Binding::Link(link)) => Some((link, &link.parent)),

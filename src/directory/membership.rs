@@ -9,9 +9,9 @@ use super::stranger;
 use super::transaction::Fault;
 use crate::adapter::{Aliases, Binding, ColumnId, Environment, Link, ResourceType, Source};
 use crate::scim::Error;
-use crate::sql::{Alias, Connection, Expr, Join, JoinKind, Predicate, Select, Statement, Value};
+use crate::sql::{Alias, Connection, Expr, Join, JoinKind, Predicate, Select, Statement, Update, Value};
 use indexmap::IndexSet;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// How many rows one statement takes at most.
 pub(super) const CHUNK: usize = 256;
@@ -54,27 +54,15 @@ impl Directory {
         Ok(ids.iter().filter_map(|id| found.get(id.as_str()).cloned()).collect())
     }
 
-    /// The same for ids to remove: those that do not exist are no members either.
-    pub(super) fn children(
-        &self,
-        connection: &mut dyn Connection,
-        membership: &Membership<'_>,
-        ids: &IndexSet<String>,
-        environment: &Environment<'_>,
-    ) -> Result<Children, Fault> {
-        let mut found = self.targets(connection, membership, ids, environment)?;
-        Ok(ids.iter().filter_map(|id| found.remove(id.as_str())).collect())
-    }
-
     pub(super) fn targets(
         &self,
         connection: &mut dyn Connection,
         membership: &Membership<'_>,
         ids: &IndexSet<String>,
         environment: &Environment<'_>,
-    ) -> Result<std::collections::HashMap<String, Value>, Fault> {
+    ) -> Result<HashMap<String, Value>, Fault> {
         let target = membership.target;
-        let mut found = std::collections::HashMap::new();
+        let mut found = HashMap::new();
         let keys: Vec<Value> = ids.iter().filter_map(|id| super::key_of(target, id)).collect();
         let Some(child) = target.columns.get(membership.link.child.1) else {
             return Ok(found);
@@ -256,25 +244,143 @@ impl Directory {
         Ok(())
     }
 
-    pub(super) fn child_label(
+    /// How histories name these members, by the text of what the link's child column holds.
+    pub(super) fn child_labels(
         &self,
         connection: &mut dyn Connection,
         membership: &Membership<'_>,
-        child: &Value,
+        children: &[Value],
         environment: &Environment<'_>,
-    ) -> Result<Option<String>, Fault> {
+    ) -> Result<HashMap<String, String>, Fault> {
         let target = membership.target;
+        let mut labels = HashMap::new();
         let Some(there) = target.columns.get(membership.link.child.1) else {
-            return Ok(None);
+            return Ok(labels);
         };
-        let columns = target.columns.iter().map(|column| Expr::column(MAIN, &column.name)).collect();
-        let select = Select::new(target.table.clone(), MAIN, columns)
-            .filter(Predicate::eq(Expr::column(MAIN, &there.name), Expr::Value(child.clone(), there.cast.clone())));
-        let Some(row) = connection.query(&Statement::Select(select), &[])?.into_iter().next() else {
-            return Ok(None);
+        for chunk in children.chunks(CHUNK) {
+            let mut columns: Vec<Expr> = target.columns.iter().map(|column| Expr::column(MAIN, &column.name)).collect();
+            columns.push(Expr::column(MAIN, &there.name));
+            let list = chunk.iter().map(|child| Expr::Value(child.clone(), there.cast.clone())).collect();
+            let select = Select::new(target.table.clone(), MAIN, columns)
+                .filter(Predicate::In(Expr::column(MAIN, &there.name), list));
+            for mut row in connection.query(&Statement::Select(select), &[])? {
+                let key = row.0.pop().and_then(|key| key.to_text());
+                let environment =
+                    Environment { row: Some((target, &row.0)), id: row.0.first(), label: None, ..*environment };
+                let label = target.label.iter().find_map(|template| environment.template(template));
+                labels.extend(key.zip(label));
+            }
+        }
+        Ok(labels)
+    }
+
+    /// What [`Link::each`] of these members' rows is, by the text of the child column; nothing is read where it is empty.
+    pub(super) fn link_rows(
+        &self,
+        connection: &mut dyn Connection,
+        membership: &Membership<'_>,
+        children: &[Value],
+    ) -> Result<HashMap<String, Vec<Value>>, Fault> {
+        let link = membership.link;
+        let mut found = HashMap::new();
+        if link.each.is_empty() {
+            return Ok(found);
+        }
+        for chunk in children.chunks(CHUNK) {
+            let mut columns: Vec<Expr> = link.each.iter().map(|column| Expr::column(MAIN, &column.name)).collect();
+            columns.push(Expr::column(MAIN, &link.child.0.name));
+            let select = Select::new(link.table.clone(), MAIN, columns).filter(membership.rows(chunk, Some(MAIN)));
+            for mut row in connection.query(&Statement::Select(select), &[])? {
+                if let Some(key) = row.0.pop().and_then(|key| key.to_text()) {
+                    found.insert(key, row.0);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Which of these ids are visible members whose link rows may be removed: one statement for them all.
+    pub(super) fn removable(
+        &self,
+        connection: &mut dyn Connection,
+        membership: &Membership<'_>,
+        ids: &IndexSet<String>,
+        environment: &Environment<'_>,
+    ) -> Result<Vec<Value>, Fault> {
+        let (link, target) = (membership.link, membership.target);
+        let keys: Vec<Value> = ids.iter().filter_map(|id| super::key_of(target, id)).collect();
+        let mut found = Vec::new();
+        let Some(there) = target.columns.get(link.child.1) else {
+            return Ok(found);
         };
-        let environment = Environment { row: Some((target, &row.0)), id: row.0.first(), label: None, ..*environment };
-        Ok(target.label.iter().find_map(|template| environment.template(template)))
+        let cast = target.columns.first().and_then(|column| column.cast.clone());
+        let kind = plan::own_kind(membership.type_, target);
+        for chunk in keys.chunks(CHUNK) {
+            let mut aliases = Aliases::from(2);
+            let (near, other) = (Alias(0), Alias(1));
+            let child = Expr::column(near, &link.child.0.name);
+            let mut select = Select::new(link.table.clone(), near, vec![child.clone()]);
+            select.joins.push(Join {
+                kind: JoinKind::Inner,
+                table: target.table.clone(),
+                alias: other,
+                on: Predicate::eq(Expr::column(other, &there.name), child),
+            });
+            let list = chunk.iter().map(|key| Expr::Value(key.clone(), cast.clone())).collect();
+            let mut filter = Predicate::eq(
+                Expr::column(near, &link.parent.0.name),
+                Expr::Value(membership.parent.clone(), link.parent.0.cast.clone()),
+            )
+            .and(Predicate::In(plan::key(target, other), list))
+            .and(environment.predicate(&link.filter, Some(near), &mut aliases))
+            .and(plan::visible(target, &kind, &self.own, other, environment, &mut aliases));
+            if let Some(leave) = &link.leave {
+                filter = filter.and(environment.predicate(leave, Some(near), &mut aliases).negate());
+            }
+            let rows = connection.query(&Statement::Select(select.filter(filter)), &[])?;
+            found.extend(rows.into_iter().filter_map(|row| row.0.into_iter().next()));
+        }
+        Ok(found.into_iter().collect::<Children>().values)
+    }
+
+    /// Removed rows that stayed are memberships again; the members that have no such row.
+    pub(super) fn bring_back_members(
+        &self,
+        connection: &mut dyn Connection,
+        membership: &Membership<'_>,
+        children: &[Value],
+        environment: &Environment<'_>,
+    ) -> Result<Vec<Value>, Fault> {
+        let link = membership.link;
+        let mut new = Vec::new();
+        for chunk in children.chunks(CHUNK) {
+            let select = Select::new(link.table.clone(), MAIN, vec![Expr::column(MAIN, &link.child.0.name)])
+                .filter(membership.rows(chunk, Some(MAIN)));
+            let rows = connection.query(&Statement::Select(select), &[])?;
+            let there: Children = rows.into_iter().filter_map(|row| row.0.into_iter().next()).collect();
+            if !there.values.is_empty() {
+                let mut aliases = Aliases::from(1);
+                let set = link.set.iter().map(|(column, expression)| {
+                    (column.name.clone(), environment.expr(expression, Some(column), &mut aliases))
+                });
+                let set = set.collect();
+                let filter = membership.rows(&there.values, None);
+                connection.execute(&Statement::Update(Update { table: link.table.clone(), set, filter }), &[])?;
+            }
+            new.extend(chunk.iter().filter(|child| !there.contains(child)).cloned());
+        }
+        Ok(new)
+    }
+}
+
+impl Membership<'_> {
+    /// The link rows of these members, whether they count or not.
+    fn rows(&self, children: &[Value], table: Option<Alias>) -> Predicate {
+        let (parent, child) = (&self.link.parent.0, &self.link.child.0);
+        let column = |name: &crate::sql::Ident| Expr::Column(table, name.clone());
+        let list = children.iter().map(|key| Expr::Value(key.clone(), child.cast.clone())).collect();
+        Predicate::eq(column(&parent.name), Expr::Value(self.parent.clone(), parent.cast.clone()))
+            .and(Predicate::In(column(&child.name), list))
     }
 }
 

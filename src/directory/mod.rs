@@ -9,12 +9,17 @@ mod asked;
 mod beside;
 mod bulk;
 mod change;
+mod child_change;
+mod child_filter;
+mod child_rows;
+mod child_write;
 mod collections;
 mod compare;
 mod create;
 mod cursor;
 mod delete;
 mod filter;
+mod keyset;
 mod label;
 mod labels;
 mod linked;
@@ -40,6 +45,7 @@ mod transaction;
 mod tree;
 mod unique;
 mod update;
+mod values;
 mod wanted;
 
 pub use bulk::{BulkDone, BulkFailed, BulkStep};
@@ -95,6 +101,9 @@ pub struct ServerView {
     pub patch_answers: PatchAnswer,
     /// A PUT leaves the attributes that it does not mention as they are, instead of clearing them.
     pub put_keeps_unmentioned: bool,
+    /// A PATCH that replaces values which a filter does not find is 400 noTarget, as RFC 7644 3.5.2.3 says, instead of
+    /// making the value that the filter describes, as many clients expect.
+    pub strict_no_target: bool,
 }
 
 /// What a PATCH that succeeded is answered with (RFC 7644 3.5.2 allows both); where the request says what it wants to see,

@@ -5,6 +5,7 @@
 //! can be looked at by [`ColumnId`]; columns that only writes need stand there as a constant. Behind
 //! them come the joined columns.
 
+use super::child_rows::ChildPlan;
 use super::side::Side;
 use crate::adapter::{
     Adapter, Aliases, Attribute, Binding, Environment, Part, ResourceType, Slot, Source, Template, Variable,
@@ -53,6 +54,8 @@ pub(super) struct SourcePlan {
     pub active: Option<usize>,
     /// The attributes bound to links.
     pub links: Vec<usize>,
+    /// The attributes whose values are rows of their own.
+    pub children: Vec<ChildPlan>,
     /// What rows are remembered by: names and columns.
     pub known_by: Vec<(String, usize)>,
     /// For callers whose externalId stands in a column: the default identity server.
@@ -127,6 +130,8 @@ pub(super) enum Shape {
     Complex(Vec<(String, usize)>),
     /// Elements with room in the row.
     Slots(Vec<SlotPlan>),
+    /// Elements that are rows of a child table: the attribute.
+    Rows(usize),
 }
 
 /// One element of a multi-valued attribute.
@@ -170,6 +175,12 @@ impl TypePlan {
                 {
                     single_valued.push(field.name.clone());
                 }
+                if let Shape::Rows(index) = &field.shape
+                    && let Some(Binding::Rows(rows)) = source.attributes.get(*index).map(|found| &found.binding)
+                    && rows.single
+                {
+                    single_valued.push(field.name.clone());
+                }
             }
         }
         Self { sources, collections, single_valued, reverse }
@@ -203,18 +214,26 @@ impl SourcePlan {
         let in_column = external_id
             .and_then(|index| source.attributes.get(index))
             .is_some_and(|attribute| matches!(attribute.binding, Binding::Column(_)));
-        let reader = Reader { adapter, source, own, environment, type_name: &type_.name, reverse, kind: &kind };
+        let type_name = type_.name.as_str();
+        let reader = Reader { adapter, source, own, environment, main: MAIN, type_name, reverse, kind: &kind };
         Self {
             fields: fields(source),
             display: Display::of(source),
             external_id,
             active: find("active"),
             links,
+            children: reader.children(),
             known_by: super::stranger::known_by(source),
             for_default: reader.plan(external_id.is_some() && !in_column),
             for_others: reader.plan(external_id.is_some()),
             kind,
         }
+    }
+
+    /// Whether resources have elements that are read apart: members, child rows. Then their version is known only
+    /// where those were read.
+    pub fn has_collections(&self) -> bool {
+        !self.links.is_empty() || !self.children.is_empty()
     }
 
     /// How this caller reads.
@@ -266,14 +285,17 @@ pub(super) fn key(source: &Source, alias: Alias) -> Expr {
     source.columns.first().map_or(Expr::Number(0), |column| Expr::column(alias, &column.name))
 }
 
-struct Reader<'a> {
-    adapter: &'a Adapter,
-    source: &'a Source,
-    own: &'a Own,
-    environment: &'a Environment<'a>,
-    type_name: &'a str,
-    reverse: &'a [Reverse],
-    kind: &'a str,
+/// Compiles what reads one source, or one child table.
+pub(super) struct Reader<'a> {
+    pub adapter: &'a Adapter,
+    pub source: &'a Source,
+    pub own: &'a Own,
+    pub environment: &'a Environment<'a>,
+    /// The alias of its table.
+    pub main: Alias,
+    pub type_name: &'a str,
+    pub reverse: &'a [Reverse],
+    pub kind: &'a str,
 }
 
 impl Reader<'_> {
@@ -360,14 +382,26 @@ impl Reader<'_> {
         Some(crate::sql::Statement::Select(select))
     }
 
-    fn join(
+    /// How the child tables of the source are read.
+    fn children(&self) -> Vec<ChildPlan> {
+        let rows =
+            self.source.attributes.iter().enumerate().filter_map(|(index, attribute)| match &attribute.binding {
+                Binding::Rows(rows) => Some((index, rows)),
+                _ => None,
+            });
+        rows.map(|(index, rows)| ChildPlan::new(index, rows, &Reader { source: &rows.child, reverse: &[], ..*self }))
+            .collect()
+    }
+
+    /// What an attribute needs of another table.
+    pub fn join(
         &self,
         attribute: &Attribute,
         columns: &mut Vec<Expr>,
         joins: &mut Vec<Join>,
         aliases: &mut Aliases,
     ) -> Option<Joined> {
-        let local = |column: usize| self.source.columns.get(column).map(|column| Expr::column(MAIN, &column.name));
+        let local = |column: usize| self.source.columns.get(column).map(|column| Expr::column(self.main, &column.name));
         match &attribute.binding {
             Binding::Lookup(lookup) => {
                 let alias = aliases.fresh();
@@ -441,7 +475,7 @@ impl Display {
                 self.columns.push(binding.column);
                 &binding.shown_when_empty
             }
-            Some(Binding::Template(templates)) => templates,
+            Some(Binding::Template(templates) | Binding::Sidecar(templates)) => templates,
             _ => &[],
         };
         for part in templates.iter().flat_map(|template| &template.0) {
@@ -468,8 +502,11 @@ fn columns_read(source: &Source) -> Vec<usize> {
                 needed.push(binding.column);
                 needed.extend(template_columns(source, &binding.shown_when_empty));
             }
-            Binding::Template(templates) => needed.extend(template_columns(source, templates)),
+            Binding::Template(templates) | Binding::Sidecar(templates) => {
+                needed.extend(template_columns(source, templates));
+            }
             Binding::Link(link) => needed.push(link.parent.1),
+            Binding::Rows(rows) => needed.push(rows.parent.1),
             _ => {}
         }
     }
@@ -498,6 +535,7 @@ fn fields(source: &Source) -> Vec<Field> {
             Some(field) => field,
             None => {
                 let shape = match (&attribute.binding, &target.slot, &target.sub) {
+                    (Binding::Rows(_), _, _) => Shape::Rows(index),
                     (_, Some(_), _) => Shape::Slots(Vec::new()),
                     (_, None, Some(_)) => Shape::Complex(Vec::new()),
                     (Binding::Reference(_), None, None) => {
@@ -526,7 +564,7 @@ fn fields(source: &Source) -> Vec<Field> {
                     None => slots.push(SlotPlan { slot, subs: vec![(sub.clone(), index)] }),
                 }
             }
-            Shape::Simple(_) | Shape::Reference { .. } => {}
+            Shape::Simple(_) | Shape::Reference { .. } | Shape::Rows(_) => {}
         }
     }
     fields

@@ -1,5 +1,6 @@
 //! GET of one resource, and what reading one or many has in common.
 
+use super::child_rows::ChildRows;
 use super::permissions::Operation;
 use super::plan::{ReadPlan, Reverse};
 use super::rows::{self, RowReader};
@@ -47,17 +48,17 @@ impl Directory {
             let groups = row.0.split_off(reading.select.columns.len().min(row.0.len()));
             let mut resource = reader.resource(&row.0);
             self.groups_along(caller, place, &groups, &mut resource)?;
-            let version = rows::version(&row.0, std::iter::empty());
-            return Ok(Some(Found { resource, version: Some(version), row }));
+            let version = (!place.plan.has_collections()).then(|| rows::version(&row.0, std::iter::empty()));
+            return Ok(Some(Found { resource, version, row, children: ChildRows::new() }));
         }
         let mut resources = vec![reader.resource(&row.0)];
-        let members =
+        let mut members =
             self.read_collections(connection, caller, place, std::slice::from_ref(&row), &mut resources, collections)?;
         let Some(resource) = resources.pop() else {
             return Ok(None);
         };
         let version = members.version_of(&row, 0, place);
-        Ok(Some(Found { resource, version, row }))
+        Ok(Some(Found { resource, version, row, children: members.children.pop().unwrap_or_default() }))
     }
 
     pub(super) fn reader<'a>(&'a self, place: &Place<'a>, caller: &'a Caller) -> RowReader<'a> {
@@ -101,8 +102,19 @@ impl Directory {
                 matches!(attribute.binding, Binding::Link(_)) && wants(&attribute.target.attribute)
             })
         });
+        let rows = place.plan.children.iter().map(|child| child.attribute).filter(|index| {
+            place.source.attributes.get(*index).is_some_and(|attribute| {
+                let extension = attribute.target.extension.as_ref();
+                let extension = extension.and_then(|urn| schema.extensions.iter().find(|known| known.id == *urn));
+                let known = match extension {
+                    Some(extension) => extension.attribute(&attribute.target.attribute),
+                    None => schema.top(&attribute.target.attribute),
+                };
+                known.is_some_and(|known| projection.wants(schema, extension, known))
+            })
+        });
         let groups = place.type_plan.reverse.iter().any(|reverse| self.may_see(caller, reverse));
-        CollectionsWanted { links: links.collect(), groups: groups && wants("groups") }
+        CollectionsWanted { links: links.collect(), groups: groups && wants("groups"), rows: rows.collect() }
     }
 
     /// Whether the groups behind a link are shown: a type that an identity server may not read is not shown by another
@@ -118,25 +130,42 @@ pub(super) struct Found {
     pub resource: Object,
     pub version: Option<String>,
     pub row: Row,
+    /// The child rows that were read.
+    pub children: ChildRows,
 }
 
-/// The collections to read: links by attribute, and `groups`.
+/// The collections to read: links by attribute, `groups`, and child rows by attribute.
 pub(super) struct CollectionsWanted {
     pub links: Vec<usize>,
     pub groups: bool,
+    pub rows: Vec<usize>,
 }
 
 impl CollectionsWanted {
     pub fn none() -> Self {
-        Self { links: Vec::new(), groups: false }
+        Self { links: Vec::new(), groups: false, rows: Vec::new() }
+    }
+
+    /// All that a version is made of.
+    pub fn versioned(place: &Place<'_>) -> Self {
+        let rows = place.plan.children.iter().map(|child| child.attribute);
+        Self { links: place.plan.links.clone(), groups: false, rows: rows.collect() }
+    }
+
+    /// These child rows besides.
+    pub fn with_rows(mut self, more: &[usize]) -> Self {
+        self.rows.extend(more);
+        self.rows.sort_unstable();
+        self.rows.dedup();
+        self
     }
 
     pub fn any(&self) -> bool {
-        self.groups || !self.links.is_empty()
+        self.groups || !self.links.is_empty() || !self.rows.is_empty()
     }
 
     /// Whether one row brings all of it: groups do, members may be too many.
     pub fn come_along(&self, reading: &ReadPlan) -> bool {
-        self.groups && self.links.is_empty() && reading.by_key_with_groups.is_some()
+        self.groups && self.links.is_empty() && self.rows.is_empty() && reading.by_key_with_groups.is_some()
     }
 }

@@ -1,8 +1,10 @@
 //! From rows to resources: attribute values, their assembly, the client's form of altered values, and
 //! versions.
 
+use super::child_rows::{self, ChildRow};
 use super::plan::{Display, Field, ReadPlan, Shape, SlotPlan, SourcePlan, TypePlan};
-use crate::adapter::{Adapter, Binding, ColumnBinding, Conversion, Environment, ResourceType, Slot, Source};
+pub(super) use super::values::{attribute_values, column_value, shown, shown_after, template_value};
+use crate::adapter::{Adapter, Binding, Conversion, Environment, ResourceType, Rows, Slot, Source};
 use crate::scim::Object;
 use crate::sql::Value;
 use serde::{Deserialize, Serialize};
@@ -85,46 +87,7 @@ impl RowReader<'_> {
 
     /// The values of all attributes that stand in the row.
     fn values(&self, row: &[Value], document: &Document) -> Vec<Option<Json>> {
-        let mut values: Vec<Option<Json>> = Vec::with_capacity(self.source.attributes.len());
-        let mut templates = Vec::new();
-        for (index, attribute) in self.source.attributes.iter().enumerate() {
-            let joined = self.reading.joined.get(index).and_then(Option::as_ref);
-            values.push(match &attribute.binding {
-                Binding::Column(binding) => {
-                    let value = column_value(self.adapter, self.source, binding, row);
-                    if value.is_none() && !binding.shown_when_empty.is_empty() {
-                        templates.push(index);
-                    }
-                    value
-                }
-                Binding::Lookup(lookup) => joined
-                    .and_then(|joined| row.get(joined.first))
-                    .and_then(|value| lookup.conversion.read(value, &lookup.matched, self.adapter.time_zone)),
-                Binding::Reference(reference) => joined.and_then(|joined| {
-                    let key = row.get(joined.first).filter(|key| !key.is_null())?;
-                    let (_, type_) = super::plan::find_type(self.adapter, &reference.resource_type)?;
-                    Some(Json::String(scim_id(type_.sources.first()?, key)))
-                }),
-                Binding::Template(_) => {
-                    templates.push(index);
-                    None
-                }
-                Binding::Constant(value) => Some(value.clone()),
-                Binding::Sidecar => document.kept.get(&path(attribute)).cloned(),
-                Binding::Link(_) => None,
-            });
-        }
-        for index in templates {
-            let made = self.template_value(index, row, &values);
-            if let Some(value) = values.get_mut(index) {
-                *value = made;
-            }
-        }
-        values
-    }
-
-    fn template_value(&self, index: usize, row: &[Value], values: &[Option<Json>]) -> Option<Json> {
-        template_value(self.source, index, row, values, &self.environment)
+        attribute_values(self.adapter, self.source, &self.reading.joined, row, document, &self.environment)
     }
 
     /// The resource without its collections, as the columns alone give it.
@@ -159,18 +122,50 @@ impl RowReader<'_> {
         if document.altered.is_empty() {
             return;
         }
-        for field in &self.plan.fields {
-            for (path, sub) in field.paths() {
-                let Some(altered) = document.altered.get(&path) else {
-                    continue;
-                };
-                let current = get(resource, field.extension.as_deref(), &field.name, sub).cloned();
-                if current.unwrap_or(Json::Null) == altered.column {
-                    set(resource, field.extension.as_deref(), &field.name, sub, altered.client.clone());
-                }
-            }
+        for field in self.plan.fields.iter().filter(|field| !matches!(field.shape, Shape::Rows(_))) {
+            self.overlay_field(resource, field, document);
         }
         self.set_schemas(resource);
+    }
+
+    /// Puts the values of child rows into a resource, in the client's own form where the columns still hold what they
+    /// held then.
+    pub fn put_rows(&self, resource: &mut Object, attribute: usize, value: Option<Json>, row: Option<&[Value]>) {
+        let is = |field: &&Field| matches!(field.shape, Shape::Rows(index) if index == attribute);
+        let Some(field) = self.plan.fields.iter().find(is) else { return };
+        if let Some(value) = value {
+            put(resource, field.extension.as_deref(), &field.name, value);
+        }
+        if let Some(row) = row {
+            self.overlay_field(resource, field, &Document::parse(row.get(self.reading.sidecar)));
+        }
+        self.set_schemas(resource);
+    }
+
+    /// The value of an attribute whose values are these rows.
+    pub fn rows_value(&self, attribute: usize, rows: &Rows, all: &[ChildRow]) -> Option<Json> {
+        let target = &self.source.attributes.get(attribute)?.target;
+        let schema = &self.type_.schema;
+        let found = match &target.extension {
+            None => schema.core.attribute(&target.attribute),
+            Some(urn) => {
+                let extension = schema.extensions.iter().find(|extension| extension.id == *urn);
+                extension.and_then(|extension| extension.attribute(&target.attribute))
+            }
+        };
+        child_rows::value_of(rows, all, found.is_none_or(|found| found.multi_valued))
+    }
+
+    fn overlay_field(&self, resource: &mut Object, field: &Field, document: &Document) {
+        for (path, sub) in field.paths() {
+            let Some(altered) = document.altered.get(&path) else {
+                continue;
+            };
+            let current = get(resource, field.extension.as_deref(), &field.name, sub).cloned();
+            if current.unwrap_or(Json::Null) == altered.column {
+                set(resource, field.extension.as_deref(), &field.name, sub, altered.client.clone());
+            }
+        }
     }
 
     fn external_id(&self, row: &[Value], values: &[Option<Json>]) -> Option<String> {
@@ -219,6 +214,8 @@ impl RowReader<'_> {
                     slots.iter().filter_map(|slot| self.element(slot, values)).map(Json::Object).collect();
                 (!elements.is_empty()).then_some(Json::Array(elements))
             }
+            // Read apart.
+            Shape::Rows(_) => None,
         }
     }
 
@@ -293,7 +290,7 @@ impl Field {
                 subs.iter().map(|(sub, _)| (format!("{prefix}.{sub}"), Some(sub.as_str()))).collect()
             }
             Shape::Reference { .. } => Vec::new(),
-            Shape::Simple(_) | Shape::Slots(_) => vec![(prefix, None)],
+            Shape::Simple(_) | Shape::Slots(_) | Shape::Rows(_) => vec![(prefix, None)],
         }
     }
 }
@@ -314,122 +311,6 @@ pub(super) fn path(attribute: &crate::adapter::Attribute) -> String {
         path.push_str(sub);
     }
     path
-}
-
-/// The value that a column gives.
-pub(super) fn column_value(adapter: &Adapter, source: &Source, binding: &ColumnBinding, row: &[Value]) -> Option<Json> {
-    if binding.hash.is_some() {
-        return None;
-    }
-    let column = source.columns.get(binding.column)?;
-    let value = row.get(binding.column)?;
-    if !binding.json.is_empty() {
-        let document: Json = serde_json::from_str(&value.to_text()?).ok()?;
-        let inner = binding.json.iter().try_fold(&document, |inner, key| inner.get(key))?;
-        let scalar = match inner {
-            Json::Null => return None,
-            Json::Array(_) | Json::Object(_) => {
-                return matches!(binding.conversion, Conversion::Json).then(|| inner.clone());
-            }
-            Json::Bool(b) => Value::Bool(*b),
-            Json::String(text) => Value::Text(text.clone()),
-            Json::Number(number) => number.as_i64().map_or_else(|| Value::Text(number.to_string()), Value::Int),
-        };
-        return match binding.conversion.read(&scalar, &binding.cell, adapter.time_zone) {
-            Some(Json::String(text)) if text.is_empty() => None,
-            other => other,
-        };
-    }
-    match binding.conversion.read(value, column, adapter.time_zone) {
-        Some(Json::String(text)) if text.is_empty() => None,
-        other => other,
-    }
-}
-
-fn template_value(
-    source: &Source,
-    index: usize,
-    row: &[Value],
-    values: &[Option<Json>],
-    environment: &Environment<'_>,
-) -> Option<Json> {
-    let templates = match &source.attributes.get(index)?.binding {
-        Binding::Template(templates) => templates,
-        Binding::Column(binding) => &binding.shown_when_empty,
-        _ => return None,
-    };
-    let environment = Environment { attributes: Some(values), row: Some((source, row)), ..*environment };
-    templates.iter().find_map(|template| environment.template(template)).map(Json::String)
-}
-
-/// What `${attribute}` means beside a change: what the client wants, and behind it what templates make of
-/// that. A template shown for an empty column is made anew unless the client asked for its value.
-pub(super) fn shown(
-    source: &Source,
-    row: &[Value],
-    wanted: &[Option<Json>],
-    changed: &[bool],
-    environment: &Environment<'_>,
-) -> Vec<Option<Json>> {
-    made(source, row, wanted.to_vec(), changed, environment)
-}
-
-/// The same after the change: what the client left to fallbacks, `create` and the database is known.
-pub(super) fn shown_after(
-    adapter: &Adapter,
-    source: &Source,
-    row: &[Value],
-    wanted: &[Option<Json>],
-    changed: &[bool],
-    environment: &Environment<'_>,
-) -> Vec<Option<Json>> {
-    let values = source.attributes.iter().zip(wanted).map(|(attribute, wanted)| {
-        wanted.clone().or_else(|| match &attribute.binding {
-            Binding::Column(binding) => column_value(adapter, source, binding, row),
-            _ => None,
-        })
-    });
-    made(source, row, values.collect(), changed, environment)
-}
-
-fn made(
-    source: &Source,
-    row: &[Value],
-    mut values: Vec<Option<Json>>,
-    changed: &[bool],
-    environment: &Environment<'_>,
-) -> Vec<Option<Json>> {
-    let mut made = Vec::new();
-    for (index, attribute) in source.attributes.iter().enumerate() {
-        let stale = match &attribute.binding {
-            Binding::Template(_) => true,
-            Binding::Column(binding) if !binding.shown_when_empty.is_empty() => {
-                let empty = row.get(binding.column).and_then(Value::to_text).is_none_or(|text| text.is_empty());
-                let asked = changed.get(index) == Some(&true) && values.get(index).is_some_and(Option::is_some);
-                empty && !asked
-            }
-            Binding::Constant(value) => {
-                if let Some(place) = values.get_mut(index) {
-                    *place = Some(value.clone());
-                }
-                false
-            }
-            _ => false,
-        };
-        if stale {
-            made.push(index);
-            if let Some(place) = values.get_mut(index) {
-                *place = None;
-            }
-        }
-    }
-    for index in made {
-        let value = template_value(source, index, row, &values, environment);
-        if let Some(place) = values.get_mut(index) {
-            *place = value;
-        }
-    }
-    values
 }
 
 /// What a row of `source` is called, from the columns that [`Display`] names, in its order.

@@ -2,19 +2,21 @@
 //! with what was asked for, and the difference is kept in our own tables.
 
 use super::change::Writing;
+use super::child_rows;
 use super::plan::{Field, Shape, SlotPlan};
+use super::read::Found;
 use super::rows::{self, Altered, Document, Element, RowReader};
 use super::transaction::Fault;
 use super::wanted;
 use super::{Directory, plan};
-use crate::adapter::{Binding, Slot, Source};
+use crate::adapter::{Binding, RowFieldValue, Rows, Slot, Source};
 use crate::scim::Object;
-use crate::sql::{Connection, Row, Value};
+use crate::sql::{Connection, Value};
 use serde_json::Value as Json;
 
 impl Directory {
     /// Brings the sidecar's document up to date after a write; whether it changed, and the resource is to be
-    /// read again. `before` is the resource as it was, `after` as the client wants it, `row` as it was read back.
+    /// read again. `before` is the resource as it was, `after` as the client wants it, `found` as it was read back.
     pub(super) fn keep_forms(
         &self,
         connection: &mut dyn Connection,
@@ -22,20 +24,32 @@ impl Directory {
         reader: &RowReader<'_>,
         before: Option<&Object>,
         after: &Object,
-        row: &Row,
+        found: &Found,
     ) -> Result<bool, Fault> {
+        let row = &found.row;
         let old = Document::parse(row.0.get(reader.reading.sidecar));
         let mut new = Document::default();
         for attribute in &writing.place.source.attributes {
-            if matches!(attribute.binding, Binding::Sidecar) && !plan::is_external_id(attribute) {
+            if matches!(attribute.binding, Binding::Sidecar(_)) && !plan::is_external_id(attribute) {
                 let target = &attribute.target;
-                let value = rows::get(after, target.extension.as_deref(), &target.attribute, target.sub.as_deref());
-                if let Some(value) = value {
-                    new.kept.insert(rows::path(attribute), value.clone());
+                let of = |resource| {
+                    rows::get(resource, target.extension.as_deref(), &target.attribute, target.sub.as_deref())
+                };
+                let (was, is) = (before.and_then(of), of(after));
+                let path = rows::path(attribute);
+                // What a template showed and nobody asked for is not kept as if it were the client's.
+                let kept = if before.is_some() && was == is { old.kept.get(&path) } else { is };
+                if let Some(value) = kept {
+                    new.kept.insert(path, value.clone());
                 }
             }
         }
-        let resource = reader.derived(&row.0, &new);
+        let mut resource = reader.derived(&row.0, &new);
+        for (attribute, all) in &found.children {
+            if let Some(rows) = child_rows::rows_of(&writing.place, *attribute) {
+                reader.put_rows(&mut resource, *attribute, reader.rows_value(*attribute, rows, all), None);
+            }
+        }
         for field in &writing.place.plan.fields {
             if field.read_only {
                 continue;
@@ -55,10 +69,14 @@ impl Directory {
                     }
                     continue;
                 }
-                let client = client.and_then(|value| fitting(writing.place.source, field, value));
-                let Some(client) = client else { continue };
                 let column = rows::get(&resource, extension, &field.name, sub).cloned().unwrap_or(Json::Null);
-                if client != column {
+                if column.is_null() && is_looked_up(writing.place.source, &path) {
+                    // What was not found was cleared (`missing: clear`): it is not there, whoever said it.
+                    continue;
+                }
+                let client = client.and_then(|value| fitting(writing.place.source, field, value, &column));
+                let Some(client) = client else { continue };
+                if !same(field, &client, &column) {
                     if let Some(element) = only_element(field, &column, &client) {
                         new.elements.insert(path.clone(), element);
                     }
@@ -125,11 +143,25 @@ fn only_element(field: &Field, column: &Json, client: &Json) -> Option<Element> 
     }
 }
 
+fn is_looked_up(source: &Source, path: &str) -> bool {
+    source
+        .attributes
+        .iter()
+        .any(|attribute| matches!(attribute.binding, Binding::Lookup(_)) && rows::path(attribute) == path)
+}
+
 /// The part of a client's value that the table has room for: elements that fit no slot are not mapped.
 /// What the adapter says of an element for good stands in it where the client said nothing.
-fn fitting(source: &Source, field: &Field, value: &Json) -> Option<Json> {
-    let Shape::Slots(slots) = &field.shape else {
-        return Some(value.clone());
+fn fitting(source: &Source, field: &Field, value: &Json, column: &Json) -> Option<Json> {
+    let slots = match &field.shape {
+        Shape::Slots(slots) => slots,
+        Shape::Rows(index) => {
+            return match source.attributes.get(*index).map(|attribute| &attribute.binding) {
+                Some(Binding::Rows(rows)) => Some(as_shown(rows, value, column)),
+                _ => None,
+            };
+        }
+        _ => return Some(value.clone()),
     };
     let elements = value.as_array()?;
     let taken: Vec<_> = slots.iter().filter_map(|slot| Some((wanted::element(slot, slots, elements)?, slot))).collect();
@@ -152,4 +184,72 @@ fn fitting(source: &Source, field: &Field, value: &Json) -> Option<Json> {
         kept.push(element);
     }
     (!kept.is_empty()).then_some(Json::Array(kept))
+}
+
+/// Whether the columns give what the client sent. The elements of child rows are in no order, and one that is not said to be
+/// primary is not.
+fn same(field: &Field, client: &Json, column: &Json) -> bool {
+    let (Shape::Rows(_), Json::Array(client), Json::Array(column)) = (&field.shape, client, column) else {
+        return client == column;
+    };
+    let plain = |all: &[Json]| {
+        let mut all: Vec<String> = all.iter().map(|element| without_false(element).to_string()).collect();
+        all.sort_unstable();
+        all
+    };
+    plain(client) == plain(column)
+}
+
+fn without_false(element: &Json) -> Json {
+    let mut element = element.clone();
+    if let Json::Object(object) = &mut element
+        && object.get("primary") == Some(&Json::Bool(false))
+    {
+        object.remove("primary");
+    }
+    // In one order, whoever sent it.
+    if let Json::Object(object) = &mut element {
+        object.sort_keys();
+    }
+    element
+}
+
+/// A client's elements with what it cannot say of them: what the columns compute stands in each as they do, what is
+/// constant where the client said nothing.
+fn as_shown(rows: &Rows, client: &Json, column: &Json) -> Json {
+    let shown = column.as_array().map(Vec::as_slice).unwrap_or_default();
+    let complete = |element: &Json| {
+        let mut element = element.clone();
+        let Json::Object(object) = &mut element else { return element };
+        let value = object.get("value").and_then(Json::as_str).map(str::to_lowercase);
+        let twin = shown.iter().find(|shown| shown.get("value").and_then(Json::as_str).map(str::to_lowercase) == value);
+        for field in &rows.fields {
+            let (Some(sub), RowFieldValue::Attribute(index)) = (&field.sub, &field.value) else { continue };
+            let Some(attribute) = rows.child.attributes.get(*index) else { continue };
+            match (&attribute.binding, twin.and_then(|twin| twin.get(sub))) {
+                (Binding::Constant(constant), _) if !object.contains_key(sub) => {
+                    object.insert(sub.clone(), constant.clone());
+                }
+                (Binding::Constant(_), _) => {}
+                // Which is the primary one is the table's to say where it always has one.
+                (_, Some(known)) if rows.exactly_one_primary == Some(*index) => {
+                    object.insert(sub.clone(), known.clone());
+                }
+                (_, Some(known)) if attribute.schema.is_read_only() => {
+                    object.insert(sub.clone(), known.clone());
+                }
+                _ => {}
+            }
+        }
+        element
+    };
+    match client {
+        // One value alone is kept of several.
+        Json::Array(all) if rows.single => {
+            let primary = all.iter().find(|element| element.get("primary") == Some(&Json::Bool(true)));
+            Json::Array(primary.or(all.first()).into_iter().map(complete).collect())
+        }
+        Json::Array(all) => Json::Array(all.iter().map(complete).collect()),
+        other => other.clone(),
+    }
 }

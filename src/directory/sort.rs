@@ -87,7 +87,7 @@ impl SortKey {
         }
     }
 
-    fn text(text: Expr, present: Predicate, case_exact: bool) -> Self {
+    pub(super) fn text(text: Expr, present: Predicate, case_exact: bool) -> Self {
         let expr = if case_exact { Expr::Exact(Box::new(text)) } else { Expr::Folded(Box::new(text)) };
         Self { expr, present, family: Family::Text, cast: None }
     }
@@ -107,15 +107,15 @@ impl SortKey {
     }
 }
 
-fn not_null(expr: &Expr) -> Predicate {
+pub(super) fn not_null(expr: &Expr) -> Predicate {
     Predicate::IsNull(expr.clone()).negate()
 }
 
-fn cut(text: Expr) -> Expr {
+pub(super) fn cut(text: Expr) -> Expr {
     Expr::Prefix(Box::new(text), LENGTH)
 }
 
-fn cannot(path: &AttributePath, why: &str) -> Error {
+pub(super) fn cannot(path: &AttributePath, why: &str) -> Error {
     Error::invalid_value(format!("resources cannot be sorted by {path}: {why}"))
 }
 
@@ -168,6 +168,7 @@ impl<'a> Compiler<'a> {
                 }
                 self.by_slots(slots, sub.unwrap_or("value"), path)
             }
+            (Shape::Rows(index), sub) => self.by_rows(*index, sub, path),
         }
     }
 
@@ -359,7 +360,7 @@ impl<'a> Compiler<'a> {
                 cell.kind = ColumnKind::Text(None);
                 self.by_column(expr, &cell, binding, case_exact, false, path)
             }
-            (Binding::Sidecar | Binding::Column(_), None) => match attribute.schema.kind {
+            (Binding::Sidecar(_) | Binding::Column(_), None) => match attribute.schema.kind {
                 Kind::String | Kind::Reference => {
                     Ok(self.by_text(expr, None, &Conversion::Text(Default::default()), case_exact, false))
                 }

@@ -1,6 +1,7 @@
 //! PUT and PATCH: the row is locked, the difference computed, and only that is written.
 
 use super::change::{Assignment, Secret, Wish, Writing, check_required};
+use super::child_rows::ChildRows;
 use super::members::Collections;
 use super::members::MemberChange;
 use super::permissions;
@@ -12,7 +13,7 @@ use super::transaction::Fault;
 use super::wanted::wanted;
 use super::{Answer, Caller, Directory, PatchAnswer, Patched, Place, Precondition};
 use crate::adapter::{Environment, Transition};
-use crate::scim::{self, CollectionChange, Error, Object, Op, Operation, Patch, Projection};
+use crate::scim::{self, CollectionChange, Error, Mutability, Object, Op, Operation, Patch, Projection};
 use crate::sql::{Connection, Value};
 use indexmap::IndexMap;
 use serde_json::Value as Json;
@@ -25,6 +26,8 @@ pub(super) enum Change<'a> {
         resource: &'a Object,
         /// The collections that the request names; the others are left.
         collections: &'a Collections,
+        /// Attributes in child rows that the request does not name: they are left, too.
+        left: &'a [usize],
         /// It is a POST that brings a retired row back: who may create may do that.
         created: bool,
     },
@@ -50,6 +53,7 @@ enum What<'a> {
     Replace {
         resource: Object,
         collections: Collections,
+        left: Vec<usize>,
         values: Vec<Option<Json>>,
     },
     /// A PUT that leaves what it does not mention.
@@ -66,7 +70,9 @@ impl<'a> Edit<'a> {
     /// What it makes of the resource.
     pub fn change(&self) -> Change<'_> {
         match &self.what {
-            What::Replace { resource, collections, .. } => Change::Replace { resource, collections, created: false },
+            What::Replace { resource, collections, left, .. } => {
+                Change::Replace { resource, collections, left, created: false }
+            }
             What::Merge(patch) => Change::Merge(patch),
             What::Patch(patch) => Change::Patch(patch),
         }
@@ -99,7 +105,7 @@ impl Directory {
         projection: &Projection,
     ) -> Result<Answer, Error> {
         let edit = self.replacing(caller, type_, id, body)?;
-        let secrets = self.secrets_of(&edit)?;
+        let secrets = self.secrets_of(caller, &edit)?;
         let updated = self.write(|connection| {
             self.edit_within(connection, caller, &edit, id, &edit.change(), condition, projection, &secrets)
         })?;
@@ -115,21 +121,22 @@ impl Directory {
             let whole = Operation { op: Op::Replace, path: None, value: Some(Json::Object(body)) };
             return Ok(Edit { place, key, what: What::Merge(Patch { operations: vec![whole] }) });
         }
+        let left = unnamed(&place, &body);
         let (resource, collections) = self.incoming(&place, body)?;
         let values = wanted(place.source, place.plan, &resource);
         check_required(&place, &values, None)?;
-        Ok(Edit { place, key, what: What::Replace { resource, collections, values } })
+        Ok(Edit { place, key, what: What::Replace { resource, collections, left, values } })
     }
 
     /// Hashes the passwords in it. What they are does not depend on the resource.
-    pub(super) fn secrets_of(&self, edit: &Edit<'_>) -> Result<Vec<Secret>, Error> {
+    pub(super) fn secrets_of(&self, caller: &Caller, edit: &Edit<'_>) -> Result<Vec<Secret>, Error> {
         let Edit { place, key, what } = edit;
         let patch: &Patch = match what {
             What::Replace { values, .. } => return self.secrets(place, Some(key), values),
             What::Merge(patch) => patch,
             What::Patch(patch) => patch,
         };
-        match patch.apply(&Object::new(), &place.type_.schema, &self.patch_options(place)) {
+        match patch.apply(&Object::new(), &place.type_.schema, &self.patch_options(caller, place)) {
             Ok(outcome) => self.secrets(place, Some(key), &wanted(place.source, place.plan, &outcome.resource)),
             Err(_) => Ok(Vec::new()),
         }
@@ -146,7 +153,7 @@ impl Directory {
         projection: &Projection,
     ) -> Result<Patched, Error> {
         let edit = self.patching(caller, type_, id, patch)?;
-        let secrets = self.secrets_of(&edit)?;
+        let secrets = self.secrets_of(caller, &edit)?;
         let updated = self.write(|connection| {
             self.edit_within(connection, caller, &edit, id, &edit.change(), condition, projection, &secrets)
         })?;
@@ -236,11 +243,11 @@ impl Directory {
         Ok((resource, collections))
     }
 
-    fn patch_options<'a>(&self, place: &Place<'a>) -> scim::patch::Options<'a> {
+    fn patch_options<'a>(&self, caller: &Caller, place: &Place<'a>) -> scim::patch::Options<'a> {
         scim::patch::Options {
             collections: &place.type_plan.collections,
             single_valued: &place.type_plan.single_valued,
-            strict_no_target: false,
+            strict_no_target: caller.server.strict_no_target,
         }
     }
 
@@ -258,15 +265,12 @@ impl Directory {
         let Some(locked) = self.lock(connection, &place, key, &writing.environment)? else {
             return Ok(None);
         };
-        let exact = if condition.is_empty() {
-            CollectionsWanted::none()
-        } else {
-            CollectionsWanted { links: place.plan.links.clone(), groups: false }
-        };
+        let exact = if condition.is_empty() { CollectionsWanted::none() } else { CollectionsWanted::versioned(&place) };
         if stranger::row_of_stranger(place.plan, &locked.row, locked.identity.as_deref()) {
             stranger::report(&place, &id_of(&place, key));
             return Ok(None);
         }
+        let exact = exact.with_rows(&concerned(&place, change));
         let Some(current) = self.read_one(connection, caller, &place, key, &exact)? else {
             return Ok(None);
         };
@@ -277,9 +281,12 @@ impl Directory {
         for name in &place.type_plan.collections {
             before.remove(name);
         }
-        let (after, collections, lenient) = self.intend(&place, &before, change)?;
+        let (after, collections, lenient) = self.intend(&place, &before, change, caller)?;
         let was = wanted(place.source, place.plan, &before);
-        let will = wanted(place.source, place.plan, &after);
+        let mut will = wanted(place.source, place.plan, &after);
+        if matches!(change, Change::Replace { created: false, .. }) {
+            keep_immutable(&place, &was, &mut will)?;
+        }
         let changed: Vec<bool> = was.iter().zip(&will).map(|(was, will)| was != will).collect();
         if matches!(change, Change::Patch(_) | Change::Merge(_) | Change::Complete(_)) {
             check_required(&place, &will, Some(&changed))?;
@@ -291,7 +298,8 @@ impl Directory {
         let environment = Environment { id: Some(key), row: Some((place.source, &locked.row)), ..writing.environment };
         let shown = rows::shown(place.source, &locked.row, &will, &changed, &environment);
         let environment = Environment { attributes: Some(&shown), ..environment };
-        let stage = Stage { place, locked: &locked, was: &was, will: &will, changed: &changed, lenient };
+        let children = &current.children;
+        let stage = Stage { place, locked: &locked, was: &was, will: &will, changed: &changed, lenient, children };
         let written = writing
             .within(environment, |writing| self.write_difference(connection, &stage, writing, key, &collections))?;
         let wanted_now = self.collections_wanted(caller, &place, projection);
@@ -299,6 +307,9 @@ impl Directory {
         let named = !collections.is_empty();
         let unanswered = matches!(change, Change::Patch(_)) && is_unanswered(caller, named, projection);
         let answered = if unanswered { CollectionsWanted::none() } else { wanted_now };
+        let rewritten = place.plan.children.iter().map(|child| child.attribute);
+        let rewritten: Vec<usize> = rewritten.filter(|index| changed.get(*index) == Some(&true)).collect();
+        let answered = answered.with_rows(&rewritten);
         let Some(mut found) = self.read_one(connection, caller, &place, key, &answered)? else {
             return Err(Error::forbidden(
                 "the change would take the resource out of the rows that exist for this identity server",
@@ -309,7 +320,7 @@ impl Directory {
             self.remember(connection, &place, &found.row.0, locked.identity.as_deref())?;
         }
         let reader = self.reader(&place, caller);
-        if self.keep_forms(connection, writing, &reader, Some(&before), &after, &found.row)? {
+        if self.keep_forms(connection, writing, &reader, Some(&before), &after, &found)? {
             if locked.protected {
                 return Err(protected(&place).into());
             }
@@ -326,11 +337,21 @@ impl Directory {
         place: &Place<'_>,
         before: &Object,
         change: &Change<'_>,
+        caller: &Caller,
     ) -> Result<(Object, Collections, bool), Error> {
         match change {
-            Change::Replace { resource, collections, .. } => Ok(((*resource).clone(), (*collections).clone(), true)),
+            Change::Replace { resource, collections, left, .. } => {
+                let mut after = (*resource).clone();
+                for target in left.iter().filter_map(|index| Some(&place.source.attributes.get(*index)?.target)) {
+                    let extension = target.extension.as_deref();
+                    if let Some(value) = rows::get(before, extension, &target.attribute, None) {
+                        rows::put(&mut after, extension, &target.attribute, value.clone());
+                    }
+                }
+                Ok((after, (*collections).clone(), true))
+            }
             Change::Patch(patch) | Change::Merge(patch) | Change::Complete(patch) => {
-                let outcome = patch.apply(before, &place.type_.schema, &self.patch_options(place))?;
+                let outcome = patch.apply(before, &place.type_.schema, &self.patch_options(caller, place))?;
                 if !outcome.ignored.is_empty() {
                     tracing::debug!(attributes = ?outcome.ignored, "attributes that are not mapped were left out");
                 }
@@ -377,7 +398,7 @@ impl Directory {
         key: &Value,
         collections: &Collections,
     ) -> Result<bool, Fault> {
-        let Stage { place, locked, was, will, changed, lenient } = *stage;
+        let Stage { place, locked, was, will, changed, lenient, children } = *stage;
         let wish = Wish { values: will, changed, lenient };
         if let Some(holder) = self.holder(connection, writing, will, changed, Some(key))? {
             return Err(Error::uniqueness(&holder.attribute).into());
@@ -410,7 +431,9 @@ impl Directory {
         }
         let external = place.plan.external_id.filter(|index| changed.get(*index) == Some(&true));
         let members = self.member_changes(connection, writing, place, &locked.row, collections)?;
-        if locked.protected && (!set.is_empty() || !members.is_empty() || external.is_some()) {
+        let rows = self.row_changes(connection, writing, place, &locked.row, will, changed, children)?;
+        let touched = !set.is_empty() || !members.is_empty() || !rows.is_empty() || external.is_some();
+        if locked.protected && touched {
             return Err(protected(&place).into());
         }
         if let Some(index) = external {
@@ -440,15 +463,34 @@ impl Directory {
             self.run_steps(connection, &update.then, &environment, Some(&transition))?;
             self.still_unprotected(connection, &place, key, &columns, &writing.environment)?;
         }
-        if !members.is_empty() {
-            self.write_members(connection, writing, &members)?;
-            // The row's own change moved its `modified` already.
-            if set.is_empty() && members.iter().any(MemberChange::touches) {
-                self.update_row(connection, &place, key, &[], &[], &writing.environment)?;
+        self.write_members(connection, writing, &members)?;
+        self.write_rows(connection, writing, &rows)?;
+        // The row's own change moved its `modified` already.
+        if set.is_empty() && (members.iter().any(MemberChange::touches) || rows.iter().any(|change| change.rows.touch))
+        {
+            self.update_row(connection, &place, key, &[], &[], &writing.environment)?;
+        }
+        Ok(touched)
+    }
+}
+
+/// RFC 7644 3.5.1: what is immutable and has a value keeps it; a PUT that says another is 400.
+fn keep_immutable(place: &Place<'_>, was: &[Option<Json>], will: &mut [Option<Json>]) -> Result<(), Error> {
+    let attributes = place.source.attributes.iter().zip(was.iter().zip(will));
+    for (attribute, (was, will)) in attributes {
+        if attribute.schema.mutability != Mutability::Immutable || was.is_none() {
+            continue;
+        }
+        match will {
+            None => *will = was.clone(),
+            Some(_) if will == was => {}
+            Some(_) => {
+                let name = rows::path(attribute);
+                return Err(Error::mutability(format!("{name} cannot be changed once it has a value")));
             }
         }
-        Ok(!set.is_empty() || !members.is_empty() || external.is_some())
     }
+    Ok(())
 }
 
 struct Stage<'a> {
@@ -458,6 +500,48 @@ struct Stage<'a> {
     will: &'a [Option<Json>],
     changed: &'a [bool],
     lenient: bool,
+    /// Child rows as they were, of the attributes that may change.
+    children: &'a ChildRows,
+}
+
+/// The attributes in child rows that a body does not name. An empty list names, and empties.
+pub(super) fn unnamed(place: &Place<'_>, body: &Object) -> Vec<usize> {
+    let children = place.plan.children.iter().map(|child| child.attribute);
+    let named = |index: &usize| {
+        place.source.attributes.get(*index).is_some_and(|attribute| names(body, &attribute.target.attribute))
+    };
+    children.filter(|index| !named(index)).collect()
+}
+
+/// Whether a key of the body, or of an extension's object in it, is this attribute, with a URN before it or without.
+fn names(body: &Object, attribute: &str) -> bool {
+    body.iter().any(|(key, value)| {
+        let last = key.rsplit(':').next().unwrap_or(key);
+        let inside = key.contains(':').then(|| value.as_object()).flatten();
+        last.eq_ignore_ascii_case(attribute) || inside.is_some_and(|inside| names(inside, attribute))
+    })
+}
+
+/// The attributes in child rows that a change may concern: they are read before it.
+fn concerned(place: &Place<'_>, change: &Change<'_>) -> Vec<usize> {
+    let children = place.plan.children.iter().map(|child| child.attribute);
+    match change {
+        Change::Deactivate => Vec::new(),
+        Change::Replace { left, .. } => children.filter(|index| !left.contains(index)).collect(),
+        Change::Patch(patch) | Change::Merge(patch) | Change::Complete(patch) => children
+            .filter(|index| {
+                let name = place.source.attributes.get(*index).map(|attribute| attribute.target.attribute.as_str());
+                let name = name.unwrap_or_default().to_ascii_lowercase();
+                patch.operations.iter().any(|operation| {
+                    operation.path.as_ref().is_none_or(|path| {
+                        let path = path.to_string().to_ascii_lowercase();
+                        // A schema's URN alone stands for all of it.
+                        path.contains(&name) || path.starts_with("urn:")
+                    })
+                })
+            })
+            .collect(),
+    }
 }
 
 /// Whether a PATCH is answered with 204: by setting, or because the answer would carry a membership that may be large.

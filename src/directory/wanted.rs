@@ -24,7 +24,7 @@ pub(super) fn wanted(source: &Source, plan: &SourcePlan, resource: &Object) -> V
     for field in &plan.fields {
         let value = rows::get(resource, field.extension.as_deref(), &field.name, None);
         match &field.shape {
-            Shape::Simple(index) => put(*index, value.filter(|value| !is_empty(value)).cloned()),
+            Shape::Simple(index) | Shape::Rows(index) => put(*index, value.filter(|value| !is_empty(value)).cloned()),
             Shape::Reference { attribute, .. } => {
                 let id = match value {
                     Some(Json::Object(object)) => object.get("value"),

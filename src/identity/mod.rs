@@ -111,8 +111,8 @@ impl Identity {
     }
 }
 
-/// The token of `Authorization: Bearer TOKEN` (RFC 6750 2.1; the scheme in any case).
-fn bearer(headers: &HeaderMap) -> Result<&str, &'static str> {
+/// The token of `Authorization: Bearer TOKEN` (RFC 6750 2.1; the scheme in any case); else why there is none.
+pub fn bearer(headers: &HeaderMap) -> Result<&str, &'static str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return Err("the Authorization header is missing");

@@ -40,7 +40,7 @@ pub struct BulkOperation {
 }
 
 /// What an operation is to do.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct BulkCall {
     /// How.
     pub method: BulkMethod,
@@ -144,6 +144,16 @@ impl BulkOperation {
     /// Whether others may refer to what it creates.
     pub fn creates(&self) -> bool {
         self.method == "POST"
+    }
+
+    /// What it is to do, handed over: its data is in memory once.
+    pub fn take_call(&mut self) -> Result<BulkCall, Error> {
+        match &mut self.call {
+            Ok(BulkCall { method, path, data }) => {
+                Ok(BulkCall { method: *method, path: std::mem::take(path), data: data.take() })
+            }
+            Err(error) => Err(error.clone()),
+        }
     }
 
     /// The bulkIds that it refers to, in its path and in its data.
@@ -285,10 +295,21 @@ impl Ids {
         Ok(Some(replaced))
     }
 
-    /// Whether something refers to what is not created yet.
-    pub fn awaits(&self, value: &Value) -> bool {
+    /// Whether a bulkId stands for what is not created yet.
+    pub fn is_awaited(&self, bulk_id: &str) -> bool {
+        self.0.get(bulk_id) == Some(&Known::Awaited)
+    }
+
+    /// The bulkIds in a value that stand for what is not created yet.
+    pub fn awaited(&self, value: &Value) -> Vec<String> {
+        let mut awaited = Vec::new();
+        each(value, false, &mut |bulk_id| awaited.extend(self.is_awaited(bulk_id).then(|| bulk_id.to_owned())));
+        awaited
+    }
+
+    fn awaits(&self, value: &Value) -> bool {
         let mut awaits = false;
-        each(value, false, &mut |bulk_id| awaits |= self.0.get(bulk_id) == Some(&Known::Awaited));
+        each(value, false, &mut |bulk_id| awaits |= self.is_awaited(bulk_id));
         awaits
     }
 

@@ -238,8 +238,8 @@ impl<'r> Modifier<'r> {
             let none = || Error::no_target(format!("no value of {} meets the filter {filter}", at.attribute.name));
             let listed = at.extension.is_none() && self.rules.single_valued.contains(&at.attribute.name);
             // A filter on what is not mapped (a type, where there is one column) tells no values apart.
-            let only_one = listed || described.as_ref().is_some_and(Vec::is_empty);
-            let strict = self.rules.strict_no_target;
+            let strict = self.rules.strict_no_target && op == Op::Replace;
+            let only_one = (listed && !strict) || described.as_ref().is_some_and(Vec::is_empty);
             let elements = self.elements_or_new(at);
             if only_one && !elements.is_empty() {
                 chosen.push(preferred(elements));

@@ -64,7 +64,7 @@ pub struct Options<'a> {
     pub collections: &'a [String],
     /// Multi-valued attributes that can hold one value: a value path that matches none changes that one.
     pub single_valued: &'a [String],
-    /// A value path that matches nothing is 400 noTarget instead of making the value.
+    /// A replace whose value path matches nothing is 400 noTarget (RFC 7644 3.5.2.3) instead of making the value.
     pub strict_no_target: bool,
 }
 

@@ -102,7 +102,9 @@ mod tests {
             (&["application/scim+json;q=0"], None),
         ] {
             let mut headers = HeaderMap::new();
-            accept.iter().for_each(|value| drop(headers.append(ACCEPT, value.parse().unwrap())));
+            for value in accept {
+                headers.append(ACCEPT, value.parse().unwrap());
+            }
             assert_eq!(form(&headers), expected, "{accept:?}");
         }
     }

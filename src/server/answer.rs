@@ -6,8 +6,9 @@ use crate::scim::Error;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
-    HeaderValue, IF_MATCH, IF_NONE_MATCH, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
+    ACCEPT, ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LOCATION, CONTENT_TYPE, ETAG,
+    HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
+    WWW_AUTHENTICATE,
 };
 use hyper::{Method, Response, StatusCode, Version};
 use serde::Serialize;
@@ -18,6 +19,15 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long a client waits after a 503 that says nothing else.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// What a body may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// SCIM's media types (RFC 7644 3.1).
+    Json,
+    /// No content coding.
+    Uncompressed,
+}
 
 /// What is answered, before it is HTTP.
 #[derive(Debug)]
@@ -35,7 +45,7 @@ pub struct Reply {
     /// `Allow`.
     pub allow: Option<&'static str>,
     /// What would have been taken instead: `Accept` or `Accept-Encoding` of a 415 (RFC 9110 15.5.16).
-    pub takes: Option<(HeaderName, &'static str)>,
+    pub takes: Option<Takes>,
     /// `Retry-After`.
     pub retry_after: Option<Duration>,
     /// HTTP/1: nothing more is read from this connection.
@@ -106,8 +116,8 @@ impl Reply {
     }
 
     /// 415.
-    pub fn unsupported(detail: &str, header: HeaderName, takes: &'static str) -> Self {
-        Self { takes: Some((header, takes)), ..Self::error(Error::new(415, detail)) }
+    pub fn unsupported(detail: &str, takes: Takes) -> Self {
+        Self { takes: Some(takes), ..Self::error(Error::new(415, detail)) }
     }
 
     /// 429: come back after `wait`.
@@ -186,8 +196,14 @@ pub fn render(mut reply: Reply, manner: &Manner, request_id: &str) -> Response<F
     if let Some(allow) = reply.allow {
         headers.insert(ALLOW, HeaderValue::from_static(allow));
     }
-    if let Some((name, takes)) = reply.takes {
-        headers.insert(name, HeaderValue::from_static(takes));
+    match reply.takes {
+        None => {}
+        Some(Takes::Json) => {
+            headers.insert(ACCEPT, HeaderValue::from_static("application/scim+json, application/json"));
+        }
+        Some(Takes::Uncompressed) => {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
     }
     if let Some(wait) = reply.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));

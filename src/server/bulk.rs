@@ -19,6 +19,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
 
+/// No operation begins in the last seconds of a request's time: the last tenth of it, at least this or half of it.
+const LAST: Duration = Duration::from_secs(2);
 /// How often a long request says how far it is.
 const PROGRESS: Duration = Duration::from_secs(5);
 
@@ -26,13 +28,14 @@ impl Authenticated<'_> {
     pub(super) async fn bulk<B: Body<Data = Bytes> + Unpin + Send + 'static>(&self, body: B) -> Result<Reply, Reply> {
         let message = self.message(body).await?;
         let limits = &self.app.config.limits;
-        let Bulk { fail_on_errors, operations } = Bulk::parse(message, limits.bulk_operations)?;
-        // The last tenth is for the operation that is at work then, and for the answer.
-        let deadline = self.began + limits.request_timeout.saturating_sub(limits.request_timeout / 10);
+        let Bulk { fail_on_errors, mut operations } = Bulk::parse(message, limits.bulk_operations)?;
+        // The rest is for the operation that is at work then, and for the answer.
+        let limit = limits.request_timeout;
+        let deadline = self.began + limit.saturating_sub((limit / 10).max(LAST.min(limit / 2)));
         let caller = self.caller();
         let ids = Ids::of(&operations);
         let units = bulk::order(&operations);
-        let steps = operations.iter().map(|operation| step(operation, self.endpoints, &caller)).collect();
+        let steps = operations.iter_mut().map(|operation| step(operation, self.endpoints, &caller)).collect();
         let run = Run {
             outcomes: operations.iter().map(|_| None).collect(),
             progress: Progress::new(Arc::clone(&caller.request_id), operations.len()),
@@ -88,7 +91,8 @@ impl Run {
         while units.peek().is_some() && self.errors < self.most_errors {
             let left = self.deadline.saturating_duration_since(Instant::now());
             let permit = match tokio::time::timeout(patience.min(left), Arc::clone(&pool).acquire_owned()).await {
-                Ok(Ok(permit)) => permit,
+                // A permit that is free is had even when there is no time left.
+                Ok(Ok(permit)) if !left.is_zero() => permit,
                 _ if self.progress.done == 0 => {
                     metrics::counter!("scimshim_pool_timeouts_total").increment(1);
                     let error = Error::unavailable("no database connection was free for the bulk request");
@@ -163,6 +167,7 @@ impl Run {
         if let Err((_, error)) = &done
             && error.status >= 500
         {
+            self.look_again.notify_one();
             return Err(error.clone());
         }
         self.settle_all(&indices, done, |first| {
@@ -310,8 +315,8 @@ impl Default for Progress {
 }
 
 /// An operation as the directory takes it: its path must lead to a resource type, or to a resource of one.
-fn step(operation: &BulkOperation, endpoints: &[Endpoint], caller: &Caller) -> Result<BulkStep, Error> {
-    let BulkCall { method, path, data } = operation.call.clone()?;
+fn step(operation: &mut BulkOperation, endpoints: &[Endpoint], caller: &Caller) -> Result<BulkStep, Error> {
+    let BulkCall { method, path, data } = operation.take_call()?;
     let relative = path.strip_prefix(&*caller.base_url).unwrap_or(&path);
     if relative.contains("://") {
         return Err(Error::invalid_value("the path of an operation is relative to the service, such as /Users"));

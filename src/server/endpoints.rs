@@ -2,7 +2,7 @@
 
 use super::accept;
 use super::address::client_address;
-use super::answer::{Manner, Reply, render};
+use super::answer::{Manner, Reply, Takes, render};
 use super::body::{self, BodyError};
 use super::discovery::Discovery;
 use super::listener::Peer;
@@ -16,9 +16,7 @@ use crate::scim::{Error, ListQuery, ListResponse, Object, Patch, Projection, fil
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
-use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap, IF_MATCH, IF_NONE_MATCH, USER_AGENT,
-};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
@@ -405,7 +403,7 @@ impl Authenticated<'_> {
         &self,
         mut body: B,
     ) -> Result<Value, Reply> {
-        media_type(&self.head.headers)?;
+        media_type(&self.head.headers).map_err(|(detail, takes)| Reply::unsupported(detail, takes))?;
         let limits = &self.app.config.limits;
         let bytes = match body::read(&mut body, limits.body, limits.body_idle).await {
             Ok(bytes) => bytes,
@@ -431,26 +429,25 @@ impl Authenticated<'_> {
 }
 
 /// RFC 7644 3.1 and 8.1, with what clients send besides. JSON is UTF-8 (RFC 8259 8.1), whatever else is said.
-fn media_type(headers: &HeaderMap) -> Result<(), Reply> {
+fn media_type(headers: &HeaderMap) -> Result<(), (&'static str, Takes)> {
     if headers.get(CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(Reply::unsupported("the body must not be compressed", ACCEPT_ENCODING, "identity"));
+        return Err(("the body must not be compressed", Takes::Uncompressed));
     }
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return Ok(());
     };
-    const TAKES: &str = "application/scim+json, application/json";
     let mut parts = value.as_bytes().split(|b| *b == b';').map(<[u8]>::trim_ascii);
     let media = parts.next().unwrap_or_default();
     if !media.eq_ignore_ascii_case(b"application/scim+json") && !media.eq_ignore_ascii_case(b"application/json") {
         let detail = "the Content-Type must be application/scim+json or application/json";
-        return Err(Reply::unsupported(detail, ACCEPT, TAKES));
+        return Err((detail, Takes::Json));
     }
     let charset = parts.filter_map(|part| std::str::from_utf8(part).ok()?.split_once('=')).find_map(|(name, value)| {
         name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"').to_ascii_lowercase())
     });
     match charset.as_deref() {
         None | Some("utf-8" | "utf8" | "us-ascii") => Ok(()),
-        Some(_) => Err(Reply::unsupported("JSON is UTF-8: the charset of the body must be utf-8", ACCEPT, TAKES)),
+        Some(_) => Err(("JSON is UTF-8: the charset of the body must be utf-8", Takes::Json)),
     }
 }
 

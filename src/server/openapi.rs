@@ -106,25 +106,24 @@ fn collection(type_: &ResourceType, paths: &mut Map<String, Value>) {
 
 fn search_of(type_: &ResourceType) -> Value {
     let list = reference(&format!("{}List", type_.name));
-    searching(&format!("search{}", type_.name), &type_.name, &list, &[])
+    searching(&format!("search{}", type_.name), &type_.name, &list)
 }
 
 /// `/.search` over all types.
 fn search(adapter: &Adapter) -> Value {
     let each: Vec<Value> = adapter.resource_types.iter().map(|type_| reference(&type_.name)).collect();
-    searching("search", "All", &schemas::list(&json!({ "anyOf": each })), &[NOT_BUILT])
+    searching("search", "All", &schemas::list(&json!({ "anyOf": each })))
 }
 
-fn searching(id: &str, tag: &str, list: &Value, more: &[Status]) -> Value {
-    let responses = [vec![ok("A page of them", list)], errors(WRITES), errors(more)].concat();
+fn searching(id: &str, tag: &str, list: &Value) -> Value {
+    let responses = [vec![ok("A page of them", list)], errors(WRITES)].concat();
     let mut search = operation(id, "Lists by a message (RFC 7644 3.4.3)", tag, Vec::new(), responses);
     body(&mut search, &reference("SearchRequest"));
     search
 }
 
 fn bulk() -> Value {
-    let responses =
-        [vec![ok("What became of each", &reference("BulkResponse"))], errors(WRITES), errors(&[CONFLICT, NOT_BUILT])];
+    let responses = [vec![ok("What became of each", &reference("BulkResponse"))], errors(WRITES), errors(&[CONFLICT])];
     let mut bulk =
         operation("bulk", "Many operations in one request (RFC 7644 3.7)", "All", Vec::new(), responses.concat());
     body(&mut bulk, &reference("BulkRequest"));
@@ -193,6 +192,7 @@ const ALWAYS: &[Status] = &[
     ("400", "The request is not understood, or its values do not fit; `scimType` and `detail` say what"),
     ("401", "No token, or one that is not good"),
     FORBIDDEN,
+    ("406", "Accept allows neither application/scim+json nor application/json"),
     ("414", "The URL is too long"),
     ("429", "Too many failed authentications from this address"),
     ("431", "Too many header fields"),

@@ -361,7 +361,7 @@ fn peak(pid: u32) -> u64 {
 fn out_of_time() {
     for together in [false, true] {
         let database = Database::small(Engine::MariaDb);
-        let mut options = Options::small().more("limits: { request_timeout: 1s }");
+        let mut options = Options::small().more("limits: { request_timeout: 2s }");
         if together {
             options = options.identity_servers(TOGETHER);
         }
@@ -388,6 +388,91 @@ fn out_of_time() {
         assert!(rest[0]["response"]["detail"].as_str().unwrap().contains("send the operation again"), "{:?}", rest[0]);
         assert_eq!(database.count("SELECT COUNT(*) FROM people"), i64::try_from(created).unwrap());
         assert_eq!(database.count("SELECT COUNT(*) FROM history"), i64::try_from(created).unwrap());
+    }
+}
+
+/// An operation that has to wait in vain is 503 and the others go on; a long request says in the log how far it is. One
+/// transaction is 503 whole, and can be sent again.
+#[test]
+fn an_operation_that_waits_in_vain() {
+    for together in [false, true] {
+        let database = Database::small(Engine::MariaDb);
+        let mut options = Options::small();
+        if together {
+            options = options.identity_servers(TOGETHER);
+        }
+        let service = Service::start(&database, options);
+        let mut client = service.client();
+        let id = client.post("/Users", &client::user("held", json!({ "title": "t" }))).expect(201).id();
+        let retitle = client::patch(json!([{ "op": "replace", "path": "title", "value": "u" }]));
+        let operations = vec![
+            post_user("a", "before", json!({})),
+            json!({ "method": "PATCH", "path": format!("/Users/{id}"), "data": retitle }),
+            post_user("b", "after", json!({})),
+        ];
+        std::thread::scope(|scope| {
+            let held = format!("BEGIN; SELECT * FROM people WHERE id = {id} FOR UPDATE; DO SLEEP(9); ROLLBACK;");
+            let database = &database;
+            scope.spawn(move || database.execute(&held));
+            std::thread::sleep(Duration::from_millis(700));
+            let answer = client.post("/Bulk", &request(operations.clone()));
+            if together {
+                assert_eq!(answer.status, 503, "{}", answer.text());
+                assert!(answer.header("retry-after").is_some());
+            } else {
+                let done = answers(answer.expect(200).json());
+                assert_eq!(statuses(&done), ["201", "503", "201"], "{done:?}");
+            }
+        });
+        let people = if together { 1 } else { 3 };
+        assert_eq!(database.count("SELECT COUNT(*) FROM people"), people);
+        assert_eq!(database.count("SELECT COUNT(*) FROM people WHERE title = 'u'"), 0);
+        if together {
+            assert_eq!(statuses(&bulk(&mut client, operations)), ["201", "200", "201"]);
+        } else {
+            let log = service.stderr();
+            let line =
+                log.lines().find(|line| line.contains("bulk request at work")).unwrap_or_else(|| panic!("{log}"));
+            assert!(
+                line.contains("\"done\":2") && line.contains("\"total\":3") && line.contains("\"failed\":1"),
+                "{line}"
+            );
+        }
+    }
+}
+
+/// Two that want the same at once, in opposite order, each in one transaction: one has all of it, the other nothing.
+#[test]
+fn two_at_once() {
+    for engine in Engine::ALL {
+        let database = Database::small(engine);
+        let service = Service::start(&database, Options::small().identity_servers(TOGETHER));
+        for round in 0..5 {
+            let forward: Vec<Value> =
+                (0..20).map(|n| post_user(&n.to_string(), &format!("r{round}-{n}"), json!({}))).collect();
+            let backward: Vec<Value> = forward.iter().rev().cloned().collect();
+            let done: Vec<Vec<Value>> = std::thread::scope(|scope| {
+                let both = [forward, backward].map(|operations| {
+                    let mut client = service.client();
+                    scope.spawn(move || bulk(&mut client, operations))
+                });
+                both.map(|thread| thread.join().expect("an answer")).into()
+            });
+            let won = done.iter().filter(|done| statuses(done) == ["201"; 20]).count();
+            let lost = done.iter().filter(|done| {
+                let statuses = statuses(done);
+                statuses.iter().filter(|status| **status == "409").count() == 1
+                    && statuses.iter().filter(|status| **status == "424").count() == 19
+            });
+            assert_eq!(
+                (won, lost.count()),
+                (1, 1),
+                "{engine:?} {round}: {:?}",
+                done.iter().map(|d| statuses(d)).collect::<Vec<_>>()
+            );
+        }
+        assert_eq!(database.count("SELECT COUNT(*) FROM people"), 100, "{engine:?}");
+        assert_eq!(database.count("SELECT COUNT(*) FROM history"), 100, "{engine:?}");
     }
 }
 

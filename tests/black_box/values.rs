@@ -360,3 +360,66 @@ fn vanished() {
     assert!(group.get("members").is_none_or(|members| members == &json!([])), "{group}");
     client.post("/Users", &client::user("gone", json!({ "externalId": "e-1" }))).expect(201);
 }
+
+/// What stands beside a value in a slot is the client's to say: kept, given back, changed by PATCH, and gone with the value.
+#[test]
+fn what_a_slot_keeps_besides() {
+    for engine in Engine::ALL {
+        let database = Database::small(engine);
+        let service = Service::start(&database, Options::small());
+        let mut client = service.client();
+        let phones = json!([
+            { "type": "work", "value": "1", "display": "the desk", "primary": true },
+            { "type": "mobile", "value": "2" },
+            { "type": "fax", "value": "3", "display": "nowhere to go" },
+        ]);
+        let kept = json!([
+            { "type": "work", "value": "1", "display": "the desk", "primary": true },
+            { "type": "mobile", "value": "2" },
+        ]);
+        let mails = json!([{ "type": "home", "value": "a@example.org", "display": "A" }]);
+        let sent = client::user("ada", json!({ "phoneNumbers": phones, "emails": mails }));
+        let created = client.post("/Users", &sent).expect(201);
+        let path = format!("/Users/{}", created.id());
+        assert_eq!(created.json()["phoneNumbers"], kept, "{engine:?}");
+        assert_eq!(created.json()["emails"][0]["display"], "A", "{engine:?}");
+        let read = client.get(&path).expect(200);
+        assert_eq!(read.json()["phoneNumbers"], kept);
+        // Saying it again changes nothing.
+        let again = client.put(&path, &read.json()).expect(200);
+        assert_eq!((again.header("etag"), &again.json()), (read.header("etag"), &read.json()), "{engine:?}");
+        // One primary at most, and no column is touched for it.
+        let before = database.table("people");
+        let moved = client
+            .patch(
+                &path,
+                json!([{ "op": "replace", "path": "phoneNumbers[type eq \"mobile\"].primary", "value": true }]),
+            )
+            .expect(200);
+        assert_ne!(moved.header("etag"), read.header("etag"), "{engine:?}");
+        let primary = |phones: &Value, kind: &str| {
+            let phones = phones.as_array().unwrap();
+            phones.iter().find(|phone| phone["type"] == kind).unwrap().get("primary") == Some(&json!(true))
+        };
+        let phones = moved.json()["phoneNumbers"].clone();
+        assert!(primary(&phones, "mobile") && !primary(&phones, "work"), "{engine:?} {phones}");
+        assert_eq!(database.table("people"), before, "{engine:?}");
+        // The application changes the number: what was said of the old one is not said of the new one.
+        database.execute("UPDATE people SET work_phone = '9'");
+        let phones = client.get(&path).expect(200).json()["phoneNumbers"].clone();
+        assert_eq!(phones[0], json!({ "type": "work", "value": "9" }), "{engine:?} {phones}");
+        // It is in no column, so it cannot be searched for; and the schema says that it is there.
+        client.get("/Users?filter=phoneNumbers%5Bprimary%20eq%20true%5D").expect_error(
+            400,
+            Some("invalidFilter"),
+            "primary",
+        );
+        let schema = client.get("/Schemas/urn:ietf:params:scim:schemas:core:2.0:User").expect(200).json();
+        let phones =
+            schema["attributes"].as_array().unwrap().iter().find(|one| one["name"] == "phoneNumbers").unwrap().clone();
+        let mut names: Vec<&str> =
+            phones["subAttributes"].as_array().unwrap().iter().map(|sub| sub["name"].as_str().unwrap()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["display", "primary", "type", "value"]);
+    }
+}

@@ -21,6 +21,7 @@ mod openapi;
 mod patches;
 #[path = "../filters/random.rs"]
 mod random;
+mod seeds;
 #[path = "../support/mod.rs"]
 mod support;
 mod testers;

@@ -200,6 +200,16 @@ impl Database {
         }
     }
 
+    /// PostgreSQL's plan for a statement with `$1`, whatever they stand for.
+    pub fn explain(&self, statement: &str) -> String {
+        let most = (1..100).take_while(|n| statement.contains(&format!("${n}"))).count();
+        let explain = format!(
+            "SET plan_cache_mode = force_generic_plan; PREPARE page AS {statement}; EXPLAIN (COSTS OFF) EXECUTE page ({})",
+            vec!["NULL"; most].join(", ")
+        );
+        run(self.psql(false, &self.name).args(["-A", "-t"]), &explain).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// The one number that a SELECT answers with.
     pub fn count(&self, select: &str) -> i64 {
         let rows = self.rows(select);

@@ -23,11 +23,13 @@ pub struct Statements {
 }
 
 impl Statements {
-    /// Without what the service asks of its own accord now and then: which tokens are revoked, and whether a connection
-    /// that was idle still lives.
+    /// Without what the service asks of its own accord now and then: which tokens are revoked, what keys there are for
+    /// cursors, and whether a connection that was idle still lives.
     fn of_requests(mut self) -> Statements {
-        let background =
-            |text: &str| text.contains("`tokens`") || text.contains("\"tokens\"") || text.trim() == "SELECT 1";
+        let background = |text: &str| {
+            let of = |table: &str| text.contains(&format!("`{table}`")) || text.contains(&format!("\"{table}\""));
+            of("tokens") || of("signing_keys") || text.trim() == "SELECT 1"
+        };
         self.executed.retain(|text| !background(text));
         self.templates.retain(|text| !background(text));
         self

@@ -145,7 +145,7 @@ pub(super) const CASES: &[(&str, &str)] = &[
     ),
     ("identity_servers: { a: { switches: { patch_answers: 204, put: replace, adopt: refuse } } }", ""),
     (
-        "identity_servers: { a: { switches: { put: keep_unmentioned }, bulk_transaction: request, \
+        "identity_servers: { a: { switches: { put: keep_unmentioned, no_target: refuse }, bulk_transaction: request, \
          discovery_without_authentication: true } }",
         "",
     ),

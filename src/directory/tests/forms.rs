@@ -21,7 +21,10 @@ fn what_a_column_alters_comes_back_as_it_was_sent() {
     assert_eq!(cyd["nickName"], "Cyderella");
     assert_eq!(cyd["userType"], "Guest");
     assert_eq!(cyd["emails"], json!([{ "value": "a@example.org", "type": "other", "primary": true, "display": "A" }]));
-    assert_eq!(cyd["phoneNumbers"], json!([{ "value": " 1 ", "type": "work" }, { "value": "3", "type": "mobile" }]));
+    assert_eq!(
+        cyd["phoneNumbers"],
+        json!([{ "value": " 1 ", "type": "work" }, { "value": "3", "type": "mobile", "primary": true }])
+    );
     assert_eq!(application.get(USER, &id).unwrap(), cyd);
     assert_eq!(application.names(USER, &[("filter", "userName eq \"CYD\"")]), [" Cyd "]);
 

@@ -1,6 +1,7 @@
 //! Operations on small applications in SQLite: the shipped demo adapter, and one with everything that the
 //! language has. Statements are counted at the connection.
 
+mod cursors;
 mod demo;
 mod forms;
 mod lists;
@@ -8,6 +9,7 @@ mod lookups;
 mod members;
 mod retire;
 mod rights;
+mod sorting;
 mod steps;
 mod writes;
 
@@ -340,6 +342,7 @@ fn caller(name: &str, default: bool) -> Caller {
             actor: None,
             may: Permissions::all(),
             put_keeps_unmentioned: false,
+            strict_no_target: false,
             patch_answers: PatchAnswer::Auto,
         }),
         request_id: "r-1".into(),

@@ -220,6 +220,53 @@ fn unions() {
     );
 }
 
+/// A part with a limit brings its own first rows.
+#[test]
+fn unions_of_first_rows() {
+    let part = |number| {
+        let mut part = select(vec![Expr::Number(number), Expr::Null(Cast::new("text"))], Predicate::True);
+        part.order = vec![Order { by: Expr::Known(Box::new(column("id"))), descending: true }];
+        part.limit = Some(5);
+        part
+    };
+    check(
+        Statement::Union(Union {
+            selects: vec![part(0), part(1)],
+            order: vec![(1, false)],
+            limit: Some(5),
+            offset: None,
+        }),
+        "(SELECT 0, NULL FROM `users` AS t0 ORDER BY t0.`id` DESC LIMIT ?) UNION ALL \
+         (SELECT 1, NULL FROM `users` AS t0 ORDER BY t0.`id` DESC LIMIT ?) ORDER BY 2 LIMIT ?",
+        "(SELECT 0, NULL::text FROM \"users\" AS t0 ORDER BY t0.\"id\" DESC LIMIT $1) UNION ALL \
+         (SELECT 1, NULL::text FROM \"users\" AS t0 ORDER BY t0.\"id\" DESC LIMIT $2) ORDER BY 2 NULLS FIRST LIMIT $3",
+        "SELECT * FROM (SELECT 0, NULL FROM `users` AS t0 ORDER BY t0.`id` DESC LIMIT ?) UNION ALL \
+         SELECT * FROM (SELECT 1, NULL FROM `users` AS t0 ORDER BY t0.`id` DESC LIMIT ?) ORDER BY 2 LIMIT ?",
+    );
+}
+
+#[test]
+fn choices_prefixes_and_decimals() {
+    let some = Predicate::IsNull(column("a")).negate();
+    check(
+        select(
+            vec![
+                Expr::Case(vec![(some, column("a")), (Predicate::True, Expr::Number(2))]),
+                Expr::Case(vec![]),
+                Expr::Prefix(Box::new(column("b")), 3),
+                Expr::Decimal(Box::new(Expr::value("1.50")), 2),
+            ],
+            Predicate::True,
+        ),
+        "SELECT CASE WHEN (t0.`a` IS NULL) IS NOT TRUE THEN t0.`a` WHEN 1 = 1 THEN 2 END, NULL, LEFT(t0.`b`, 3), \
+         CAST(? AS DECIMAL(65,2)) FROM `users` AS t0",
+        "SELECT CASE WHEN (t0.\"a\" IS NULL) IS NOT TRUE THEN t0.\"a\" WHEN 1 = 1 THEN 2 END, NULL, LEFT(t0.\"b\", 3), \
+         CAST($1 AS numeric) FROM \"users\" AS t0",
+        "SELECT CASE WHEN (t0.`a` IS NULL) IS NOT TRUE THEN t0.`a` WHEN 1 = 1 THEN 2 END, NULL, substr(t0.`b`, 1, 3), \
+         ? FROM `users` AS t0",
+    );
+}
+
 #[test]
 fn identifiers_are_quoted() {
     check(
