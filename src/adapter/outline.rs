@@ -145,7 +145,7 @@ fn stored(resource: &str, at: &Node, entries: &mut Vec<Entry>) {
                 };
                 let place = at.place().clone();
                 Entry {
-                    key: Key::new(&target.path(), place.clone()),
+                    key: Key::new(target.path(), place.clone()),
                     target,
                     node: Node::new(Data::String("sidecar".to_owned()), place),
                     definition: Some(sub.unwrap_or(attribute).clone()),

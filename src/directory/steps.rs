@@ -100,7 +100,7 @@ impl Directory {
             asked |= answer.is_some();
             known.push(answer.unwrap_or_else(|| part.clone()));
         }
-        Ok(asked.then(|| if all { Condition::And(known) } else { Condition::Or(known) }))
+        Ok(asked.then_some(if all { Condition::And(known) } else { Condition::Or(known) }))
     }
 
     /// Runs steps in their order.
