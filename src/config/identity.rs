@@ -84,7 +84,11 @@ impl Profile {
     /// Its switches. Every client known so far takes what the RFCs say first, so the presets are still alike.
     pub fn switches(self) -> Switches {
         Switches {
-            patch_answers: PatchAnswers::Auto,
+            patch_answers: match self {
+                Profile::Standard => PatchAnswers::Resource,
+                // These clients look at the status alone, and change groups one member at a time.
+                _ => PatchAnswers::Auto,
+            },
             put: Put::Replace,
             no_target: NoTarget::Make,
             adopt: Adopt::Refuse,

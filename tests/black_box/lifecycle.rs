@@ -257,7 +257,7 @@ fn a_life(client: &mut client::Client) {
     client
         .patch(&format!("/Users/{person}"), json!([{ "op": "replace", "path": "title", "value": "Fitter" }]))
         .expect(200);
-    client.get(&format!("/Users?filter=title%20eq%20%22Fitter%22&sortBy=userName")).expect(200);
+    client.get("/Users?filter=title%20eq%20%22Fitter%22&sortBy=userName").expect(200);
     client
         .patch(&format!("/Users/{person}"), json!([{ "op": "replace", "path": "active", "value": false }]))
         .expect(200);

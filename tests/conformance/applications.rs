@@ -4,11 +4,11 @@ use crate::support::databases::{Database, Engine};
 use crate::support::service::{Options, Service};
 use crate::support::shared;
 
-/// What the tools want of any service: a PATCH of members answered with the group (they do not know 204), a new resource on
-/// the first page of a list, and members that nobody has ever heard of taken without a word.
+/// What the tools want of any service: a new resource on the first page of a list, and members that nobody has ever heard
+/// of taken without a word.
 fn options(adapter: &str) -> Options {
     Options::adapter(adapter)
-        .identity_servers("{ test: { default: true, authentication: bearer, switches: { patch_answers: 200 } } }")
+        .identity_servers("{ test: { default: true, authentication: bearer } }")
         .more("limits: { page: 5000, failures_per_minute: 1000000 }")
 }
 

@@ -30,7 +30,9 @@ impl Options {
     pub fn adapter(path: &str) -> Options {
         Options {
             adapter: super::file(path).display().to_string(),
-            identity_servers: "{ test: { default: true, authentication: bearer } }".to_owned(),
+            // Groups here have thousands of members.
+            identity_servers: "{ test: { default: true, authentication: bearer, switches: { patch_answers: auto } } }"
+                .to_owned(),
             more: String::new(),
         }
     }
