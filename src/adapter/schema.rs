@@ -147,6 +147,10 @@ fn subs_of(rows: &Rows) -> Vec<scim::Attribute> {
         };
         let mut sub = rows.child.attributes.get(index)?.schema.clone();
         sub.name.clone_from(field.sub.as_ref()?);
+        // What stands beside a value is the client's to say where no column takes it: it is given back.
+        if matches!(sub.name.as_str(), "type" | "display") && sub.is_read_only() {
+            sub.mutability = Mutability::ReadWrite;
+        }
         Some(sub)
     };
     rows.fields.iter().filter_map(of).collect()

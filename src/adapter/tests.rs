@@ -537,7 +537,8 @@ fn the_shipped_adapters_fit_the_real_schemas() {
         let text = std::fs::read_to_string(path).unwrap();
         // A dump may hold a part of the tables: the rest is as another version has it.
         let mut whole = dump(&text);
-        for other in paths.iter().filter(|other| *other != path) {
+        let partial = whole.tables.len() < 20;
+        for other in paths.iter().filter(|other| partial && *other != path) {
             if other
                 .file_name()
                 .and_then(|file| file.to_str())

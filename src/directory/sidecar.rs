@@ -74,7 +74,15 @@ impl Directory {
                     // What was not found was cleared (`missing: clear`): it is not there, whoever said it.
                     continue;
                 }
-                let client = client.and_then(|value| fitting(writing.place.source, field, value, &column));
+                let client = client.and_then(|value| {
+                    fitting(
+                        writing.place.source,
+                        field,
+                        value,
+                        &column,
+                        was.filter(|_| !old.altered.contains_key(&path)),
+                    )
+                });
                 let Some(client) = client else { continue };
                 if !same(field, &client, &column) {
                     if let Some(element) = only_element(field, &column, &client) {
@@ -152,12 +160,12 @@ fn is_looked_up(source: &Source, path: &str) -> bool {
 
 /// The part of a client's value that the table has room for: elements that fit no slot are not mapped.
 /// What the adapter says of an element for good stands in it where the client said nothing.
-fn fitting(source: &Source, field: &Field, value: &Json, column: &Json) -> Option<Json> {
+fn fitting(source: &Source, field: &Field, value: &Json, column: &Json, was: Option<&Json>) -> Option<Json> {
     let slots = match &field.shape {
         Shape::Slots(slots) => slots,
         Shape::Rows(index) => {
             return match source.attributes.get(*index).map(|attribute| &attribute.binding) {
-                Some(Binding::Rows(rows)) => Some(as_shown(rows, value, column)),
+                Some(Binding::Rows(rows)) => Some(as_shown(rows, value, column, was)),
                 _ => None,
             };
         }
@@ -214,15 +222,17 @@ fn without_false(element: &Json) -> Json {
     element
 }
 
-/// A client's elements with what it cannot say of them: what the columns compute stands in each as they do, what is
-/// constant where the client said nothing.
-fn as_shown(rows: &Rows, client: &Json, column: &Json) -> Json {
+/// A client's elements with what it did not say of them: what the columns compute, and what is constant. `was` are the
+/// elements as the columns gave them before: what only came along from there nobody said.
+fn as_shown(rows: &Rows, client: &Json, column: &Json, was: Option<&Json>) -> Json {
     let shown = column.as_array().map(Vec::as_slice).unwrap_or_default();
     let complete = |element: &Json| {
         let mut element = element.clone();
         let Json::Object(object) = &mut element else { return element };
+        let value_of = |element: &Json| element.get("value").and_then(Json::as_str).map(str::to_lowercase);
         let value = object.get("value").and_then(Json::as_str).map(str::to_lowercase);
-        let twin = shown.iter().find(|shown| shown.get("value").and_then(Json::as_str).map(str::to_lowercase) == value);
+        let twin = shown.iter().find(|shown| value_of(shown) == value);
+        let before = was.and_then(Json::as_array).and_then(|was| was.iter().find(|was| value_of(was) == value));
         for field in &rows.fields {
             let (Some(sub), RowFieldValue::Attribute(index)) = (&field.sub, &field.value) else { continue };
             let Some(attribute) = rows.child.attributes.get(*index) else { continue };
@@ -236,7 +246,10 @@ fn as_shown(rows: &Rows, client: &Json, column: &Json) -> Json {
                     object.insert(sub.clone(), known.clone());
                 }
                 (_, Some(known)) if attribute.schema.is_read_only() => {
-                    object.insert(sub.clone(), known.clone());
+                    let came_along = before.is_some_and(|before| before.get(sub) == object.get(sub));
+                    if came_along || !object.contains_key(sub) {
+                        object.insert(sub.clone(), known.clone());
+                    }
                 }
                 _ => {}
             }

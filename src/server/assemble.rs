@@ -110,16 +110,6 @@ impl Assembler {
         adapter::compile(&self.document, catalogue, self.database.dialect(), findings)
     }
 
-    /// Everything that answers requests, with the first signing key made where nobody has yet.
-    pub fn begin(&self) -> Result<Ready, Trouble> {
-        let store = TokenStore::new(Arc::clone(&self.database), self.own.clone());
-        // Where the tables are not there, what is wrong with the adapter is said first.
-        if store.is_ready().is_ok() {
-            store.ensure_key().map_err(|error| self.own_trouble(error))?;
-        }
-        self.assemble()
-    }
-
     /// The adapters of the identity servers that have a scope or parameters of their own, in their order; `None` for
     /// those that have the common one. What is wrong with one is among the findings.
     pub fn compile_own(&self, catalogue: &Catalogue, findings: &mut Findings) -> Vec<Option<Adapter>> {
@@ -135,8 +125,17 @@ impl Assembler {
         compiled.collect()
     }
 
-    /// Everything that answers requests; reads only.
+    /// Everything that answers requests, with the first signing key made where nobody has yet.
+    pub fn begin(&self) -> Result<Ready, Trouble> {
+        self.gather(true)
+    }
+
+    /// The same, reading only.
     pub fn assemble(&self) -> Result<Ready, Trouble> {
+        self.gather(false)
+    }
+
+    fn gather(&self, make_key: bool) -> Result<Ready, Trouble> {
         let mut findings = Findings::new();
         let catalogue = self.catalogue().map_err(Trouble::Database)?;
         let Some(adapter) = self.compile(&catalogue, &mut findings) else {
@@ -149,6 +148,9 @@ impl Assembler {
         let page = u64::try_from(self.config.limits.page).unwrap_or(u64::MAX);
         let store = TokenStore::new(Arc::clone(&self.database), self.own.clone());
         store.is_ready().map_err(|missing| self.missing(missing))?;
+        if make_key {
+            store.ensure_key().map_err(|error| self.own_trouble(error))?;
+        }
         let keys = store.keyring().map_err(|error| self.own_trouble(error))?;
         let directory = |adapter: Adapter| {
             Arc::new(Directory::new(Arc::clone(&self.database), Arc::new(adapter), self.own.clone(), page))

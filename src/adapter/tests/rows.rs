@@ -140,7 +140,7 @@ fn rows_accepted() {
         rows("mails", "fields: { value: address, primary: main, type: kind }, exactly_one_primary: true, where: { gone: null }, delete: { set: { gone: \"${now}\" } }"),
         // A lookup that makes the value needs nothing for nothing, though its column takes no NULL.
         "      roles: { rows: { table: posts, parent: person, fields: { value: { column: role, lookup: { table: roles, match: label } } } } }\n".to_owned(),
-        "      title: { rows: { table: mails, parent: { column: address, key: login }, single: true, fields: { value: kind } } }\n".to_owned(),
+        "      title: { rows: { table: mails, parent: { column: address, key: login }, single: true, set: { person: 1 }, fields: { value: kind } } }\n".to_owned(),
     ] {
         let findings = with_children(&adapter);
         assert!(!findings.has_errors(), "{adapter}{}", findings.render(false));
