@@ -1,18 +1,19 @@
 //! What a client says beside a value, in a filter: the `type`, `display` and `primary` of an element for which the table
-//! has one column. They are kept with the element in our own tables and shown for as long as the column holds what it held
-//! then; after that, and for rows that nobody wrote through us, what the adapter says of them for good.
+//! has a column of its value alone. They are kept with the element in our own tables and shown for as long as the columns
+//! of all the attribute's slots hold what they held then; after that, and for rows that nobody wrote through us, what the
+//! adapter says of them for good.
 
 use super::asked::Asked;
 use super::filter::Compiler;
-use super::plan::SlotPlan;
-use super::text;
-use crate::adapter::{Attribute, Binding, Conversion, Slot};
+use super::plan::{Field, Shape, SlotPlan};
+use super::{sidecar, text};
+use crate::adapter::{Binding, Conversion, Slot};
 use crate::scim::{AttributePath, Error, Kind};
 use crate::sql::{Expr, Ident, Predicate};
 
 impl Compiler<'_> {
-    /// A comparison with a sub-attribute of the only element, which is there; `None` where a column holds it, or where what
-    /// a client said cannot be told from it.
+    /// A comparison with a sub-attribute of the element in a slot, which is there; `None` where a column holds it, or where
+    /// what a client said cannot be told from what it holds.
     pub(super) fn beside(
         &mut self,
         slot: &SlotPlan,
@@ -28,14 +29,13 @@ impl Compiler<'_> {
             Some(Binding::Constant(value)) => Some(value),
             Some(_) => return Ok(None),
         };
-        let Some(first) = slot.subs.iter().find_map(|(_, index)| attributes(*index)) else { return Ok(None) };
-        if slot.slot != Slot::Only || !self.has_one_slot(first) {
-            return Ok(None);
-        }
-        let Some(current) = self.still_holds(slot, first) else { return Ok(None) };
+        let plan = self.plan;
+        let with = |field: &&'_ Field| matches!(&field.shape, Shape::Slots(slots) if slots.iter().any(|known| std::ptr::eq(known, slot)));
+        let Some(field) = plan.fields.iter().find(with) else { return Ok(None) };
+        let Some(current) = self.still_holds(field) else { return Ok(None) };
         let kind = known_kind(sub);
         let name = canonical(sub);
-        let client = self.kept(first, &["client", name]);
+        let client = self.kept(field, slot, &["client", name]);
         let said = match kind {
             Kind::Boolean => self.in_document(client, (kind, true), asked, path)?,
             _ => self.in_document(client, (Kind::String, false), asked, path)?,
@@ -48,46 +48,42 @@ impl Compiler<'_> {
         Ok(Some(current.clone().and(said).or(current.negate().and(for_good))))
     }
 
-    fn has_one_slot(&self, attribute: &Attribute) -> bool {
-        let target = &attribute.target;
-        self.source.attributes.iter().all(|other| {
-            other.target.extension != target.extension
-                || other.target.attribute != target.attribute
-                || other.target.slot == Some(Slot::Only)
-        })
-    }
-
     /// Whether the columns hold what they held when the client's words were kept.
-    fn still_holds(&self, slot: &SlotPlan, first: &Attribute) -> Option<Predicate> {
+    fn still_holds(&self, field: &Field) -> Option<Predicate> {
+        let Shape::Slots(slots) = &field.shape else { return None };
         let mut all = Predicate::True;
-        for (sub, index) in &slot.subs {
-            let attribute = self.source.attributes.get(*index)?;
-            let binding = match &attribute.binding {
-                Binding::Constant(_) => continue,
-                Binding::Column(binding) if binding.json.is_empty() => binding,
-                _ => return None,
-            };
-            let (Conversion::Text(_), (expr, column)) = (&binding.conversion, self.expr(*index)?) else { return None };
-            let now = Expr::Exact(Box::new(binding.conversion.reads(text::text_expr(expr, column.as_ref()))));
-            let then = Expr::Exact(Box::new(self.kept(first, &["column", sub])));
-            // What was empty then and is now is still the same.
-            let both_empty = Predicate::IsNull(now.clone()).and(Predicate::IsNull(then.clone()));
-            let is_value = sub == "value";
-            let equal = Predicate::eq(now, then);
-            all = all.and(if is_value { equal } else { equal.or(both_empty) });
+        for slot in slots {
+            for (sub, index) in &slot.subs {
+                let attribute = self.source.attributes.get(*index)?;
+                let binding = match &attribute.binding {
+                    Binding::Constant(_) => continue,
+                    Binding::Column(binding) if binding.json.is_empty() => binding,
+                    _ => return None,
+                };
+                let (Conversion::Text(_), (expr, column)) = (&binding.conversion, self.expr(*index)?) else {
+                    return None;
+                };
+                let now = Expr::NotEmpty(Box::new(text::text_expr(expr, column.as_ref())));
+                let now = Expr::Exact(Box::new(binding.conversion.reads(now)));
+                let then = Expr::Exact(Box::new(self.kept(field, slot, &["column", sub])));
+                // What was empty then and is now is still the same.
+                let both_empty = Predicate::IsNull(now.clone()).and(Predicate::IsNull(then.clone()));
+                let is_only_value = sub == "value" && slot.slot == Slot::Only;
+                let equal = Predicate::eq(now, then);
+                all = all.and(if is_only_value { equal } else { equal.or(both_empty) });
+            }
         }
         Some(all)
     }
 
-    fn kept(&self, attribute: &Attribute, rest: &[&str]) -> Expr {
-        let target = &attribute.target;
-        let path = match &target.extension {
-            Some(urn) => format!("{urn}:{}", target.attribute),
-            None => target.attribute.clone(),
+    fn kept(&self, field: &Field, slot: &SlotPlan, rest: &[&str]) -> Expr {
+        let path = match &field.extension {
+            Some(urn) => format!("{urn}:{}", field.name),
+            None => field.name.clone(),
         };
         let document = Expr::column(self.reading.sidecar_alias, &Ident::new("document"));
-        let keys = ["elements".to_owned(), path].into_iter().chain(rest.iter().map(|key| (*key).to_owned()));
-        Expr::Json(Box::new(document), keys.collect())
+        let keys = ["elements".to_owned(), sidecar::slot_path(&path, &slot.slot)];
+        Expr::Json(Box::new(document), keys.into_iter().chain(rest.iter().map(|key| (*key).to_owned())).collect())
     }
 }
 

@@ -21,7 +21,8 @@ pub(super) struct Document {
     /// Values that the columns altered, by path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub altered: BTreeMap<String, Altered>,
-    /// Of what is altered, the element of an attribute that has room for one, so that filters see it as it is shown.
+    /// Of what is altered, the element in each slot, so that filters see it as it is shown. By path, and for a slot that a
+    /// value names with that: `phoneNumbers[work]`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub elements: BTreeMap<String, Element>,
 }

@@ -3,7 +3,7 @@
 
 use super::change::Writing;
 use super::child_rows;
-use super::plan::{Field, Shape, SlotPlan};
+use super::plan::{Field, Shape};
 use super::read::Found;
 use super::rows::{self, Altered, Document, Element, RowReader};
 use super::transaction::Fault;
@@ -64,9 +64,9 @@ impl Directory {
                     if let Some(known) = old.altered.get(&path) {
                         new.altered.insert(path.clone(), known.clone());
                     }
-                    if let Some(known) = old.elements.get(&path) {
-                        new.elements.insert(path, known.clone());
-                    }
+                    let within = format!("{path}[");
+                    let known = old.elements.iter().filter(|(key, _)| **key == path || key.starts_with(&within));
+                    new.elements.extend(known.map(|(key, element)| (key.clone(), element.clone())));
                     continue;
                 }
                 let column = rows::get(&resource, extension, &field.name, sub).cloned().unwrap_or(Json::Null);
@@ -85,9 +85,7 @@ impl Directory {
                 });
                 let Some(client) = client else { continue };
                 if !same(field, &client, &column) {
-                    if let Some(element) = only_element(field, &column, &client) {
-                        new.elements.insert(path.clone(), element);
-                    }
+                    new.elements.extend(elements(field, &path, &column, &client));
                     new.altered.insert(path, Altered { column, client });
                 }
             }
@@ -135,19 +133,28 @@ impl Directory {
     }
 }
 
-/// The one element of an attribute that has room for one.
-fn only_element(field: &Field, column: &Json, client: &Json) -> Option<Element> {
-    let Shape::Slots(slots) = &field.shape else { return None };
-    let ([SlotPlan { slot: Slot::Only, .. }], Json::Array(column), Json::Array(client)) =
-        (slots.as_slice(), column, client)
-    else {
-        return None;
-    };
-    match (column.as_slice(), client.as_slice()) {
-        ([Json::Object(column)], [Json::Object(client)]) => {
-            Some(Element { column: column.clone(), client: client.clone() })
+/// The element in each slot of an attribute, as the columns give it and as the client said it; none where they do not fill
+/// the same slots.
+fn elements(field: &Field, path: &str, column: &Json, client: &Json) -> Vec<(String, Element)> {
+    let Shape::Slots(slots) = &field.shape else { return Vec::new() };
+    let (Json::Array(column), Json::Array(client)) = (column, client) else { return Vec::new() };
+    let mut all = Vec::new();
+    for slot in slots {
+        let of = |elements| wanted::element(slot, slots, elements).and_then(Json::as_object).cloned();
+        match (of(column), of(client)) {
+            (Some(column), Some(client)) => all.push((slot_path(path, &slot.slot), Element { column, client })),
+            (None, None) => {}
+            _ => return Vec::new(),
         }
-        _ => None,
+    }
+    all
+}
+
+/// What an element is kept under.
+pub(super) fn slot_path(path: &str, slot: &Slot) -> String {
+    match slot {
+        Slot::Only => path.to_owned(),
+        Slot::Where { value, .. } => format!("{path}[{value}]"),
     }
 }
 

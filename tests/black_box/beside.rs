@@ -63,17 +63,59 @@ fn filters(engine: Engine) {
     assert_eq!(client.get(&home).expect(200).json()["totalResults"], 0);
 }
 
+/// Of slots that a type tells apart too: each has its own `display` and `primary`.
+fn slots(engine: Engine) {
+    let database = Database::small(engine);
+    let service = Service::start(&database, Options::small());
+    let mut client = service.client();
+    let desk = json!({ "value": "1", "type": "work", "display": "Desk", "primary": true });
+    let pocket = json!({ "value": "2", "type": "mobile", "display": "Pocket" });
+    for (name, phones) in [
+        ("ann", json!([desk, pocket])),
+        ("bob", json!([pocket])),
+        ("cy", json!([])),
+        ("dee", json!([{ "value": "3", "type": "work" }])),
+        ("eve", json!([pocket, desk])),
+    ] {
+        client.post("/Users", &client::user(name, json!({ "phoneNumbers": phones }))).expect(201);
+    }
+    // One of the two changed under us: what was said of both is not shown any more.
+    database.execute("UPDATE people SET mobile_phone = '9' WHERE login = 'eve'");
+    let eve = database.count("SELECT id FROM people WHERE login = 'eve'");
+    let shown = client.get(&format!("/Users/{eve}")).expect(200).json();
+    assert!(shown["phoneNumbers"].as_array().is_some_and(|all| all.iter().all(|phone| phone.get("display").is_none())));
+    for (filter, wanted) in [
+        ("phoneNumbers.display eq \"desk\"", "ann"),
+        ("phoneNumbers[type eq \"work\" and display eq \"Desk\"]", "ann"),
+        ("phoneNumbers[type eq \"mobile\" and display eq \"Desk\"]", ""),
+        ("phoneNumbers[type eq \"mobile\" and display sw \"poc\"]", "ann bob"),
+        ("phoneNumbers.display pr", "ann bob"),
+        ("phoneNumbers.primary eq true", "ann"),
+        ("phoneNumbers[type eq \"mobile\" and primary eq true]", ""),
+        ("not (phoneNumbers.primary eq true)", "bob cy dee eve"),
+        ("phoneNumbers[not (display pr)]", "dee eve"),
+    ] {
+        let list = client.get(&format!("/Users?sortBy=userName&filter={}", encode(filter))).expect(200).json();
+        let all = list["Resources"].as_array().cloned().unwrap_or_default();
+        let names: Vec<&str> = all.iter().filter_map(|user| user["userName"].as_str()).collect();
+        assert_eq!(names.join(" "), wanted, "{engine:?}: {filter}");
+    }
+}
+
 #[test]
 fn mariadb() {
     filters(Engine::MariaDb);
+    slots(Engine::MariaDb);
 }
 
 #[test]
 fn postgres() {
     filters(Engine::Postgres);
+    slots(Engine::Postgres);
 }
 
 #[test]
 fn sqlite() {
     filters(Engine::Sqlite);
+    slots(Engine::Sqlite);
 }

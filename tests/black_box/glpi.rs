@@ -249,9 +249,9 @@ fn dialogues_on_glpi_11() {
 }
 
 fn options(parameters: &str) -> Options {
-    Options::adapter("adapters/glpi.yaml")
-        .parameters(parameters)
-        .identity_servers("{ test: { default: true, authentication: bearer, acting_user: glpi } }")
+    Options::adapter("adapters/glpi.yaml").parameters(parameters).identity_servers(
+        "{ test: { default: true, authentication: bearer, acting_user: glpi, switches: { patch_answers: auto } } }",
+    )
 }
 
 struct Comparison<'a> {

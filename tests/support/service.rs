@@ -95,7 +95,7 @@ impl Service {
     pub fn prepare(database: &Database, options: Options) -> Service {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ca = certificates(folder.path());
-        let (port, admin) = (free_port(), free_port());
+        let (port, admin) = free_ports();
         let configuration = format!(
             "tls: {{ certificate: {folder}/certificate.pem, private_key: {folder}/key.pem }}\n\
              public_url: https://localhost:{port}\n\
@@ -119,11 +119,12 @@ impl Service {
 
     /// Another process of the same service on the same database, its own ports, one public URL.
     pub fn second(&self, name: &str) -> Service {
+        let (port, admin) = free_ports();
         let mut service = Service {
             installation: Arc::clone(&self.installation),
             name: name.to_owned(),
-            port: free_port(),
-            admin: free_port(),
+            port,
+            admin,
             child: None,
             token: self.token.clone(),
         };
@@ -305,6 +306,13 @@ impl Drop for Service {
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("its address").port()
+}
+
+/// Two of them: the first is still held while the second is chosen.
+fn free_ports() -> (u16, u16) {
+    let both = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+    let [one, two] = both.each_ref().map(|listener| listener.local_addr().expect("its address").port());
+    (one, two)
 }
 
 /// Sends a signal by name to one process.
