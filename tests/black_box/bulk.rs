@@ -361,14 +361,14 @@ fn peak(pid: u32) -> u64 {
 fn out_of_time() {
     for together in [false, true] {
         let database = Database::small(Engine::MariaDb);
-        let mut options = Options::small().more("limits: { request_timeout: 2s }");
+        let mut options = Options::small().more("limits: { request_timeout: 4s, bulk_operations: 8000 }");
         if together {
             options = options.identity_servers(TOGETHER);
         }
         let service = Service::start(&database, options);
         let mut client = service.client();
         let operations: Vec<Value> =
-            (0..1000).map(|n| post_user(&n.to_string(), &format!("u{n}"), json!({}))).collect();
+            (0..8000).map(|n| post_user(&n.to_string(), &format!("u{n}"), json!({}))).collect();
         let answer = client.post("/Bulk", &request(operations));
         if together {
             assert_eq!(answer.status, 503, "{}", answer.text());
@@ -380,9 +380,9 @@ fn out_of_time() {
             continue;
         }
         let done = answers(answer.expect(200).json());
-        assert_eq!(done.len(), 1000);
+        assert_eq!(done.len(), 8000);
         let created = done.iter().filter(|one| one["status"] == "201").count();
-        assert!(created > 0 && created < 1000, "{created}");
+        assert!(created > 0 && created < 8000, "{created}");
         let rest: Vec<&Value> = done.iter().skip(created).collect();
         assert!(rest.iter().all(|one| one["status"] == "503"), "in order: {:?}", rest.first());
         assert!(rest[0]["response"]["detail"].as_str().unwrap().contains("send the operation again"), "{:?}", rest[0]);
