@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use super::client::{self, Client};
@@ -95,7 +96,7 @@ impl Service {
     pub fn prepare(database: &Database, options: Options) -> Service {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ca = certificates(folder.path());
-        let (port, admin) = free_ports();
+        let (port, admin) = (free_port(), free_port());
         let configuration = format!(
             "tls: {{ certificate: {folder}/certificate.pem, private_key: {folder}/key.pem }}\n\
              public_url: https://localhost:{port}\n\
@@ -119,7 +120,7 @@ impl Service {
 
     /// Another process of the same service on the same database, its own ports, one public URL.
     pub fn second(&self, name: &str) -> Service {
-        let (port, admin) = free_ports();
+        let (port, admin) = (free_port(), free_port());
         let mut service = Service {
             installation: Arc::clone(&self.installation),
             name: name.to_owned(),
@@ -302,17 +303,21 @@ impl Drop for Service {
     }
 }
 
-/// A port of the loopback interface that nobody listens on now.
+/// A port of the loopback interface that nobody listens on now, and that nobody will be given: below those that the system
+/// gives to outgoing connections, each named once in a process.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
-}
-
-/// Two of them: the first is still held while the second is chosen.
-fn free_ports() -> (u16, u16) {
-    let both = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
-    let [one, two] = both.each_ref().map(|listener| listener.local_addr().expect("its address").port());
-    (one, two)
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 14_000;
+    const COUNT: u16 = 16_000;
+    let start = u16::try_from(std::process::id() * 61 % u32::from(COUNT)).expect("a small number");
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST + (start + next % COUNT) % COUNT;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+        assert!(next < COUNT, "no port is free");
+    }
 }
 
 /// Sends a signal by name to one process.

@@ -24,11 +24,13 @@ pub struct Statements {
 
 impl Statements {
     /// Without what the service asks of its own accord now and then: which tokens are revoked, what keys there are for
-    /// cursors, and whether a connection that was idle still lives.
+    /// cursors, whether a connection that was idle still lives, and what a new connection is set to.
     fn of_requests(mut self) -> Statements {
         let background = |text: &str| {
             let of = |table: &str| text.contains(&format!("`{table}`")) || text.contains(&format!("\"{table}\""));
-            of("tokens") || of("signing_keys") || text.trim() == "SELECT 1"
+            let setting = text.starts_with("SET ") && !text.starts_with("SET TRANSACTION ");
+            let asked = text.contains("server_version_num") || text.contains("@@global.read_only");
+            of("tokens") || of("signing_keys") || text.trim() == "SELECT 1" || setting || asked
         };
         self.executed.retain(|text| !background(text));
         self.templates.retain(|text| !background(text));
