@@ -4,6 +4,9 @@
 //! [`Session`] or a [`Denial`].
 
 pub mod failures;
+pub mod fetch;
+pub mod jwks;
+pub mod jwt;
 pub mod live;
 pub mod store;
 pub mod token;
