@@ -213,9 +213,11 @@ impl Directory {
                 next_names.insert(node.key.to_text().unwrap_or_default(), own);
             }
             for chunk in changed.chunks(CHUNK) {
-                let choices =
-                    chunk.iter().map(|(key, path)| (bound(key, &tree.key), bound(&path.as_str().into(), &tree.path)));
-                let path = Expr::Choose(Box::new(Expr::bare(&tree.key.name)), choices.collect());
+                let choices = chunk.iter().map(|(key, path)| {
+                    let is_it = Predicate::eq(Expr::bare(&tree.key.name), bound(key, &tree.key));
+                    (is_it, bound(&path.as_str().into(), &tree.path))
+                });
+                let path = Expr::Case(choices.collect());
                 let mut set = vec![(tree.path.name.clone(), path)];
                 if let Some(column) = &tree.level {
                     set.push((column.name.clone(), bound(&level_of(depth), column)));
