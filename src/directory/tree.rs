@@ -213,7 +213,9 @@ impl Directory {
                 next_names.insert(node.key.to_text().unwrap_or_default(), own);
             }
             for chunk in changed.chunks(CHUNK) {
-                let choices = chunk.iter().map(|(key, path)| {
+                // The last one again up to a power of two, as in lists: few texts of this statement are ever prepared.
+                let padded = chunk.iter().chain(chunk.last().into_iter().cycle()).take(chunk.len().next_power_of_two());
+                let choices = padded.map(|(key, path)| {
                     let is_it = Predicate::eq(Expr::bare(&tree.key.name), bound(key, &tree.key));
                     (is_it, bound(&path.as_str().into(), &tree.path))
                 });
