@@ -46,12 +46,6 @@ const TABLE: &[Later] = &[
     Later { section: SERVER, key: "brake", harmless: None, shape: Map(&[("deactivations_per_hour", false, Text)]) },
     Later { section: SERVER, key: "dry_run", harmless: Some("false"), shape: Bool },
     Later {
-        section: "identity_servers.*.switches",
-        key: "adopt",
-        harmless: Some("refuse"),
-        shape: Word(&["refuse", "link"]),
-    },
-    Later {
         section: "identity_servers.*.authentication.bearer",
         key: "scheme_optional",
         harmless: Some("false"),
