@@ -9,7 +9,9 @@ use crate::adapter::{self, Adapter, Document};
 use crate::config::{Action, BulkTransaction, Config, IdentityServer, NoTarget, PatchAnswers, Put};
 use crate::directory::{Actor, Directory, Operation, PatchAnswer, Permissions, ServerView};
 use crate::document::{Findings, Node};
+use crate::identity::basic::Basic;
 use crate::identity::bearer::Bearer;
+use crate::identity::digest::Digest;
 use crate::identity::live::LiveTokens;
 use crate::identity::store::TokenStore;
 use crate::identity::token::audience;
@@ -307,6 +309,8 @@ fn methods(server: &IdentityServer) -> Methods {
     let configured = &server.authentication;
     Methods {
         none: configured.none,
+        basic: configured.basic.as_ref().map(Basic::new),
+        digest: configured.digest.as_ref().map(Digest::new),
         bearer: configured.bearer.map(|bearer| Bearer { scheme_optional: bearer.scheme_optional }),
     }
 }
