@@ -10,6 +10,9 @@ use super::{METHOD_INTROSPECTION, METHOD_JWT, Refused, Session};
 use crate::config::{Authentication, Url};
 use std::sync::Arc;
 
+/// What tokens of ours begin with that are no JWTs.
+const OURS: &str = "scimshim_";
+
 /// How an identity server takes tokens of others. Made once for a configuration: what is remembered of tokens ends with it.
 #[derive(Clone, Debug, Default)]
 pub struct Foreign {
@@ -52,7 +55,8 @@ impl Foreign {
     /// Whether a token is good; None if tokens of its form are taken from nobody else. `ours` is the issuer of tokens that are
     /// not somebody else's.
     pub(super) async fn check(&self, token: &str, ours: &str) -> Option<Result<Session, Refused>> {
-        if !self.is_some() || claimed_issuer(token).as_deref() == Some(ours) {
+        let is_ours = || token.starts_with(OURS) || claimed_issuer(token).as_deref() == Some(ours);
+        if !self.is_some() || is_ours() {
             return None;
         }
         let (method, checked) = match (&self.jwt, &self.introspection) {
@@ -64,7 +68,7 @@ impl Foreign {
         Some(match checked {
             Ok(token) => Ok(Session { credential: name(&token), method, read_only: false }),
             Err(Denied::Refused(why)) => Err(Refused::wrong(why, (method, token))),
-            Err(Denied::Unavailable(why)) => Err(Refused::Unavailable(why)),
+            Err(unavailable) => Err(Refused::from(unavailable)),
         })
     }
 }

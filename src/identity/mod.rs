@@ -5,8 +5,10 @@
 //! credential by what kind of token it is: at most one method ever checks it, and any one that an identity server has suffices.
 
 pub mod authorization;
+pub mod basic;
 pub mod bearer;
 pub mod certificate;
+pub mod digest;
 pub mod failures;
 pub mod fetch;
 pub mod foreign;
@@ -15,19 +17,23 @@ pub mod jwks;
 pub mod jwt;
 pub mod live;
 mod none;
+pub mod passwords;
 pub mod store;
 pub mod token;
 
 use crate::config::{ClientCertificate, NoCredential};
 use authorization::Credential;
+use basic::Basic;
 use bearer::Bearer;
 use certificate::Certificate;
+use digest::Digest;
 use failures::{Failures, Guess};
 use foreign::Foreign;
 use hyper::{HeaderMap, Method};
 use ipnet::IpNet;
 use jwks::KeySets;
-use live::LiveTokens;
+use live::{Denied, LiveTokens};
+use passwords::Passwords;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -70,6 +76,10 @@ pub struct Server {
 pub struct Methods {
     /// No credential is asked for.
     pub none: Option<NoCredential>,
+    /// A user name and a password.
+    pub basic: Option<Basic>,
+    /// A proof of knowing a password.
+    pub digest: Option<Digest>,
     /// Tokens of ours.
     pub bearer: Option<Bearer>,
     /// Tokens of others.
@@ -165,17 +175,28 @@ impl Refused {
     }
 }
 
-/// What is remembered between requests; it outlives reloads, so that a guesser gains nothing by one.
+/// What is remembered between requests; it outlives reloads, so that a guesser gains nothing by one and a client loses nothing.
 pub struct Memory {
     failures: Failures,
     /// The keys of other issuers.
     pub key_sets: KeySets,
+    passwords: Passwords,
+    seen: digest::Seen,
 }
 
 impl Memory {
-    /// Nothing yet; how many failures an address may have within a minute.
+    /// Nothing yet; how many failures an address, and a credential, may have within a minute.
     pub fn new(failures_per_minute: usize) -> Self {
-        Self { failures: Failures::new(failures_per_minute), key_sets: KeySets::default() }
+        Self {
+            failures: Failures::new(failures_per_minute),
+            passwords: Passwords::default(),
+            seen: digest::Seen::default(),
+            key_sets: KeySets::default(),
+        }
+    }
+
+    fn guess(&self, server: &Server, method: &str, at: &str) -> Guess {
+        self.failures.guess((&*server.name, method, at))
     }
 }
 
@@ -229,7 +250,7 @@ impl Identity {
             return Ok(Session { credential: String::new(), method: METHOD_NONE, read_only: false });
         }
         let credential = authorization::read(presented.headers);
-        let refused = match self.check(server, credential).await {
+        let refused = match self.check(server, credential, presented).await {
             Ok(session) => return Ok(session),
             Err(refused) => refused,
         };
@@ -242,27 +263,42 @@ impl Identity {
             Refused::Wrong { method, why, guess, stale } => (method, why, guess, stale),
         };
         if let Some((what, at)) = guess
-            && let Some(wait) = self.memory.failures.note(presented.client, self.guess(server, what, &at))
+            && let Some(wait) = self.memory.failures.note(presented.client, self.memory.guess(server, what, &at))
         {
             return Err(Denial::TooMany { method, why, wait });
         }
-        Err(Denial::Unauthenticated { method, why, challenges: self.challenges(server, credential, stale) })
+        Err(Denial::Unauthenticated { method, why, challenges: self.challenges(server, credential, stale).await })
     }
 
     /// The one method whose kind of credential this is.
-    async fn check(&self, server: &Server, credential: Credential<'_>) -> Result<Session, Refused> {
-        match (credential, &server.methods) {
-            (Credential::Bearer(token), _) => self.token(token, server).await,
-            (Credential::Bare(token), Methods { bearer: Some(Bearer { scheme_optional: true }), .. }) => {
+    async fn check(
+        &self,
+        server: &Server,
+        credential: Credential<'_>,
+        presented: &Presented<'_>,
+    ) -> Result<Session, Refused> {
+        let Methods { basic, digest, bearer, .. } = &server.methods;
+        match credential {
+            Credential::Bearer(token) => self.token(token, server).await,
+            Credential::Bare(token) if bearer.is_some_and(|bearer| bearer.scheme_optional) => {
                 self.token(token, server).await
             }
-            (Credential::Bare(_), _) => {
+            Credential::Bare(_) => {
                 Err(Refused::missing("unknown", "the Authorization header has no scheme, such as Bearer"))
             }
-            (Credential::Basic(_), _) => Err(not_taken(METHOD_BASIC)),
-            (Credential::Digest(_), _) => Err(not_taken(METHOD_DIGEST)),
-            (Credential::None, _) => Err(Refused::missing("missing", "the Authorization header is missing")),
-            (Credential::Unreadable(why), _) => Err(Refused::missing("unknown", why)),
+            Credential::Basic(token68) => match basic {
+                Some(basic) => basic::check(token68, basic, server, presented.client, &self.memory).await,
+                None => Err(not_taken(METHOD_BASIC)),
+            },
+            Credential::Digest(parameters) => match digest {
+                Some(digest) => {
+                    let keys = self.tokens.keys().await.map_err(Refused::from)?;
+                    digest::check(parameters, digest, &server.name, presented, &keys, &self.memory.seen)
+                }
+                None => Err(not_taken(METHOD_DIGEST)),
+            },
+            Credential::None => Err(Refused::missing("missing", "the Authorization header is missing")),
+            Credential::Unreadable(why) => Err(Refused::missing("unknown", why)),
         }
     }
 
@@ -278,16 +314,28 @@ impl Identity {
     }
 
     /// One challenge for each method, the strongest first: clients that speak several take the first they know.
-    fn challenges(&self, server: &Server, credential: Credential<'_>, _stale: bool) -> Vec<String> {
+    async fn challenges(&self, server: &Server, credential: Credential<'_>, stale: bool) -> Vec<String> {
         let mut challenges = Vec::new();
+        if let Some(digest) = &server.methods.digest
+            && let Ok(keys) = self.tokens.keys().await
+        {
+            challenges.extend(digest::challenges(digest, &server.name, &keys, stale));
+        }
         if server.methods.bearer.is_some() || server.methods.foreign.is_some() {
-            challenges.push(bearer::challenge(matches!(credential, Credential::Bearer(_) | Credential::Bare(_))));
+            challenges.push(bearer::challenge(matches!(credential, Credential::Bearer(_))));
+        }
+        if server.methods.basic.is_some() {
+            challenges.push(basic::challenge());
         }
         challenges
     }
+}
 
-    fn guess(&self, server: &Server, method: &str, at: &str) -> Guess {
-        self.memory.failures.guess((&*server.name, method, at))
+impl From<Denied> for Refused {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Unavailable(why) | Denied::Refused(why) => Self::Unavailable(why),
+        }
     }
 }
 
@@ -308,6 +356,9 @@ mod tests {
     impl Store for One {
         fn live(&self, _: i64) -> Result<Vec<LiveToken>, crate::sql::Error> {
             Ok(vec![self.0.clone()])
+        }
+        fn keyring(&self) -> Result<Keyring, crate::sql::Error> {
+            Ok(Keyring::new(Vec::new(), None))
         }
         fn used(&self, _: &str, _: i64) -> Result<(), crate::sql::Error> {
             Ok(())

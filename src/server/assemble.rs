@@ -9,7 +9,9 @@ use crate::adapter::{self, Adapter, Document};
 use crate::config::{Action, Adopt, BulkTransaction, Config, IdentityServer, NoTarget, PatchAnswers, Put};
 use crate::directory::{Actor, Directory, Operation, PatchAnswer, Permissions, ServerView};
 use crate::document::{Findings, Node};
+use crate::identity::basic::Basic;
 use crate::identity::bearer::Bearer;
+use crate::identity::digest::Digest;
 use crate::identity::foreign::Foreign;
 use crate::identity::live::LiveTokens;
 use crate::identity::store::TokenStore;
@@ -317,6 +319,8 @@ fn methods(server: &IdentityServer, foreign: Foreign) -> Methods {
     let configured = &server.authentication;
     Methods {
         none: configured.none,
+        basic: configured.basic.as_ref().map(Basic::new),
+        digest: configured.digest.as_ref().map(Digest::new),
         bearer: configured.bearer.map(|bearer| Bearer { scheme_optional: bearer.scheme_optional }),
         foreign,
     }
