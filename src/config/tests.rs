@@ -32,6 +32,7 @@ fn folder() -> TempDir {
     for (name, text, mode) in [
         ("cert.pem", "", 0o644),
         ("key.pem", "", 0o640),
+        ("ca.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", 0o644),
         ("open.pem", "", 0o644),
         ("adapters/demo.yaml", "", 0o644),
         ("secret", "hunter2\n", 0o600),
@@ -58,8 +59,8 @@ fn read_in(directory: &TempDir, text: &str) -> (Option<Config>, Findings) {
 
 /// `GOOD` with each line that starts with the same key replaced.
 fn with(lines: &str) -> String {
-    let key = lines.split(':').next().unwrap();
-    let kept = GOOD.lines().filter(|line| line.split(':').next() != Some(key));
+    let keys: Vec<_> = lines.lines().map(|line| line.split(':').next()).collect();
+    let kept = GOOD.lines().filter(|line| !keys.contains(&line.split(':').next()));
     let text: String = kept.map(|line| format!("{line}\n")).collect();
     format!("{lines}\n{text}")
 }

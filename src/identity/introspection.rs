@@ -217,3 +217,6 @@ impl Said {
         self.tokens.insert(fingerprint, answer);
     }
 }
+
+#[cfg(test)]
+mod tests;
