@@ -109,10 +109,13 @@ fn tls(node: &Node, context: Context<'_>, findings: &mut Findings) -> Option<Tls
     let client_ca = match reader.given("client_ca") {
         Some(node) => {
             let path = values::file(&mut reader, "client_ca", context, findings);
-            if let Some(Err(why)) = path.as_deref().map(remote::authorities) {
-                findings.error(node, why);
-            }
-            Some(path)
+            Some(path.filter(|path| match remote::authorities(path) {
+                Ok(_) => true,
+                Err(why) => {
+                    findings.error(node, why);
+                    false
+                }
+            }))
         }
         None => None,
     };

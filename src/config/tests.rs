@@ -19,6 +19,9 @@ adapter: demo
 identity_servers: { entra: { profile: entra } }
 ";
 
+/// What looks like one until somebody uses it.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+
 fn write(directory: &TempDir, name: &str, text: &str, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     let path = directory.path().join(name);
@@ -32,7 +35,7 @@ fn folder() -> TempDir {
     for (name, text, mode) in [
         ("cert.pem", "", 0o644),
         ("key.pem", "", 0o640),
-        ("ca.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", 0o644),
+        ("ca.pem", CERTIFICATE, 0o644),
         ("open.pem", "", 0o644),
         ("adapters/demo.yaml", "", 0o644),
         ("secret", "hunter2\n", 0o600),
@@ -202,9 +205,10 @@ fn the_example_has_nothing_wrong() {
     for (name, mode) in [("tls/fullchain.pem", 0o644), ("tls/privkey.pem", 0o640)] {
         write(&directory, name, "x", mode);
     }
-    for name in ["db-ca.pem", "db-password"] {
+    for name in ["db-ca.pem", "db-password", "introspection"] {
         write(&directory, name, "hunter2", 0o640);
     }
+    write(&directory, "tls/idp-ca.pem", CERTIFICATE, 0o644);
     let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.yaml")).unwrap();
     let adapter = example.lines().find_map(|line| line.strip_prefix("adapter: ")).unwrap();
     write(&directory, &format!("adapters/{adapter}.yaml"), "x", 0o644);
