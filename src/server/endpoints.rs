@@ -10,6 +10,7 @@ use super::note::Note;
 use super::refusals::refuse;
 use super::route::{Endpoint, Target, is_ours, route};
 use super::state::{App, Form, Served, unavailable};
+use super::tls::Shown;
 use crate::directory::{Caller, Directory, Patched, Precondition};
 use crate::identity::{Denial, Presented};
 use crate::scim::{Error, ListQuery, ListResponse, Object, Patch, Projection, filter, patch, query, resource};
@@ -81,7 +82,8 @@ impl App {
         };
         note.routed(&served.name, route.target.template(&ready.endpoints));
         let Ok(client) = client(peer.address, &head.headers, &self.config.trusted_proxies) else {
-            let detail = "Forwarded and X-Forwarded-For name different clients; a proxy passes on the one it does not write";
+            let detail =
+                "Forwarded and X-Forwarded-For name different clients; a proxy passes on the one it does not write";
             return Err(Error::new(400, detail).into());
         };
         note.client(client.address);
@@ -91,7 +93,7 @@ impl App {
             headers: &head.headers,
             client: client.address,
             client_known: client.known,
-            certificate: peer.certificate.as_deref(),
+            certificate: peer.certificate.as_deref().and_then(Shown::good),
         };
         let gets = matches!(head.method, Method::GET | Method::HEAD);
         if served.open_discovery && gets && route.target.is_discovery() {

@@ -6,7 +6,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
@@ -53,7 +55,11 @@ impl Authority {
     }
 }
 
-fn tls(service: &Service, identity: Option<&Identity>, version: &'static rustls::SupportedProtocolVersion) -> ClientConfig {
+fn tls(
+    service: &Service,
+    identity: Option<&Identity>,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> ClientConfig {
     let ca = std::fs::read(service.ca_file()).expect("the authority");
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&ca).expect("a certificate")).expect("a root");
@@ -113,7 +119,8 @@ fn who_may_come() {
     let idp = ours.named("idp.example.com");
     let dns = |name: &str| SanType::DnsName(name.try_into().expect("a name"));
     let email = ours.sign(|params| {
-        params.subject_alt_names = vec![dns("x.example.org"), SanType::Rfc822Name("scim@EXAMPLE.com".try_into().expect("a name"))];
+        params.subject_alt_names =
+            vec![dns("x.example.org"), SanType::Rfc822Name("scim@EXAMPLE.com".try_into().expect("a name"))];
     });
     let uri = ours.sign(|params| {
         params.subject_alt_names = vec![SanType::URI("spiffe://example.com/idp".try_into().expect("a name"))];
@@ -127,7 +134,11 @@ fn who_may_come() {
         ("scim@example.com", Some(&email), [200, 403, 403, 403, 403]),
         ("spiffe://example.com/idp", Some(&uri), [403, 200, 403, 403, 403]),
         ("CN=Provisioner", Some(&common), [403, 403, 200, 403, 403]),
-        ("CN alone is no DNS name", Some(&ours.sign(|params| params.distinguished_name.push(DnType::CommonName, "idp.example.com"))), [403, 403, 403, 403, 403]),
+        (
+            "CN alone is no DNS name",
+            Some(&ours.sign(|params| params.distinguished_name.push(DnType::CommonName, "idp.example.com"))),
+            [403, 403, 403, 403, 403],
+        ),
     ];
     for (name, identity, expected) in table {
         let at = |server: &str, token: Option<&str>| {
@@ -140,6 +151,7 @@ fn who_may_come() {
         let mut anyone = client(&service, identity, "/scim/both/v2", None);
         assert_eq!(anyone.get("/ServiceProviderConfig").status, if expected[4] == 200 { 200 } else { 403 }, "{name}");
     }
+    std::thread::sleep(Duration::from_millis(200));
     let log = service.stderr();
     assert!(log.contains("DNS:one.idp.example.com"), "the log names what was presented:\n{log}");
 
@@ -155,7 +167,8 @@ fn who_may_come() {
     ] {
         for server in ["below", "uri", "common"] {
             let path = format!("/scim/{server}/v2/Users");
-            let answer = client(&service, None, "", None).send("GET", &path, &[(name, value)], None).expect("an answer");
+            let answer =
+                client(&service, None, "", None).send("GET", &path, &[(name, value)], None).expect("an answer");
             assert_eq!(answer.status, 403, "{name} at {server}");
         }
     }
@@ -164,18 +177,27 @@ fn who_may_come() {
     let year = |year| rcgen::date_time_ymd(year, 1, 1);
     let refused = [
         ("another authority's", others.named("one.idp.example.com")),
-        ("expired", ours.sign(|params| {
-            params.subject_alt_names = vec![dns("one.idp.example.com")];
-            (params.not_before, params.not_after) = (year(2019), year(2020));
-        })),
-        ("not valid yet", ours.sign(|params| {
-            params.subject_alt_names = vec![dns("one.idp.example.com")];
-            (params.not_before, params.not_after) = (year(2090), year(2091));
-        })),
-        ("for servers", ours.sign(|params| {
-            params.subject_alt_names = vec![dns("one.idp.example.com")];
-            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        })),
+        (
+            "expired",
+            ours.sign(|params| {
+                params.subject_alt_names = vec![dns("one.idp.example.com")];
+                (params.not_before, params.not_after) = (year(2019), year(2020));
+            }),
+        ),
+        (
+            "not valid yet",
+            ours.sign(|params| {
+                params.subject_alt_names = vec![dns("one.idp.example.com")];
+                (params.not_before, params.not_after) = (year(2090), year(2091));
+            }),
+        ),
+        (
+            "for servers",
+            ours.sign(|params| {
+                params.subject_alt_names = vec![dns("one.idp.example.com")];
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            }),
+        ),
     ];
     for (what, identity) in &refused {
         for (base, token) in [("/scim/below/v2", None), ("/scim/v2", Some(service.token()))] {
@@ -187,7 +209,8 @@ fn who_may_come() {
         }
     }
     // A certificate whose key somebody else has.
-    let stolen = Identity { certificate: one.certificate.clone(), key: KeyPair::generate().expect("a key").serialize_pem() };
+    let stolen =
+        Identity { certificate: one.certificate.clone(), key: KeyPair::generate().expect("a key").serialize_pem() };
     let out = curl(&service, folder.path(), &stolen, &["--http1.1"], "/scim/below/v2/Users");
     assert_ne!(out.0, 200);
 
@@ -276,15 +299,20 @@ fn resumed_sessions_and_new_authorities() {
         }
         assert!(resumptions >= 2, "sessions are resumed");
     }
+    let mut lasting = client(&service, Some(&short), "/scim/below/v2", None);
+    assert_eq!(status(&mut lasting), 200);
     let tls_short = Arc::new(tls(&service, Some(&short), &rustls::version::TLS13));
     assert_eq!(resume(&service, &tls_short).1, 200);
     while since_1970() <= until + Duration::from_secs(1) {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(resume(&service, &tls_short).1, 0, "a session does not outlive its certificate");
+    assert_eq!(status(&mut lasting), 403, "nor does a connection");
 
     let tls_old = Arc::new(tls(&service, Some(&old), &rustls::version::TLS13));
     assert_eq!(resume(&service, &tls_old).1, 200);
+    let mut lasting = client(&service, Some(&old), "/scim/below/v2", None);
+    assert_eq!(status(&mut lasting), 200);
     // An authority that is none changes nothing.
     write(&ca, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     reload(&service, "not reloaded");
@@ -293,6 +321,7 @@ fn resumed_sessions_and_new_authorities() {
     write(&ca, &second.pem);
     reload(&service, "\"reloaded\"");
     assert_eq!(resume(&service, &tls_old).1, 0, "what the new authority did not sign is nothing");
+    assert_eq!(status(&mut lasting), 403, "nor on a connection that was there before");
     assert_eq!(status(&mut client(&service, Some(&new), "/scim/below/v2", None)), 200);
     // Both at once, for a change without a gap.
     write(&ca, &format!("{}{}", first.pem, second.pem));
