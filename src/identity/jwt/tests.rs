@@ -203,12 +203,8 @@ async fn the_form_of_a_token() {
 #[test]
 fn an_assertion_is_good_once() {
     let seen = Seen::default();
-    let token = |id: Option<&str>, expires| Verified {
-        claims: Map::new(),
-        subject: None,
-        id: id.map(str::to_owned),
-        expires,
-    };
+    let token =
+        |id: Option<&str>, expires| Verified { claims: Map::new(), subject: None, id: id.map(str::to_owned), expires };
     let note = |issuer: &str, id: Option<&str>, expires, now| seen.note_at(issuer, &token(id, expires), now);
     note("a", Some("1"), NOW + 10, NOW).unwrap();
     assert!(matches!(note("a", Some("1"), NOW + 10, NOW), Err(Denied::Refused(_))));
