@@ -4,6 +4,7 @@ use ipnet::IpNet;
 
 use super::authentication::{self, Around, Authentication, Confined};
 use super::door::Door;
+use super::certificate::{self, ClientCertificate};
 use super::{Context, later, values};
 use crate::document::{Findings, Key, Node, Place, Reader};
 
@@ -26,6 +27,8 @@ pub struct IdentityServer {
     pub acting_user: Option<Node>,
     /// The networks it may call from; empty allows all.
     pub allow_from: Vec<IpNet>,
+    /// The certificate it must present besides.
+    pub client_certificate: Option<ClientCertificate>,
     /// How it proves who it is.
     pub authentication: Authentication,
     /// What it may do with each resource type; None is everything, a type not named is nothing.
@@ -299,6 +302,8 @@ fn server(
     if let Some(node) = reader.given("allow_from").filter(|node| node.one_or_many().is_empty()) {
         findings.error(node, "an empty list would allow nobody").help("leave `allow_from` out to allow every address");
     }
+    let client_certificate =
+        reader.given("client_certificate").map(|node| certificate::read(node, door, findings));
     let confined = if reader.given("client_certificate").is_some() {
         Some(Some(Confined::Certificate))
     } else if reader.given("allow_from").is_some() {
@@ -326,6 +331,10 @@ fn server(
         switches,
         acting_user,
         allow_from,
+        client_certificate: match client_certificate {
+            Some(certificate) => Some(certificate?),
+            None => None,
+        },
         authentication: authentication?,
         may,
         scope,

@@ -112,7 +112,7 @@ impl<K: Eq + Hash> Counts<K> {
 }
 
 /// What failures are counted by: an IPv6 customer has a /64.
-fn address_class(address: IpAddr) -> IpAddr {
+pub(super) fn address_class(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => {

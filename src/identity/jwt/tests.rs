@@ -28,9 +28,9 @@ fn verifier(signer: &Signer, rules: Rules) -> Verifier {
     Verifier { rules, keys: Arc::new(Jwks::fixed(keys)) }
 }
 
-fn rule(path: &[&str], values: &[&str]) -> Rule {
+fn rule(path: &[&str], values: &[&str]) -> ClaimRule {
     let texts = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect();
-    Rule { path: texts(path), values: texts(values) }
+    ClaimRule { path: texts(path), values: texts(values) }
 }
 
 #[tokio::test]
