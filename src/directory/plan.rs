@@ -439,6 +439,8 @@ impl Reader<'_> {
 pub(super) const KEY: usize = 0;
 /// Parameter of every reading statement: the identity server's name.
 pub(super) const SERVER: usize = 1;
+/// The first of those that are the request's instant.
+pub(super) const INSTANTS: usize = 2;
 
 fn left(table: Table, alias: Alias, on: Predicate) -> Join {
     Join { kind: JoinKind::Left, table, alias, on }
