@@ -181,6 +181,7 @@ fn links_refused() {
         ("added: [ { insert: places, values: { path: \"${each.paht}\" } } ]", "has no column `paht`"),
         ("removed: [ { update: people, values: { name: null } } ]", "has no `where`: it would take every row"),
         ("touchh: true", "unknown key `touchh`"),
+        ("where: { kind: \"${server}\" }", "`where` of a link means the same for every request"),
     ] {
         let findings = link(more).render(false);
         assert!(findings.contains(message), "{more}\nwanted: {message}\nfound:\n{findings}");
