@@ -16,7 +16,9 @@
 mod support;
 
 mod adopt;
+mod bad_input;
 mod beside;
+mod broken;
 mod bulk;
 mod bulk_hostile;
 mod children;
@@ -36,11 +38,14 @@ mod lifecycle;
 mod list_cursors;
 mod list_root;
 mod lists;
+mod moments;
+mod pages;
 mod racing;
 mod refusals;
 mod restored;
 mod rows;
 mod scopes;
+mod snipe_it;
 mod sources;
 mod statements;
 mod surface;
