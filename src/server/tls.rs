@@ -192,8 +192,7 @@ fn begin(
         Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
         None => builder.with_no_client_auth(),
     };
-    let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(own) as Arc<_>;
-    let mut config = builder.with_cert_resolver(resolver);
+    let mut config = builder.with_cert_resolver(Arc::<Own>::clone(own));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // Identity providers connect anew all the time; a ticket saves them and us a key exchange.
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;
