@@ -118,7 +118,7 @@ fn bad_input(engine: Engine) {
     for (path, value, word) in [
         ("title", json!(long(101)), "longer than 100 characters"),
         ("userName", json!(long(101)), "longer than 100 characters"),
-        ("title", json!(5), "title"),
+        ("title", json!({ "value": "t" }), "title"),
         ("title", json!("nul\u{0}"), "title"),
         ("active", json!("perhaps"), "active"),
         ("active", json!(3), "active"),
