@@ -2,7 +2,10 @@
 
 use ipnet::IpNet;
 
-use super::{later, values};
+use super::authentication::{self, Around, Authentication, Confined};
+use super::door::Door;
+use super::certificate::{self, ClientCertificate};
+use super::{Context, later, values};
 use crate::document::{Findings, Key, Node, Place, Reader};
 
 /// One configured client of the service.
@@ -24,6 +27,8 @@ pub struct IdentityServer {
     pub acting_user: Option<Node>,
     /// The networks it may call from; empty allows all.
     pub allow_from: Vec<IpNet>,
+    /// The certificate it must present besides.
+    pub client_certificate: Option<ClientCertificate>,
     /// How it proves who it is.
     pub authentication: Authentication,
     /// What it may do with each resource type; None is everything, a type not named is nothing.
@@ -81,7 +86,7 @@ impl Profile {
         ("google", Profile::Google),
     ];
 
-    /// Its switches. Every client known so far takes what the RFCs say first, so the presets are still alike.
+    /// Its switches.
     pub fn switches(self) -> Switches {
         Switches {
             patch_answers: match self {
@@ -89,11 +94,31 @@ impl Profile {
                 // These clients look at the status alone, and change groups one member at a time.
                 _ => PatchAnswers::Auto,
             },
-            put: Put::Replace,
+            put: match self {
+                // It writes back what it read and knows, and no more.
+                Profile::Okta => Put::KeepUnmentioned,
+                _ => Put::Replace,
+            },
             no_target: NoTarget::Make,
             adopt: Adopt::Refuse,
         }
     }
+}
+
+impl Switches {
+    /// Each with its value, as the configuration writes them.
+    pub fn words(&self) -> [(&'static str, &'static str); 4] {
+        [
+            ("patch_answers", word(&PatchAnswers::ALL, self.patch_answers)),
+            ("put", word(&Put::ALL, self.put)),
+            ("no_target", word(&NoTarget::ALL, self.no_target)),
+            ("adopt", word(&Adopt::ALL, self.adopt)),
+        ]
+    }
+}
+
+fn word<T: PartialEq>(all: &[(&'static str, T)], value: T) -> &'static str {
+    all.iter().find(|(_, known)| *known == value).map_or("", |(word, _)| word)
 }
 
 /// How an identity server is answered where clients differ.
@@ -156,16 +181,27 @@ pub enum Adopt {
     Link,
 }
 
-/// How an identity server proves who it is.
-#[derive(Clone, Debug)]
-pub struct Authentication {
-    /// Tokens of `scimshim token`; None where they are not taken.
-    pub bearer: Option<Bearer>,
+impl PatchAnswers {
+    /// All of them, as the configuration calls them.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("auto", Self::Auto), ("200", Self::Resource), ("204", Self::NoContent)];
 }
 
-/// Bearer tokens.
-#[derive(Clone, Debug)]
-pub struct Bearer {}
+impl Put {
+    /// All of them, as the configuration calls them.
+    pub const ALL: [(&'static str, Self); 2] =
+        [("replace", Self::Replace), ("keep_unmentioned", Self::KeepUnmentioned)];
+}
+
+impl NoTarget {
+    /// All of them, as the configuration calls them.
+    pub const ALL: [(&'static str, Self); 2] = [("make", Self::Make), ("refuse", Self::Refuse)];
+}
+
+impl Adopt {
+    /// All of them, as the configuration calls them.
+    pub const ALL: [(&'static str, Self); 2] = [("refuse", Self::Refuse), ("link", Self::Link)];
+}
 
 /// What may be done with a resource type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,14 +229,21 @@ impl Action {
     ];
 }
 
-pub(super) fn read(reader: &mut Reader<'_>, findings: &mut Findings) -> Option<Vec<IdentityServer>> {
+/// `door` is None where it is too wrong to be known.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    context: Context<'_>,
+    door: Option<&Door>,
+    findings: &mut Findings,
+) -> Option<Vec<IdentityServer>> {
     let node = reader.required("identity_servers", findings)?;
     let entries = node.read_entries(findings)?;
     if entries.is_empty() {
         findings.error(node, "there is no identity server").help("identity_servers: { entra: { profile: entra } }");
         return None;
     }
-    let mut servers: Vec<_> = entries.iter().filter_map(|(key, node)| server(key, node, findings)).collect();
+    let mut servers: Vec<_> =
+        entries.iter().filter_map(|(key, node)| server(key, node, context, door, findings)).collect();
     one_default(node, entries, &mut servers, findings);
     Some(servers)
 }
@@ -231,7 +274,13 @@ fn one_default(node: &Node, entries: &[(Key, Node)], servers: &mut [IdentityServ
     }
 }
 
-fn server(key: &Key, node: &Node, findings: &mut Findings) -> Option<IdentityServer> {
+fn server(
+    key: &Key,
+    node: &Node,
+    context: Context<'_>,
+    door: Option<&Door>,
+    findings: &mut Findings,
+) -> Option<IdentityServer> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if !key.text.bytes().all(plain) || key.text.is_empty() || key.text.len() > 64 || key.text == "v2" {
         let finding = findings.error(key, format!("`{}` cannot name an identity server", key.text));
@@ -253,7 +302,16 @@ fn server(key: &Key, node: &Node, findings: &mut Findings) -> Option<IdentitySer
     if let Some(node) = reader.given("allow_from").filter(|node| node.one_or_many().is_empty()) {
         findings.error(node, "an empty list would allow nobody").help("leave `allow_from` out to allow every address");
     }
-    let authentication = authentication(&mut reader, findings);
+    let client_certificate =
+        reader.given("client_certificate").map(|node| certificate::read(node, door, findings));
+    let confined = if reader.given("client_certificate").is_some() {
+        Some(Some(Confined::Certificate))
+    } else if reader.given("allow_from").is_some() {
+        Some(Some(Confined::AllowFrom))
+    } else {
+        door.map(|door| door.is_local().then_some(Confined::Loopback))
+    };
+    let authentication = authentication::read(&mut reader, Around { context, profile, confined }, findings);
     let may = may(&mut reader, findings);
     let mapping = |node: &&Node, findings: &mut Findings| node.read_entries(findings).is_some();
     let scope = reader.given("scope").filter(|node| mapping(node, findings)).cloned();
@@ -273,6 +331,10 @@ fn server(key: &Key, node: &Node, findings: &mut Findings) -> Option<IdentitySer
         switches,
         acting_user,
         allow_from,
+        client_certificate: match client_certificate {
+            Some(certificate) => Some(certificate?),
+            None => None,
+        },
         authentication: authentication?,
         may,
         scope,
@@ -287,50 +349,13 @@ fn switches(reader: &mut Reader<'_>, profile: Profile, findings: &mut Findings) 
     let Some(mut reader) = reader.given("switches").and_then(|node| Reader::mapping(node, findings)) else {
         return switches;
     };
-    let answers = [("auto", PatchAnswers::Auto), ("200", PatchAnswers::Resource), ("204", PatchAnswers::NoContent)];
-    switches.patch_answers = reader.word("patch_answers", &answers, findings).unwrap_or(switches.patch_answers);
-    let puts = [("replace", Put::Replace), ("keep_unmentioned", Put::KeepUnmentioned)];
-    switches.put = reader.word("put", &puts, findings).unwrap_or(switches.put);
-    let no_target = [("make", NoTarget::Make), ("refuse", NoTarget::Refuse)];
-    switches.no_target = reader.word("no_target", &no_target, findings).unwrap_or(switches.no_target);
-    let adopts = [("refuse", Adopt::Refuse), ("link", Adopt::Link)];
-    switches.adopt = reader.word("adopt", &adopts, findings).unwrap_or(switches.adopt);
+    let Switches { patch_answers, put, no_target, adopt } = &mut switches;
+    *patch_answers = reader.word("patch_answers", &PatchAnswers::ALL, findings).unwrap_or(*patch_answers);
+    *put = reader.word("put", &Put::ALL, findings).unwrap_or(*put);
+    *no_target = reader.word("no_target", &NoTarget::ALL, findings).unwrap_or(*no_target);
+    *adopt = reader.word("adopt", &Adopt::ALL, findings).unwrap_or(*adopt);
     reader.finish(findings);
     switches
-}
-
-/// A method's name, or a mapping of methods; bearer when nothing is said.
-fn authentication(reader: &mut Reader<'_>, findings: &mut Findings) -> Option<Authentication> {
-    const PATH: &str = "identity_servers.*.authentication";
-    let Some(node) = reader.given("authentication") else {
-        return Some(Authentication { bearer: Some(Bearer {}) });
-    };
-    if let Some(method) = node.as_str() {
-        if method == "bearer" {
-            return Some(Authentication { bearer: Some(Bearer {}) });
-        }
-        if !later::refuse_word(PATH, method, node, findings) {
-            let methods = later::words(PATH).chain(["bearer"]);
-            let near = crate::document::nearest(method, methods).unwrap_or("bearer");
-            let finding = findings.error(node, format!("`{method}` is no way to authenticate"));
-            finding.help(format!("did you mean `{near}`?"));
-        }
-        return None;
-    }
-    let mut reader = Reader::mapping(node, findings)?;
-    if node.entries().is_empty() {
-        findings.error(node, "no way to authenticate").help("write `authentication: bearer`");
-    }
-    let bearer = reader.optional("bearer").map(|node| {
-        if let Some(mut reader) = (!node.is_null()).then(|| Reader::mapping(node, findings)).flatten() {
-            later::refuse(&mut reader, "identity_servers.*.authentication.bearer", findings);
-            reader.finish(findings);
-        }
-        Bearer {}
-    });
-    later::refuse(&mut reader, PATH, findings);
-    reader.finish(findings);
-    Some(Authentication { bearer })
 }
 
 fn may(reader: &mut Reader<'_>, findings: &mut Findings) -> Option<Vec<(Key, Vec<Action>)>> {

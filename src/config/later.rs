@@ -39,23 +39,11 @@ const AUTHENTICATION: &str = "identity_servers.*.authentication";
 const TABLE: &[Later] = &[
     Later { section: "", key: "upstream", harmless: None, shape: Short(UPSTREAM) },
     Later { section: "", key: "journal", harmless: None, shape: Map(&[("retain", false, Duration)]) },
-    Later { section: "tls", key: "client_ca", harmless: None, shape: Text },
     Later { section: "log", key: "otlp", harmless: Some("none"), shape: Text },
-    Later { section: SERVER, key: "client_certificate", harmless: None, shape: Map(&[("san", true, Many(&Text))]) },
     Later { section: SERVER, key: "save_requests", harmless: Some("none"), shape: Word(&["none", "redacted", "full"]) },
     Later { section: SERVER, key: "brake", harmless: None, shape: Map(&[("deactivations_per_hour", false, Text)]) },
     Later { section: SERVER, key: "dry_run", harmless: Some("false"), shape: Bool },
-    Later {
-        section: "identity_servers.*.authentication.bearer",
-        key: "scheme_optional",
-        harmless: Some("false"),
-        shape: Bool,
-    },
-    Later { section: AUTHENTICATION, key: "none", harmless: None, shape: Map(&[]) },
-    Later { section: AUTHENTICATION, key: "basic", harmless: None, shape: Map(BASIC) },
-    Later { section: AUTHENTICATION, key: "digest", harmless: None, shape: Map(DIGEST) },
     Later { section: AUTHENTICATION, key: "oauth2", harmless: None, shape: Map(OAUTH2) },
-    Later { section: AUTHENTICATION, key: "jwt", harmless: None, shape: Map(JWT) },
 ];
 
 const UPSTREAM: &[(&str, bool, Shape)] = &[
@@ -65,9 +53,6 @@ const UPSTREAM: &[(&str, bool, Shape)] = &[
     ("idle_timeout", false, Duration),
     ("ca", false, Text),
 ];
-const BASIC: &[(&str, bool, Shape)] =
-    &[("username", true, Text), ("password", false, Text), ("password_hash", false, Text)];
-const DIGEST: &[(&str, bool, Shape)] = &[("username", true, Text), ("password", false, Text), ("ha1", false, Text)];
 const OAUTH2: &[(&str, bool, Shape)] = &[
     ("clients", true, Many(&Map(CLIENT))),
     ("administrators", false, Many(&Map(&[("name", true, Text), ("password_hash", true, Text)]))),
@@ -82,13 +67,6 @@ const CLIENT: &[(&str, bool, Shape)] = &[
 ];
 const FEDERATED: &[(&str, bool, Shape)] =
     &[("issuer", true, Text), ("subject", true, Text), ("audience", true, Text), ("jwks_url", true, Text)];
-const JWT: &[(&str, bool, Shape)] = &[
-    ("issuer", true, Text),
-    ("audience", true, Text),
-    ("jwks_url", true, Text),
-    ("algorithms", false, Many(&Text)),
-    ("claims", false, Map(&[("scope", false, Text)])),
-];
 
 /// Reads the settings of a section that have no effect yet, and refuses those that ask for something.
 pub(super) fn refuse(reader: &mut Reader<'_>, section: &str, findings: &mut Findings) {
@@ -127,7 +105,7 @@ fn not_yet(later: &Later, at: &impl Located, findings: &mut Findings) {
     let finding = findings.error(at, format!("this version of scimshim does not support `{}` yet", later.key));
     match later.harmless {
         Some(harmless) => finding.help(format!("remove it, or write `{}: {harmless}`", later.key)),
-        None if later.section == AUTHENTICATION => finding.help("this version knows `authentication: bearer`"),
+        None if later.section == AUTHENTICATION => finding.help("this version knows none, basic, digest and bearer"),
         None => finding.help("remove it"),
     };
 }

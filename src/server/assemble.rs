@@ -9,11 +9,14 @@ use crate::adapter::{self, Adapter, Document};
 use crate::config::{Action, Adopt, BulkTransaction, Config, IdentityServer, NoTarget, PatchAnswers, Put};
 use crate::directory::{Actor, Directory, Operation, PatchAnswer, Permissions, ServerView};
 use crate::document::{Findings, Node};
-use crate::identity::failures::Failures;
+use crate::identity::basic::Basic;
+use crate::identity::bearer::Bearer;
+use crate::identity::digest::Digest;
+use crate::identity::foreign::Foreign;
 use crate::identity::live::LiveTokens;
 use crate::identity::store::TokenStore;
 use crate::identity::token::audience;
-use crate::identity::{Identity, Server};
+use crate::identity::{Identity, Memory, Methods, Server};
 use crate::own::{Missing, Own};
 use crate::sql::{self, Catalogue, Database, Failure};
 use std::fmt;
@@ -49,28 +52,38 @@ pub struct Assembler {
     own_documents: Vec<Option<Document>>,
     database: Arc<dyn Database>,
     own: Own,
-    failures: Arc<Failures>,
+    memory: Arc<Memory>,
+    /// How each identity server takes tokens of others.
+    foreign: Vec<Foreign>,
 }
 
 impl Assembler {
     /// Reads the adapter's document and prepares the pool; makes no connection.
     pub fn new(config: &Config) -> Result<Self, Trouble> {
+        Self::again(config, Arc::new(Memory::new(config.limits.failures_per_minute)))
+    }
+
+    /// The same with what another one remembers of those who came.
+    pub fn again(config: &Config, memory: Arc<Memory>) -> Result<Self, Trouble> {
         let mut findings = Findings::new();
         let document = read_adapter(config, &mut findings);
         let own_documents = read_own_adapters(config, &mut findings);
         let Some(document) = document.filter(|_| !findings.has_errors()) else {
             return Err(Trouble::Findings(findings));
         };
+        let foreign = config.identity_servers.iter().map(|server| {
+            let unusable = |why| Trouble::Setup(format!("tokens of others for `{}` cannot be checked: {why}", server.name));
+            Foreign::new(&server.authentication, &memory.key_sets).map_err(unusable)
+        });
+        let foreign = foreign.collect::<Result<_, _>>()?;
         let database = open(config).map_err(Trouble::Database)?;
         let own = Own::new(database.dialect(), &config.own_schema);
-        Ok(Self {
-            config: Arc::new(config.clone()),
-            document,
-            own_documents,
-            database,
-            own,
-            failures: Arc::new(Failures::new(config.limits.failures_per_minute)),
-        })
+        Ok(Self { config: Arc::new(config.clone()), document, own_documents, database, own, memory, foreign })
+    }
+
+    /// What is remembered of those who came, for the next assembler.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
     }
 
     /// The database, for the verbs that use it otherwise.
@@ -159,7 +172,7 @@ impl Assembler {
         let common = directory(adapter);
         let mut servers = Vec::new();
         let mut known = Vec::new();
-        for (server, own) in self.config.identity_servers.iter().zip(own) {
+        for ((server, own), foreign) in self.config.identity_servers.iter().zip(own).zip(&self.foreign) {
             let directory = own.map_or_else(|| Arc::clone(&common), directory);
             let actor = acting_user(server, &directory, &mut findings).map_err(Trouble::Database)?;
             servers.push(self.served(server, actor, directory));
@@ -167,7 +180,8 @@ impl Assembler {
                 name: Arc::from(server.name.as_str()),
                 default: server.default,
                 active: server.active,
-                bearer: server.authentication.bearer.is_some(),
+                methods: methods(server, foreign.clone()),
+                certificate: server.client_certificate.clone(),
                 allow_from: server.allow_from.clone(),
                 audience: audience(&self.config.public_url, &server.name),
             });
@@ -179,7 +193,7 @@ impl Assembler {
         Ok(Ready {
             database: Arc::clone(&self.database),
             endpoints,
-            identity: Identity::new(known, tokens, Arc::clone(&self.failures)),
+            identity: Identity::new(known, tokens, Arc::clone(&self.memory)),
             servers,
         })
     }
@@ -298,6 +312,18 @@ fn acting_user(
             .help("give the userName of one that exists, or make one for scimshim");
     }
     Ok(actor)
+}
+
+/// How an identity server may prove who it is.
+fn methods(server: &IdentityServer, foreign: Foreign) -> Methods {
+    let configured = &server.authentication;
+    Methods {
+        none: configured.none,
+        basic: configured.basic.as_ref().map(Basic::new),
+        digest: configured.digest.as_ref().map(Digest::new),
+        bearer: configured.bearer.map(|bearer| Bearer { scheme_optional: bearer.scheme_optional }),
+        foreign,
+    }
 }
 
 fn permissions(server: &IdentityServer) -> Permissions {
