@@ -184,7 +184,11 @@ fn describe(variants: &[Variant], resource: &str, source: &str, out: &mut String
     out.push_str("\n| attribute | column | how it travels | besides |\n| --- | --- | --- | --- |\n");
     let mut lines = by_version(&nodes, variants.len(), |node, words| attributes(node, words));
     let mut homes: Vec<String> = vec![String::new()];
-    lines.iter().for_each(|(_, line)| if !homes.contains(&line.home) { homes.push(line.home.clone()) });
+    lines.iter().for_each(|(_, line)| {
+        if !homes.contains(&line.home) {
+            homes.push(line.home.clone())
+        }
+    });
     lines.sort_by_key(|(_, line)| homes.iter().position(|home| *home == line.home));
     let mut home = String::new();
     for (versions, line) in lines {
