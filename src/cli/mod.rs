@@ -8,6 +8,7 @@ mod demo;
 mod duration;
 mod grants;
 mod notify;
+mod secret;
 mod serve;
 mod setup;
 mod token;
@@ -40,6 +41,9 @@ enum Verb {
     /// Issue, rotate, list and revoke bearer tokens
     #[command(subcommand)]
     Token(token::Verb),
+    /// Turn a password into what the configuration keeps instead of it
+    #[command(subcommand)]
+    Secret(secret::Verb),
     /// List the adapters found, or one adapter's parameters
     Adapters(adapters::Arguments),
 }
@@ -53,6 +57,7 @@ pub fn main() -> ExitCode {
         Verb::Check(arguments) => check::run(config, &arguments),
         Verb::Serve => serve::run(config),
         Verb::Token(verb) => token::run(config, &verb),
+        Verb::Secret(verb) => secret::run(&verb),
         Verb::Adapters(arguments) => adapters::run(config, &arguments),
     };
     match done {

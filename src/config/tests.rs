@@ -201,7 +201,7 @@ fn the_example_has_nothing_wrong() {
     for (name, mode) in [("tls/fullchain.pem", 0o644), ("tls/privkey.pem", 0o640)] {
         write(&directory, name, "x", mode);
     }
-    for name in ["db-ca.pem", "db-password"] {
+    for name in ["db-ca.pem", "db-password", "hr"] {
         write(&directory, name, "hunter2", 0o640);
     }
     let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.yaml")).unwrap();

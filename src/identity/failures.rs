@@ -12,8 +12,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// With more of them than this, those whose minute is over are forgotten.
+/// With more of them than this, those whose minute is over are forgotten, once a second.
 const MANY: usize = 10_000;
+const SECOND: Duration = Duration::from_secs(1);
 /// With more than this, everything is.
 const TOO_MANY: usize = 100_000;
 
@@ -29,15 +30,22 @@ pub struct Failures {
     keys: RandomState,
 }
 
-/// Since when a minute runs, and how many failures it has seen.
-#[derive(Default)]
-struct Counts<K>(HashMap<K, (Instant, usize)>);
+struct Counts<K> {
+    /// Since when a minute runs, and how many failures it has seen.
+    of: HashMap<K, (Instant, usize)>,
+    /// When those that are over were last looked for.
+    swept: Option<Instant>,
+}
 
 impl Failures {
     /// At most `per_minute` of one address, and of one credential.
     pub fn new(per_minute: usize) -> Self {
-        let (addresses, credentials) = (Mutex::new(Counts(HashMap::new())), Mutex::new(Counts(HashMap::new())));
-        Self { per_minute, addresses, credentials, keys: RandomState::new() }
+        Self {
+            per_minute,
+            addresses: Mutex::new(Counts { of: HashMap::new(), swept: None }),
+            credentials: Mutex::new(Counts { of: HashMap::new(), swept: None }),
+            keys: RandomState::new(),
+        }
     }
 
     /// What guesses at something are counted by.
@@ -81,19 +89,20 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl<K: Eq + Hash> Counts<K> {
     /// Failures within the minute, and what is left of it.
     fn get(&self, key: &K, now: Instant) -> Option<(usize, Duration)> {
-        let (since, count) = self.0.get(key)?;
+        let (since, count) = self.of.get(key)?;
         let rest = MINUTE.checked_sub(now.duration_since(*since)).filter(|rest| !rest.is_zero())?;
         Some((*count, rest))
     }
 
     fn note(&mut self, key: K, now: Instant) -> (usize, Duration) {
-        if self.0.len() >= MANY {
-            self.0.retain(|_, (since, _)| now.duration_since(*since) < MINUTE);
-            if self.0.len() >= TOO_MANY {
-                self.0.clear();
-            }
+        if self.of.len() >= MANY && self.swept.is_none_or(|last| now.duration_since(last) >= SECOND) {
+            self.of.retain(|_, (since, _)| now.duration_since(*since) < MINUTE);
+            self.swept = Some(now);
         }
-        let (since, count) = self.0.entry(key).or_insert((now, 0));
+        if self.of.len() >= TOO_MANY {
+            self.of.clear();
+        }
+        let (since, count) = self.of.entry(key).or_insert((now, 0));
         if now.duration_since(*since) >= MINUTE {
             (*since, *count) = (now, 0);
         }
@@ -170,7 +179,7 @@ mod tests {
         for n in 0..u32::try_from(TOO_MANY).unwrap() + 10 {
             failures.note_at(IpAddr::from(n.to_be_bytes()), failures.guess(n), now);
         }
-        assert!(lock(&failures.addresses).0.len() <= TOO_MANY);
-        assert!(lock(&failures.credentials).0.len() <= TOO_MANY);
+        assert!(lock(&failures.addresses).of.len() <= TOO_MANY);
+        assert!(lock(&failures.credentials).of.len() <= TOO_MANY);
     }
 }
