@@ -4,7 +4,7 @@ use super::common::{Failure, config_path, print, print_findings};
 use crate::config;
 use crate::document::Findings;
 use crate::server::assemble::{Assembler, Trouble};
-use crate::server::tls::Certificate;
+use crate::server::tls::Tls;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -50,7 +50,7 @@ fn look(path: &std::path::Path, arguments: &Arguments, findings: &mut Findings) 
     };
     said.push(format!("configuration  {}", path.display()));
     if let Some(tls) = &config.tls
-        && let Err(why) = Certificate::load(&tls.certificate, &tls.private_key)
+        && let Err(why) = Tls::load(tls, false)
     {
         findings.error(&(), why);
     }

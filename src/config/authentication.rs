@@ -4,6 +4,7 @@
 mod basic;
 mod bearer;
 mod digest;
+mod jwt;
 mod none;
 mod password_hash;
 
@@ -14,6 +15,7 @@ use crate::document::{Findings, Node, Reader};
 pub use basic::{Basic, Password};
 pub use bearer::Bearer;
 pub use digest::{Digest, DigestAlgorithm};
+pub use jwt::{ALGORITHMS, ClaimRule, Introspection, Jwt, Required};
 pub use none::{Confined, NoCredential};
 pub use password_hash::MAX_BCRYPT;
 
@@ -28,6 +30,10 @@ pub struct Authentication {
     pub digest: Option<Digest>,
     /// Tokens of `scimshim token`.
     pub bearer: Option<Bearer>,
+    /// Tokens that somebody else signed.
+    pub jwt: Option<Jwt>,
+    /// Tokens that somebody else is asked about.
+    pub introspection: Option<Introspection>,
 }
 
 /// What the readers of the methods need to know of the identity server and the service.
@@ -43,7 +49,7 @@ pub(super) struct Around<'a> {
 
 const PATH: &str = "identity_servers.*.authentication";
 /// The methods that this version knows.
-const METHODS: [&str; 4] = ["none", "basic", "digest", "bearer"];
+const METHODS: [&str; 6] = ["none", "basic", "digest", "bearer", "jwt", "introspection"];
 
 /// A method's name, or a mapping of methods; bearer when nothing is said.
 pub(super) fn read(reader: &mut Reader<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Authentication> {
@@ -69,6 +75,9 @@ pub(super) fn read(reader: &mut Reader<'_>, around: Around<'_>, findings: &mut F
     methods.basic = reader.optional("basic").and_then(|node| basic::read(node, around, findings));
     methods.digest = reader.optional("digest").and_then(|node| digest::read(node, around, findings));
     methods.bearer = reader.optional("bearer").and_then(|node| bearer::read(node, around, findings));
+    methods.jwt = reader.optional("jwt").and_then(|node| jwt::read(node, around, findings));
+    methods.introspection =
+        reader.optional("introspection").and_then(|node| jwt::read_introspection(node, around, findings));
     later::refuse(&mut reader, PATH, findings);
     reader.finish(findings);
     if let (Some((none, _)), true) = (node.entry("none"), node.entries().len() > 1) {
@@ -86,6 +95,15 @@ fn word(method: &str, node: &Node, around: Around<'_>, findings: &mut Findings) 
         "basic" | "digest" => {
             let example = "{ username: NAME, password: \"${file:PATH}\" }";
             let finding = findings.error(node, format!("`{method}` needs a username and a password"));
+            finding.help(format!("authentication: {{ {method}: {example} }}"));
+            None
+        }
+        "jwt" | "introspection" => {
+            let example = match method {
+                "jwt" => "{ issuer: URL, audience: NAME, claims: { scope: scim } }",
+                _ => "{ url: URL, client_id: NAME, client_secret: \"${file:PATH}\", audience: NAME }",
+            };
+            let finding = findings.error(node, format!("`{method}` needs to know whose tokens are taken"));
             finding.help(format!("authentication: {{ {method}: {example} }}"));
             None
         }

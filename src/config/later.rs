@@ -39,20 +39,11 @@ const AUTHENTICATION: &str = "identity_servers.*.authentication";
 const TABLE: &[Later] = &[
     Later { section: "", key: "upstream", harmless: None, shape: Short(UPSTREAM) },
     Later { section: "", key: "journal", harmless: None, shape: Map(&[("retain", false, Duration)]) },
-    Later { section: "tls", key: "client_ca", harmless: None, shape: Text },
     Later { section: "log", key: "otlp", harmless: Some("none"), shape: Text },
-    Later { section: SERVER, key: "client_certificate", harmless: None, shape: Map(&[("san", true, Many(&Text))]) },
     Later { section: SERVER, key: "save_requests", harmless: Some("none"), shape: Word(&["none", "redacted", "full"]) },
     Later { section: SERVER, key: "brake", harmless: None, shape: Map(&[("deactivations_per_hour", false, Text)]) },
     Later { section: SERVER, key: "dry_run", harmless: Some("false"), shape: Bool },
-    Later {
-        section: "identity_servers.*.switches",
-        key: "adopt",
-        harmless: Some("refuse"),
-        shape: Word(&["refuse", "link"]),
-    },
     Later { section: AUTHENTICATION, key: "oauth2", harmless: None, shape: Map(OAUTH2) },
-    Later { section: AUTHENTICATION, key: "jwt", harmless: None, shape: Map(JWT) },
 ];
 
 const UPSTREAM: &[(&str, bool, Shape)] = &[
@@ -76,13 +67,6 @@ const CLIENT: &[(&str, bool, Shape)] = &[
 ];
 const FEDERATED: &[(&str, bool, Shape)] =
     &[("issuer", true, Text), ("subject", true, Text), ("audience", true, Text), ("jwks_url", true, Text)];
-const JWT: &[(&str, bool, Shape)] = &[
-    ("issuer", true, Text),
-    ("audience", true, Text),
-    ("jwks_url", true, Text),
-    ("algorithms", false, Many(&Text)),
-    ("claims", false, Map(&[("scope", false, Text)])),
-];
 
 /// Reads the settings of a section that have no effect yet, and refuses those that ask for something.
 pub(super) fn refuse(reader: &mut Reader<'_>, section: &str, findings: &mut Findings) {

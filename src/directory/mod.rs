@@ -5,6 +5,7 @@
 //! counts that do not depend on how much there is, only changed columns written, one transaction a
 //! request, rows locked by primary key, uniqueness claimed first.
 
+mod adopt;
 mod asked;
 mod beside;
 mod bulk;
@@ -101,6 +102,8 @@ pub struct ServerView {
     pub patch_answers: PatchAnswer,
     /// A PUT leaves the attributes that it does not mention as they are, instead of clearing them.
     pub put_keeps_unmentioned: bool,
+    /// A POST of a row that no identity server has written yet links it, instead of 409.
+    pub adopt: bool,
     /// A PATCH that replaces values which a filter does not find is 400 noTarget, as RFC 7644 3.5.2.3 says, instead of
     /// making the value that the filter describes, as many clients expect.
     pub strict_no_target: bool,
@@ -110,7 +113,7 @@ pub struct ServerView {
 /// with that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatchAnswer {
-    /// 200 and the resource; 204 where a collection was named, because the answer would have to carry it whole.
+    /// 200 and the resource; 204 where it has members, because the answer would have to carry all of them.
     Auto,
     /// 200 and the resource, always.
     Whole,
@@ -204,6 +207,14 @@ struct Place<'a> {
     type_plan: &'a TypePlan,
     source: &'a Source,
     plan: &'a plan::SourcePlan,
+}
+
+impl Place<'_> {
+    /// Whether clients change a collection of this table's rows.
+    fn writes_collection(&self, name: &str) -> bool {
+        let links = self.plan.links.iter().filter_map(|index| self.source.attributes.get(*index));
+        links.into_iter().any(|link| link.target.attribute == name && !link.schema.is_read_only())
+    }
 }
 
 impl Directory {

@@ -38,6 +38,8 @@ pub(super) enum Change<'a> {
     /// What a POST of a bulk request had to leave out, because it refers to what came later: whoever may create may
     /// have it whole.
     Complete(&'a Patch),
+    /// A POST of what was there before any identity server: what it says, written over the row.
+    Adopt(&'a Patch),
     /// `active: false`, as a DELETE that may not delete does it.
     Deactivate,
 }
@@ -82,14 +84,14 @@ impl<'a> Edit<'a> {
 /// What came of it.
 pub(super) struct Updated {
     pub found: Found,
-    /// The request names a collection, so the answer may be 204.
-    pub collections: bool,
+    /// The resource has members, which the answer would carry whole.
+    pub has_members: bool,
 }
 
 impl Updated {
     /// Whether a PATCH that came to this is answered with 204.
     pub fn is_unanswered(&self, caller: &Caller, projection: &Projection) -> bool {
-        is_unanswered(caller, self.collections, projection)
+        is_unanswered(caller, self.has_members, projection)
     }
 }
 
@@ -240,6 +242,8 @@ impl Directory {
                 *changes = vec![CollectionChange::Replace(elements.collect())];
             }
         }
+        // What is read-only in this table, if not in others, is left out as what is read-only everywhere (RFC 7644 3.5.1).
+        collections.retain(|name, _| place.writes_collection(name));
         Ok((resource, collections))
     }
 
@@ -288,11 +292,15 @@ impl Directory {
             keep_immutable(&place, &was, &mut will)?;
         }
         let changed: Vec<bool> = was.iter().zip(&will).map(|(was, will)| was != will).collect();
-        if matches!(change, Change::Patch(_) | Change::Merge(_) | Change::Complete(_)) {
+        if matches!(change, Change::Patch(_) | Change::Merge(_) | Change::Complete(_) | Change::Adopt(_)) {
             check_required(&place, &will, Some(&changed))?;
+            writable_here(&place, &changed, &collections)?;
         }
         // A DELETE that deactivates and a POST that brings back were allowed as what they are.
-        if matches!(change, Change::Patch(_) | Change::Merge(_) | Change::Replace { created: false, .. }) {
+        if matches!(
+            change,
+            Change::Patch(_) | Change::Merge(_) | Change::Adopt(_) | Change::Replace { created: false, .. }
+        ) {
             self.may_change(&place, caller, &was, &will, &changed, &collections)?;
         }
         let environment = Environment { id: Some(key), row: Some((place.source, &locked.row)), ..writing.environment };
@@ -304,8 +312,8 @@ impl Directory {
             .within(environment, |writing| self.write_difference(connection, &stage, writing, key, &collections))?;
         let wanted_now = self.collections_wanted(caller, &place, projection);
         // An answer of 204 needs none of the members.
-        let named = !collections.is_empty();
-        let unanswered = matches!(change, Change::Patch(_)) && is_unanswered(caller, named, projection);
+        let has_members = !place.plan.links.is_empty();
+        let unanswered = matches!(change, Change::Patch(_)) && is_unanswered(caller, has_members, projection);
         let answered = if unanswered { CollectionsWanted::none() } else { wanted_now };
         let rewritten = place.plan.children.iter().map(|child| child.attribute);
         let rewritten: Vec<usize> = rewritten.filter(|index| changed.get(*index) == Some(&true)).collect();
@@ -316,7 +324,8 @@ impl Directory {
             )
             .into());
         };
-        if written {
+        // An adopted row is the identity server's from now on, also where it was already as it should be.
+        if written || matches!(change, Change::Adopt(_)) {
             self.remember(connection, &place, &found.row.0, locked.identity.as_deref())?;
         }
         let reader = self.reader(&place, caller);
@@ -328,7 +337,7 @@ impl Directory {
                 found = again;
             }
         }
-        Ok(Some(Updated { found, collections: named }))
+        Ok(Some(Updated { found, has_members }))
     }
 
     /// The resource as the client wants it.
@@ -350,7 +359,7 @@ impl Directory {
                 }
                 Ok((after, (*collections).clone(), true))
             }
-            Change::Patch(patch) | Change::Merge(patch) | Change::Complete(patch) => {
+            Change::Patch(patch) | Change::Merge(patch) | Change::Complete(patch) | Change::Adopt(patch) => {
                 let outcome = patch.apply(before, &place.type_.schema, &self.patch_options(caller, place))?;
                 if !outcome.ignored.is_empty() {
                     tracing::debug!(attributes = ?outcome.ignored, "attributes that are not mapped were left out");
@@ -528,7 +537,7 @@ fn concerned(place: &Place<'_>, change: &Change<'_>) -> Vec<usize> {
     match change {
         Change::Deactivate => Vec::new(),
         Change::Replace { left, .. } => children.filter(|index| !left.contains(index)).collect(),
-        Change::Patch(patch) | Change::Merge(patch) | Change::Complete(patch) => children
+        Change::Patch(patch) | Change::Merge(patch) | Change::Complete(patch) | Change::Adopt(patch) => children
             .filter(|index| {
                 let name = place.source.attributes.get(*index).map(|attribute| attribute.target.attribute.as_str());
                 let name = name.unwrap_or_default().to_ascii_lowercase();
@@ -544,13 +553,40 @@ fn concerned(place: &Place<'_>, change: &Change<'_>) -> Vec<usize> {
     }
 }
 
-/// Whether a PATCH is answered with 204: by setting, or because the answer would carry a membership that may be large.
+/// 400 mutability where a change is of something that this table has read-only, and another table of the type has not: the
+/// schema, which is the type's, let it pass.
+fn writable_here(place: &Place<'_>, changed: &[bool], collections: &Collections) -> Result<(), Error> {
+    let refused = |name: &str| {
+        let why = "it is the application's own here, though other resources of the type can be changed";
+        Error::mutability(format!("{name} of this {} is read-only: {why}", place.type_.name))
+    };
+    for (attribute, _) in place.source.attributes.iter().zip(changed).filter(|(_, changed)| **changed) {
+        let target = &attribute.target;
+        let schema = &place.type_.schema;
+        let home = match &target.extension {
+            None => Some(&schema.core),
+            Some(urn) => schema.extensions.iter().find(|extension| extension.id == *urn),
+        };
+        let said = home.and_then(|home| home.attribute(&target.attribute));
+        let said = target.sub.as_deref().map_or(said, |sub| said.and_then(|top| top.sub(sub)));
+        if attribute.schema.is_read_only() && said.is_some_and(|said| !said.is_read_only()) {
+            return Err(refused(&rows::path(attribute)));
+        }
+    }
+    match collections.keys().find(|name| !place.writes_collection(name)) {
+        Some(name) => Err(refused(name)),
+        None => Ok(()),
+    }
+}
+
+/// Whether a PATCH is answered with 204: by setting, or because the answer would carry a membership that may be large,
+/// whatever the PATCH changed.
 /// Never where the request says what it wants to see (RFC 7644 3.5.2).
-fn is_unanswered(caller: &Caller, collections: bool, projection: &Projection) -> bool {
+fn is_unanswered(caller: &Caller, has_members: bool, projection: &Projection) -> bool {
     let whole = projection.attributes.is_none() && projection.excluded.is_empty();
     whole
         && match caller.server.patch_answers {
-            PatchAnswer::Auto => collections,
+            PatchAnswer::Auto => has_members,
             PatchAnswer::Whole => false,
             PatchAnswer::Nothing => true,
         }

@@ -64,7 +64,8 @@ impl Client {
 }
 
 fn presented<'a>(headers: &'a HeaderMap, target: &'a str) -> Presented<'a> {
-    Presented { method: &Method::GET, target, headers, client: "192.0.2.1".parse().unwrap(), certificate: None }
+    let client = "192.0.2.1".parse().unwrap();
+    Presented { method: &Method::GET, target, headers, client, client_known: true, certificate: None }
 }
 
 /// `Ok`, `stale`, or why not.

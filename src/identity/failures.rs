@@ -12,9 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// With more of them than this, those whose minute is over are forgotten, once a second.
+/// With more of them than this, those whose minute is over are forgotten.
 const MANY: usize = 10_000;
-const SECOND: Duration = Duration::from_secs(1);
 /// With more than this, everything is.
 const TOO_MANY: usize = 100_000;
 
@@ -30,22 +29,19 @@ pub struct Failures {
     keys: RandomState,
 }
 
+/// Since when a minute runs, and how many failures it has seen.
 struct Counts<K> {
-    /// Since when a minute runs, and how many failures it has seen.
-    of: HashMap<K, (Instant, usize)>,
-    /// When those that are over were last looked for.
-    swept: Option<Instant>,
+    seen: HashMap<K, (Instant, usize)>,
+    /// With so many, those whose minute is over are forgotten: twice as many as were left the last time, so that a flood
+    /// of addresses does not have all of them looked at for each.
+    tidy_at: usize,
 }
 
 impl Failures {
     /// At most `per_minute` of one address, and of one credential.
     pub fn new(per_minute: usize) -> Self {
-        Self {
-            per_minute,
-            addresses: Mutex::new(Counts { of: HashMap::new(), swept: None }),
-            credentials: Mutex::new(Counts { of: HashMap::new(), swept: None }),
-            keys: RandomState::new(),
-        }
+        let (addresses, credentials) = (Mutex::new(Counts::new()), Mutex::new(Counts::new()));
+        Self { per_minute, addresses, credentials, keys: RandomState::new() }
     }
 
     /// What guesses at something are counted by.
@@ -87,22 +83,26 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl<K: Eq + Hash> Counts<K> {
+    fn new() -> Self {
+        Self { seen: HashMap::new(), tidy_at: MANY }
+    }
+
     /// Failures within the minute, and what is left of it.
     fn get(&self, key: &K, now: Instant) -> Option<(usize, Duration)> {
-        let (since, count) = self.of.get(key)?;
+        let (since, count) = self.seen.get(key)?;
         let rest = MINUTE.checked_sub(now.duration_since(*since)).filter(|rest| !rest.is_zero())?;
         Some((*count, rest))
     }
 
     fn note(&mut self, key: K, now: Instant) -> (usize, Duration) {
-        if self.of.len() >= MANY && self.swept.is_none_or(|last| now.duration_since(last) >= SECOND) {
-            self.of.retain(|_, (since, _)| now.duration_since(*since) < MINUTE);
-            self.swept = Some(now);
+        if self.seen.len() >= self.tidy_at {
+            self.seen.retain(|_, (since, _)| now.duration_since(*since) < MINUTE);
+            if self.seen.len() >= TOO_MANY {
+                self.seen.clear();
+            }
+            self.tidy_at = self.seen.len().saturating_mul(2).clamp(MANY, TOO_MANY);
         }
-        if self.of.len() >= TOO_MANY {
-            self.of.clear();
-        }
-        let (since, count) = self.of.entry(key).or_insert((now, 0));
+        let (since, count) = self.seen.entry(key).or_insert((now, 0));
         if now.duration_since(*since) >= MINUTE {
             (*since, *count) = (now, 0);
         }
@@ -179,7 +179,7 @@ mod tests {
         for n in 0..u32::try_from(TOO_MANY).unwrap() + 10 {
             failures.note_at(IpAddr::from(n.to_be_bytes()), failures.guess(n), now);
         }
-        assert!(lock(&failures.addresses).of.len() <= TOO_MANY);
-        assert!(lock(&failures.credentials).of.len() <= TOO_MANY);
+        assert!(lock(&failures.addresses).seen.len() <= TOO_MANY);
+        assert!(lock(&failures.credentials).seen.len() <= TOO_MANY);
     }
 }

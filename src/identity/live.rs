@@ -110,6 +110,11 @@ impl LiveTokens {
         Self { shared: Arc::new(shared) }
     }
 
+    /// Whom tokens of ours are issued by: the public URL.
+    pub fn issuer(&self) -> &str {
+        &self.shared.issuer
+    }
+
     /// Whether a token is good for an identity server; `audience` is what it must have been made for.
     pub async fn check(&self, token: &str, server: &str, audience: &str) -> Result<Arc<Known>, Denied> {
         let fingerprint = fingerprint(token);

@@ -7,25 +7,33 @@
 pub mod authorization;
 pub mod basic;
 pub mod bearer;
+pub mod certificate;
 pub mod digest;
 pub mod failures;
+pub mod fetch;
+pub mod foreign;
+pub mod introspection;
+pub mod jwks;
+pub mod jwt;
 pub mod live;
 mod none;
 pub mod passwords;
 pub mod store;
 pub mod token;
 
-use crate::config::NoCredential;
+use crate::config::{ClientCertificate, NoCredential};
 use authorization::Credential;
 use basic::Basic;
 use bearer::Bearer;
+use certificate::Certificate;
 use digest::Digest;
 use failures::{Failures, Guess};
+use foreign::Foreign;
 use hyper::{HeaderMap, Method};
 use ipnet::IpNet;
+use jwks::KeySets;
 use live::{Denied, LiveTokens};
 use passwords::Passwords;
-use rustls_pki_types::CertificateDer;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -39,6 +47,10 @@ pub const METHOD_BASIC: &str = "basic";
 pub const METHOD_DIGEST: &str = "digest";
 /// Tokens of ours.
 pub const METHOD_BEARER: &str = "bearer";
+/// Tokens that somebody else signed (RFC 9068).
+pub const METHOD_JWT: &str = "jwt";
+/// Tokens that somebody else is asked about (RFC 7662).
+pub const METHOD_INTROSPECTION: &str = "introspection";
 
 /// One identity server, as its requests are checked.
 #[derive(Clone, Debug)]
@@ -53,6 +65,8 @@ pub struct Server {
     pub methods: Methods,
     /// The networks it may call from; empty is everywhere.
     pub allow_from: Vec<IpNet>,
+    /// The certificate it must present, besides what its methods ask for.
+    pub certificate: Option<ClientCertificate>,
     /// What its tokens are made for.
     pub audience: String,
 }
@@ -68,6 +82,8 @@ pub struct Methods {
     pub digest: Option<Digest>,
     /// Tokens of ours.
     pub bearer: Option<Bearer>,
+    /// Tokens of others.
+    pub foreign: Foreign,
 }
 
 /// What a request brings to prove who it is.
@@ -81,8 +97,10 @@ pub struct Presented<'a> {
     pub headers: &'a HeaderMap,
     /// Where it comes from, after trusted proxies.
     pub client: IpAddr,
+    /// Whether that is its own address, and not that of a proxy that does not say whose request it hands on.
+    pub client_known: bool,
     /// The client's certificate, where the connection has one that was verified.
-    pub certificate: Option<&'a CertificateDer<'a>>,
+    pub certificate: Option<&'a Certificate>,
 }
 
 /// A request that was authenticated.
@@ -160,6 +178,8 @@ impl Refused {
 /// What is remembered between requests; it outlives reloads, so that a guesser gains nothing by one and a client loses nothing.
 pub struct Memory {
     failures: Failures,
+    /// The keys of other issuers.
+    pub key_sets: KeySets,
     passwords: Passwords,
     seen: digest::Seen,
 }
@@ -171,6 +191,7 @@ impl Memory {
             failures: Failures::new(failures_per_minute),
             passwords: Passwords::default(),
             seen: digest::Seen::default(),
+            key_sets: KeySets::default(),
         }
     }
 
@@ -200,20 +221,30 @@ impl Identity {
         }
     }
 
-    /// Whether requests from an address may come to the identity server at this position at all.
-    pub fn admit(&self, server: usize, client: IpAddr) -> Result<&Server, Denial> {
+    /// Whether a request may come to the identity server at this position at all, before anything it says is looked at.
+    pub fn admit(&self, server: usize, presented: &Presented<'_>) -> Result<&Server, Denial> {
+        let client = presented.client;
         let Some(server) = self.servers.get(server).filter(|server| server.active) else {
             return Err(Denial::Inactive);
         };
-        if !server.allow_from.is_empty() && !server.allow_from.iter().any(|network| network.contains(&client)) {
+        let is_named = presented.client_known && server.allow_from.iter().any(|network| network.contains(&client));
+        if !server.allow_from.is_empty() && !is_named {
             return Err(Denial::Address);
         }
-        Ok(server)
+        match (&server.certificate, presented.certificate) {
+            (None, _) => Ok(server),
+            (Some(_), None) => Err(Denial::Forbidden("this identity server needs a client certificate")),
+            (Some(wanted), Some(certificate)) if certificate.is_one_of(wanted) => Ok(server),
+            (Some(_), Some(certificate)) => {
+                tracing::info!(%client, server = &*server.name, %certificate, "a client certificate that is not asked for");
+                Err(Denial::Forbidden("the client certificate has no name that this identity server asks for"))
+            }
+        }
     }
 
     /// Whether a request may speak for the identity server at this position.
     pub async fn authenticate(&self, server: usize, presented: &Presented<'_>) -> Result<Session, Denial> {
-        let server = self.admit(server, presented.client)?;
+        let server = self.admit(server, presented)?;
         if let Some(none) = server.methods.none {
             none::refuse(none, presented).map_err(Denial::Forbidden)?;
             return Ok(Session { credential: String::new(), method: METHOD_NONE, read_only: false });
@@ -273,6 +304,9 @@ impl Identity {
 
     /// A Bearer credential, by its kind.
     async fn token(&self, token: &str, server: &Server) -> Result<Session, Refused> {
+        if let Some(checked) = server.methods.foreign.check(token, self.tokens.issuer()).await {
+            return checked;
+        }
         if server.methods.bearer.is_some() {
             return bearer::check(token, server, &self.tokens).await;
         }
@@ -287,7 +321,7 @@ impl Identity {
         {
             challenges.extend(digest::challenges(digest, &server.name, &keys, stale));
         }
-        if server.methods.bearer.is_some() {
+        if server.methods.bearer.is_some() || server.methods.foreign.is_some() {
             challenges.push(bearer::challenge(matches!(credential, Credential::Bearer(_))));
         }
         if server.methods.basic.is_some() {
@@ -351,6 +385,7 @@ mod tests {
             default,
             active,
             methods: Methods { bearer: Some(Bearer { scheme_optional: false }), ..Methods::default() },
+            certificate: None,
             allow_from: allow.iter().map(|network| network.parse().unwrap()).collect(),
             audience: audience(URL, name),
         };
@@ -374,7 +409,8 @@ mod tests {
         let authenticate = async |server, headers: &HeaderMap, client: &str| {
             let target = "/scim/v2/Users";
             let client = from(client);
-            let presented = Presented { method: &Method::GET, target, headers, client, certificate: None };
+            let presented =
+                Presented { method: &Method::GET, target, headers, client, client_known: true, certificate: None };
             identity.authenticate(server, &presented).await
         };
         let session = authenticate(0, &headers, "192.0.2.1").await.unwrap();

@@ -6,12 +6,13 @@ use super::discovery::Discovery;
 use super::route::Endpoint;
 use super::state::{Form, Ready, Served};
 use crate::adapter::{self, Adapter, Document};
-use crate::config::{Action, BulkTransaction, Config, IdentityServer, NoTarget, PatchAnswers, Put};
+use crate::config::{Action, Adopt, BulkTransaction, Config, IdentityServer, NoTarget, PatchAnswers, Put};
 use crate::directory::{Actor, Directory, Operation, PatchAnswer, Permissions, ServerView};
 use crate::document::{Findings, Node};
 use crate::identity::basic::Basic;
 use crate::identity::bearer::Bearer;
 use crate::identity::digest::Digest;
+use crate::identity::foreign::Foreign;
 use crate::identity::live::LiveTokens;
 use crate::identity::store::TokenStore;
 use crate::identity::token::audience;
@@ -52,6 +53,8 @@ pub struct Assembler {
     database: Arc<dyn Database>,
     own: Own,
     memory: Arc<Memory>,
+    /// How each identity server takes tokens of others.
+    foreign: Vec<Foreign>,
 }
 
 impl Assembler {
@@ -68,9 +71,14 @@ impl Assembler {
         let Some(document) = document.filter(|_| !findings.has_errors()) else {
             return Err(Trouble::Findings(findings));
         };
+        let foreign = config.identity_servers.iter().map(|server| {
+            let unusable = |why| Trouble::Setup(format!("tokens of others for `{}` cannot be checked: {why}", server.name));
+            Foreign::new(&server.authentication, &memory.key_sets).map_err(unusable)
+        });
+        let foreign = foreign.collect::<Result<_, _>>()?;
         let database = open(config).map_err(Trouble::Database)?;
         let own = Own::new(database.dialect(), &config.own_schema);
-        Ok(Self { config: Arc::new(config.clone()), document, own_documents, database, own, memory })
+        Ok(Self { config: Arc::new(config.clone()), document, own_documents, database, own, memory, foreign })
     }
 
     /// What is remembered of those who came, for the next assembler.
@@ -164,7 +172,7 @@ impl Assembler {
         let common = directory(adapter);
         let mut servers = Vec::new();
         let mut known = Vec::new();
-        for (server, own) in self.config.identity_servers.iter().zip(own) {
+        for ((server, own), foreign) in self.config.identity_servers.iter().zip(own).zip(&self.foreign) {
             let directory = own.map_or_else(|| Arc::clone(&common), directory);
             let actor = acting_user(server, &directory, &mut findings).map_err(Trouble::Database)?;
             servers.push(self.served(server, actor, directory));
@@ -172,7 +180,8 @@ impl Assembler {
                 name: Arc::from(server.name.as_str()),
                 default: server.default,
                 active: server.active,
-                methods: methods(server),
+                methods: methods(server, foreign.clone()),
+                certificate: server.client_certificate.clone(),
                 allow_from: server.allow_from.clone(),
                 audience: audience(&self.config.public_url, &server.name),
             });
@@ -208,6 +217,7 @@ impl Assembler {
                 actor,
                 may: permissions(server),
                 put_keeps_unmentioned: server.switches.put == Put::KeepUnmentioned,
+                adopt: server.switches.adopt == Adopt::Link,
                 strict_no_target: server.switches.no_target == NoTarget::Refuse,
                 patch_answers: match server.switches.patch_answers {
                     PatchAnswers::Auto => PatchAnswer::Auto,
@@ -306,13 +316,14 @@ fn acting_user(
 }
 
 /// How an identity server may prove who it is.
-fn methods(server: &IdentityServer) -> Methods {
+fn methods(server: &IdentityServer, foreign: Foreign) -> Methods {
     let configured = &server.authentication;
     Methods {
         none: configured.none,
         basic: configured.basic.as_ref().map(Basic::new),
         digest: configured.digest.as_ref().map(Digest::new),
         bearer: configured.bearer.map(|bearer| Bearer { scheme_optional: bearer.scheme_optional }),
+        foreign,
     }
 }
 

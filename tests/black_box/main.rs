@@ -15,18 +15,23 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adopt;
 mod beside;
 mod bulk;
 mod bulk_hostile;
 mod children;
+mod client_certificates;
 mod companies;
 mod dialogues;
 mod entities;
 mod examples;
+mod foreign_hostile;
+mod foreign_tokens;
 mod glpi;
 mod harness;
 mod hostile;
 mod kills;
+mod large_groups;
 mod lifecycle;
 mod list_cursors;
 mod list_root;
@@ -36,6 +41,7 @@ mod refusals;
 mod restored;
 mod rows;
 mod scopes;
+mod sources;
 mod statements;
 mod surface;
 mod template;
