@@ -112,9 +112,7 @@ fn typed(stdin: &Stdin, prompt: &str) -> Result<Vec<u8>, Failure> {
                 return Err(Failure::Message("interrupted".to_owned()));
             }
             // Backspace takes a whole character, Ctrl-U all of them.
-            8 | 127 => {
-                while line.pop().is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000) {}
-            }
+            8 | 127 => while line.pop().is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000) {},
             21 => line.clear(),
             byte if line.len() <= LONGEST => line.push(byte),
             _ => {}
@@ -133,7 +131,8 @@ struct Quiet<'t> {
 
 impl<'t> Quiet<'t> {
     fn new(terminal: &'t Stdin) -> Result<Self, Failure> {
-        let cannot = |error| Failure::Message(format!("the terminal cannot be kept from showing the password: {error}"));
+        let cannot =
+            |error| Failure::Message(format!("the terminal cannot be kept from showing the password: {error}"));
         let before = tcgetattr(terminal).map_err(cannot)?;
         let mut quiet = before.clone();
         quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);

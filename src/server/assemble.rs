@@ -72,7 +72,8 @@ impl Assembler {
             return Err(Trouble::Findings(findings));
         };
         let foreign = config.identity_servers.iter().map(|server| {
-            let unusable = |why| Trouble::Setup(format!("tokens of others for `{}` cannot be checked: {why}", server.name));
+            let unusable =
+                |why| Trouble::Setup(format!("tokens of others for `{}` cannot be checked: {why}", server.name));
             Foreign::new(&server.authentication, &memory.key_sets).map_err(unusable)
         });
         let foreign = foreign.collect::<Result<_, _>>()?;

@@ -66,12 +66,7 @@ impl Discovery {
             }
         }
         Self {
-            service_provider_config: Document::new(&service_provider_config(
-                adapter,
-                base_url,
-                limits,
-                authentication,
-            )),
+            service_provider_config: Document::new(&service_provider_config(adapter, base_url, limits, authentication)),
             resource_types: Collection::new(types.collect()),
             schemas: Collection::new(schemas),
         }
@@ -132,7 +127,12 @@ impl Collection {
 
 /// RFC 7643 5, as strictly as the strictest reader wants it: a `documentationUri` that is no absolute
 /// URL, or a scheme without description, makes some clients take everything for unsupported.
-fn service_provider_config(adapter: &Adapter, base_url: &str, limits: &Limits, authentication: &Authentication) -> Value {
+fn service_provider_config(
+    adapter: &Adapter,
+    base_url: &str,
+    limits: &Limits,
+    authentication: &Authentication,
+) -> Value {
     let page = limits.page;
     let password = adapter.resource_types.iter().any(|type_| type_.schema.core.attribute("password").is_some());
     json!({
@@ -163,10 +163,10 @@ fn service_provider_config(adapter: &Adapter, base_url: &str, limits: &Limits, a
 fn schemes(authentication: &Authentication) -> Vec<Value> {
     let all = [
         (
-            authentication.bearer.is_some(),
+            authentication.bearer.is_some() || authentication.jwt.is_some() || authentication.introspection.is_some(),
             "oauthbearertoken",
             "Bearer token",
-            "A long-lived token in the Authorization header, issued by the administrator",
+            "A token in the Authorization header",
             "https://www.rfc-editor.org/info/rfc6750",
         ),
         (
@@ -184,8 +184,6 @@ fn schemes(authentication: &Authentication) -> Vec<Value> {
             "https://www.rfc-editor.org/info/rfc7617",
         ),
     ];
-    let scheme = |(n, (_, kind, name, description, uri)): (usize, (bool, &str, &str, &str, &str))| {
-        json!({ "type": kind, "name": name, "description": description, "specUri": uri, "primary": n == 0 })
-    };
+    let scheme = |(n, (_, kind, name, description, uri)): (usize, (bool, &str, &str, &str, &str))| json!({ "type": kind, "name": name, "description": description, "specUri": uri, "primary": n == 0 });
     all.into_iter().filter(|(has, ..)| *has).enumerate().map(scheme).collect()
 }

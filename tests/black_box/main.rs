@@ -16,6 +16,9 @@
 mod support;
 
 mod adopt;
+mod auth;
+mod auth_hostile;
+mod auth_matrix;
 mod beside;
 mod bulk;
 mod bulk_hostile;

@@ -194,7 +194,10 @@ pub(super) const CASES: &[(&str, &str)] = &[
         "1:42: error: `digest` needs a username and a password | authentication: { digest: { username: NAME, password: \
          \"${file:PATH}\" } }",
     ),
-    ("identity_servers: { a: { authentication: {} } }", "1:42: error: no way to authenticate | write `authentication: bearer`"),
+    (
+        "identity_servers: { a: { authentication: {} } }",
+        "1:42: error: no way to authenticate | write `authentication: bearer`",
+    ),
     (
         "identity_servers: { a: { authentication: { basic: { username: hr, pasword: hunter2 } } } }",
         "1:51: error: there is no password | password_hash: what `scimshim secret hash` prints; or password: \
