@@ -17,6 +17,9 @@ mod support;
 
 mod addresses;
 mod adopt;
+mod auth;
+mod auth_hostile;
+mod auth_matrix;
 mod bad_input;
 mod beside;
 mod broken;
