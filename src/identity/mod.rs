@@ -267,7 +267,12 @@ impl Identity {
         {
             return Err(Denial::TooMany { method, why, wait });
         }
-        Err(Denial::Unauthenticated { method, why, challenges: self.challenges(server, credential, stale).await })
+        let challenges = self.challenges(server, credential, stale).await;
+        if challenges.is_empty() {
+            // Without keys there is no nonce, and a 401 must say how it is overcome (RFC 9110 15.5.2).
+            return Err(Denial::Unavailable("the keys that nonces are made with cannot be read".to_owned()));
+        }
+        Err(Denial::Unauthenticated { method, why, challenges })
     }
 
     /// The one method whose kind of credential this is.

@@ -15,7 +15,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addresses;
 mod adopt;
+mod auth;
+mod auth_hostile;
+mod auth_matrix;
 mod bad_input;
 mod beside;
 mod broken;
