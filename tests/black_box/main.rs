@@ -15,6 +15,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addresses;
 mod adopt;
 mod auth;
 mod auth_hostile;
