@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use scimshim::adapter;
 use scimshim::document::{Findings, Source};
-use scimshim::identity::bearer;
+use scimshim::identity::authorization::{self, Credential};
 use scimshim::identity::token::{Claims, Keyring, SigningKey};
 use scimshim::scim::filter::Limits;
 use scimshim::scim::{AttributePath, Filter, Object, Patch, Path, ResourceSchema, Schema, normalise, patch, resource};
@@ -176,7 +176,7 @@ pub fn authorization(data: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(data) else { return };
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, value);
-    let Ok(token) = bearer(&headers) else { return };
+    let Credential::Bearer(token) = authorization::read(&headers) else { return };
     assert!(!token.is_empty() && token.trim() == token);
     assert!(data.windows(token.len()).any(|window| window == token.as_bytes()));
     let (ring, signed) = &*SIGNED;

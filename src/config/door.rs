@@ -43,6 +43,13 @@ pub(super) struct Door {
     pub(super) admin: Admin,
 }
 
+impl Door {
+    /// Whether nobody but this machine can come in: what a proxy hands on comes from elsewhere.
+    pub(super) fn is_local(&self) -> bool {
+        self.listen.iter().all(|address| address.ip().is_loopback()) && self.trusted_proxies.is_empty()
+    }
+}
+
 pub(super) fn read(reader: &mut Reader<'_>, context: Context<'_>, findings: &mut Findings) -> Option<Door> {
     let listen = listen(reader, findings);
     let trusted_proxies = values::networks(reader, "trusted_proxies", findings);

@@ -2,7 +2,9 @@
 
 use ipnet::IpNet;
 
-use super::{later, values};
+use super::authentication::{self, Around, Authentication, Confined};
+use super::door::Door;
+use super::{Context, later, values};
 use crate::document::{Findings, Key, Node, Place, Reader};
 
 /// One configured client of the service.
@@ -154,17 +156,6 @@ pub enum Adopt {
     Refuse,
 }
 
-/// How an identity server proves who it is.
-#[derive(Clone, Debug)]
-pub struct Authentication {
-    /// Tokens of `scimshim token`; None where they are not taken.
-    pub bearer: Option<Bearer>,
-}
-
-/// Bearer tokens.
-#[derive(Clone, Debug)]
-pub struct Bearer {}
-
 /// What may be done with a resource type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -191,14 +182,21 @@ impl Action {
     ];
 }
 
-pub(super) fn read(reader: &mut Reader<'_>, findings: &mut Findings) -> Option<Vec<IdentityServer>> {
+/// `door` is None where it is too wrong to be known.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    context: Context<'_>,
+    door: Option<&Door>,
+    findings: &mut Findings,
+) -> Option<Vec<IdentityServer>> {
     let node = reader.required("identity_servers", findings)?;
     let entries = node.read_entries(findings)?;
     if entries.is_empty() {
         findings.error(node, "there is no identity server").help("identity_servers: { entra: { profile: entra } }");
         return None;
     }
-    let mut servers: Vec<_> = entries.iter().filter_map(|(key, node)| server(key, node, findings)).collect();
+    let mut servers: Vec<_> =
+        entries.iter().filter_map(|(key, node)| server(key, node, context, door, findings)).collect();
     one_default(node, entries, &mut servers, findings);
     Some(servers)
 }
@@ -229,7 +227,13 @@ fn one_default(node: &Node, entries: &[(Key, Node)], servers: &mut [IdentityServ
     }
 }
 
-fn server(key: &Key, node: &Node, findings: &mut Findings) -> Option<IdentityServer> {
+fn server(
+    key: &Key,
+    node: &Node,
+    context: Context<'_>,
+    door: Option<&Door>,
+    findings: &mut Findings,
+) -> Option<IdentityServer> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if !key.text.bytes().all(plain) || key.text.is_empty() || key.text.len() > 64 || key.text == "v2" {
         let finding = findings.error(key, format!("`{}` cannot name an identity server", key.text));
@@ -251,7 +255,14 @@ fn server(key: &Key, node: &Node, findings: &mut Findings) -> Option<IdentitySer
     if let Some(node) = reader.given("allow_from").filter(|node| node.one_or_many().is_empty()) {
         findings.error(node, "an empty list would allow nobody").help("leave `allow_from` out to allow every address");
     }
-    let authentication = authentication(&mut reader, findings);
+    let confined = if reader.given("client_certificate").is_some() {
+        Some(Some(Confined::Certificate))
+    } else if reader.given("allow_from").is_some() {
+        Some(Some(Confined::AllowFrom))
+    } else {
+        door.map(|door| door.is_local().then_some(Confined::Loopback))
+    };
+    let authentication = authentication::read(&mut reader, Around { context, profile, confined }, findings);
     let may = may(&mut reader, findings);
     let mapping = |node: &&Node, findings: &mut Findings| node.read_entries(findings).is_some();
     let scope = reader.given("scope").filter(|node| mapping(node, findings)).cloned();
@@ -294,40 +305,6 @@ fn switches(reader: &mut Reader<'_>, profile: Profile, findings: &mut Findings) 
     later::refuse(&mut reader, "identity_servers.*.switches", findings);
     reader.finish(findings);
     switches
-}
-
-/// A method's name, or a mapping of methods; bearer when nothing is said.
-fn authentication(reader: &mut Reader<'_>, findings: &mut Findings) -> Option<Authentication> {
-    const PATH: &str = "identity_servers.*.authentication";
-    let Some(node) = reader.given("authentication") else {
-        return Some(Authentication { bearer: Some(Bearer {}) });
-    };
-    if let Some(method) = node.as_str() {
-        if method == "bearer" {
-            return Some(Authentication { bearer: Some(Bearer {}) });
-        }
-        if !later::refuse_word(PATH, method, node, findings) {
-            let methods = later::words(PATH).chain(["bearer"]);
-            let near = crate::document::nearest(method, methods).unwrap_or("bearer");
-            let finding = findings.error(node, format!("`{method}` is no way to authenticate"));
-            finding.help(format!("did you mean `{near}`?"));
-        }
-        return None;
-    }
-    let mut reader = Reader::mapping(node, findings)?;
-    if node.entries().is_empty() {
-        findings.error(node, "no way to authenticate").help("write `authentication: bearer`");
-    }
-    let bearer = reader.optional("bearer").map(|node| {
-        if let Some(mut reader) = (!node.is_null()).then(|| Reader::mapping(node, findings)).flatten() {
-            later::refuse(&mut reader, "identity_servers.*.authentication.bearer", findings);
-            reader.finish(findings);
-        }
-        Bearer {}
-    });
-    later::refuse(&mut reader, PATH, findings);
-    reader.finish(findings);
-    Some(Authentication { bearer })
 }
 
 fn may(reader: &mut Reader<'_>, findings: &mut Findings) -> Option<Vec<(Key, Vec<Action>)>> {

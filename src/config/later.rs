@@ -51,15 +51,6 @@ const TABLE: &[Later] = &[
         harmless: Some("refuse"),
         shape: Word(&["refuse", "link"]),
     },
-    Later {
-        section: "identity_servers.*.authentication.bearer",
-        key: "scheme_optional",
-        harmless: Some("false"),
-        shape: Bool,
-    },
-    Later { section: AUTHENTICATION, key: "none", harmless: None, shape: Map(&[]) },
-    Later { section: AUTHENTICATION, key: "basic", harmless: None, shape: Map(BASIC) },
-    Later { section: AUTHENTICATION, key: "digest", harmless: None, shape: Map(DIGEST) },
     Later { section: AUTHENTICATION, key: "oauth2", harmless: None, shape: Map(OAUTH2) },
     Later { section: AUTHENTICATION, key: "jwt", harmless: None, shape: Map(JWT) },
 ];
@@ -71,9 +62,6 @@ const UPSTREAM: &[(&str, bool, Shape)] = &[
     ("idle_timeout", false, Duration),
     ("ca", false, Text),
 ];
-const BASIC: &[(&str, bool, Shape)] =
-    &[("username", true, Text), ("password", false, Text), ("password_hash", false, Text)];
-const DIGEST: &[(&str, bool, Shape)] = &[("username", true, Text), ("password", false, Text), ("ha1", false, Text)];
 const OAUTH2: &[(&str, bool, Shape)] = &[
     ("clients", true, Many(&Map(CLIENT))),
     ("administrators", false, Many(&Map(&[("name", true, Text), ("password_hash", true, Text)]))),
@@ -133,7 +121,7 @@ fn not_yet(later: &Later, at: &impl Located, findings: &mut Findings) {
     let finding = findings.error(at, format!("this version of scimshim does not support `{}` yet", later.key));
     match later.harmless {
         Some(harmless) => finding.help(format!("remove it, or write `{}: {harmless}`", later.key)),
-        None if later.section == AUTHENTICATION => finding.help("this version knows `authentication: bearer`"),
+        None if later.section == AUTHENTICATION => finding.help("this version knows none, basic, digest and bearer"),
         None => finding.help("remove it"),
     };
 }

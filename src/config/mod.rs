@@ -5,6 +5,7 @@
 //! parameters stay [`Node`]s until the adapter room compiles them.
 
 mod adapter;
+mod authentication;
 mod database;
 mod door;
 mod identity;
@@ -23,12 +24,12 @@ use ipnet::IpNet;
 use crate::document::{Findings, Node, Reader, Source, parse};
 
 pub use adapter::{AdapterChoice, PACKAGED_ADAPTERS, adapter_path};
+pub use authentication::{
+    Authentication, Basic, Bearer, Confined, Digest, DigestAlgorithm, MAX_BCRYPT, NoCredential, Password,
+};
 pub use database::{Backend, Database, Pool};
 pub use door::{Admin, Tls, TlsVersion};
-pub use identity::{
-    Action, Adopt, Authentication, Bearer, BulkTransaction, IdentityServer, NoTarget, PatchAnswers, Profile, Put,
-    Switches,
-};
+pub use identity::{Action, Adopt, BulkTransaction, IdentityServer, NoTarget, PatchAnswers, Profile, Put, Switches};
 pub use limits::{Limits, Log, LogFormat, LogLevel};
 pub use secret::Secret;
 
@@ -121,7 +122,7 @@ fn read(node: &Node, path: &Path, context: Context<'_>, findings: &mut Findings)
     let database = database::read(&mut reader, context, findings);
     let own_schema = database::own_schema(&mut reader, findings);
     let adapter = adapter::read(&mut reader, context, findings);
-    let identity_servers = identity::read(&mut reader, findings);
+    let identity_servers = identity::read(&mut reader, context, door.as_ref(), findings);
     let log = limits::log(&mut reader, findings);
     let limits = limits::read(&mut reader, findings);
     later::refuse(&mut reader, "", findings);

@@ -51,6 +51,16 @@ enum Origin<'t> {
 
 /// Reads the secret that a node holds or names. What cannot be had is reported; an inline one draws a warning.
 pub(super) fn read(node: &Node, context: Context<'_>, findings: &mut Findings) -> Option<Secret> {
+    let secret = read_verifier(node, context, findings)?;
+    if matches!(node.as_str().map(origin), Some(Ok(Origin::Inline))) {
+        let finding = findings.warning(node, "a secret stands in the configuration itself");
+        finding.help("keep it in a file that only scimshim can read: ${file:PATH}, or ${credential:NAME}");
+    }
+    Some(secret)
+}
+
+/// The same for what a configuration may hold itself: a hash that `scimshim secret` printed.
+pub(super) fn read_verifier(node: &Node, context: Context<'_>, findings: &mut Findings) -> Option<Secret> {
     let origin = node.as_str().map(origin);
     if !matches!(origin, Some(Ok(Origin::File(_) | Origin::Environment(_) | Origin::Credential(_)))) {
         findings.hide(node);
@@ -68,11 +78,7 @@ pub(super) fn read(node: &Node, context: Context<'_>, findings: &mut Findings) -
             finding.help("known are ${file:PATH}, ${env:NAME} and ${credential:NAME}");
             return None;
         }
-        Some(Ok(Origin::Inline)) => {
-            let finding = findings.warning(node, "a secret stands in the configuration itself");
-            finding.help("keep it in a file that only scimshim can read: ${file:PATH}, or ${credential:NAME}");
-            node.as_str().map(str::to_owned)
-        }
+        Some(Ok(Origin::Inline)) => node.as_str().map(str::to_owned),
         Some(Ok(Origin::Environment(name))) => {
             let value = (context.environment)(name);
             if value.is_none() {

@@ -1,21 +1,38 @@
-//! Who may speak: identity servers, their tokens, and how often a stranger may guess.
+//! Who may speak: identity servers, their ways to authenticate, and how often a stranger may guess.
 //!
-//! The door asks one question here for each request, [`Identity::authenticate`], and gets a
-//! [`Session`] or a [`Denial`].
+//! The door asks one question here for each request, [`Identity::authenticate`], and gets a [`Session`] or a [`Denial`]. One
+//! file a method; which of them looks at a request is decided by the scheme of its `Authorization` header, and of a Bearer
+//! credential by what kind of token it is: at most one method ever checks it, and any one that an identity server has suffices.
 
+pub mod authorization;
+pub mod bearer;
 pub mod failures;
 pub mod live;
+mod none;
 pub mod store;
 pub mod token;
 
-use failures::Failures;
-use hyper::HeaderMap;
-use hyper::header::AUTHORIZATION;
+use crate::config::NoCredential;
+use authorization::Credential;
+use bearer::Bearer;
+use failures::{Failures, Guess};
+use hyper::{HeaderMap, Method};
 use ipnet::IpNet;
-use live::{Denied, LiveTokens};
+use live::LiveTokens;
+use rustls_pki_types::CertificateDer;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The methods' names, for logs and metrics.
+pub const METHOD_NONE: &str = "none";
+/// RFC 7617.
+pub const METHOD_BASIC: &str = "basic";
+/// RFC 7616.
+pub const METHOD_DIGEST: &str = "digest";
+/// Tokens of ours.
+pub const METHOD_BEARER: &str = "bearer";
 
 /// One identity server, as its requests are checked.
 #[derive(Clone, Debug)]
@@ -26,19 +43,45 @@ pub struct Server {
     pub default: bool,
     /// Whether it may speak at all.
     pub active: bool,
-    /// Whether it has bearer tokens.
-    pub bearer: bool,
+    /// How it may prove who it is.
+    pub methods: Methods,
     /// The networks it may call from; empty is everywhere.
     pub allow_from: Vec<IpNet>,
     /// What its tokens are made for.
     pub audience: String,
 }
 
+/// The ways to authenticate that an identity server has; any one suffices.
+#[derive(Clone, Debug, Default)]
+pub struct Methods {
+    /// No credential is asked for.
+    pub none: Option<NoCredential>,
+    /// Tokens of ours.
+    pub bearer: Option<Bearer>,
+}
+
+/// What a request brings to prove who it is.
+#[derive(Clone, Copy)]
+pub struct Presented<'a> {
+    /// Its method; part of what Digest hashes.
+    pub method: &'a Method,
+    /// Path and query exactly as they were received.
+    pub target: &'a str,
+    /// All of its headers.
+    pub headers: &'a HeaderMap,
+    /// Where it comes from, after trusted proxies.
+    pub client: IpAddr,
+    /// The client's certificate, where the connection has one that was verified.
+    pub certificate: Option<&'a CertificateDer<'a>>,
+}
+
 /// A request that was authenticated.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// The token's id, for the log.
-    pub token: String,
+    /// Which credential it was, for the log: a token's id, a user name; never a secret.
+    pub credential: String,
+    /// The method's name.
+    pub method: &'static str,
     /// It may only read.
     pub read_only: bool,
 }
@@ -50,25 +93,83 @@ pub enum Denial {
     Inactive,
     /// 403: it may not call from this address.
     Address,
-    /// 401: no credential, or one that is not good; why.
-    Unauthenticated(String),
-    /// 429: this address failed too often; how long to wait.
-    TooMany(Duration),
-    /// 503: tokens cannot be looked up now; why, for the log.
+    /// 403: no credential would help; why.
+    Forbidden(&'static str),
+    /// 401: no credential, or one that is not good.
+    Unauthenticated {
+        /// The method that refused, or `missing`, or `unknown`; for metrics.
+        method: &'static str,
+        /// Why, for the client and the log.
+        why: Cow<'static, str>,
+        /// One `WWW-Authenticate` for each method that the identity server has (RFC 9110 11.6.1).
+        challenges: Vec<String>,
+    },
+    /// 429: too many failures of this address or of this credential.
+    TooMany {
+        /// The method that refused.
+        method: &'static str,
+        /// Why, for the log.
+        why: Cow<'static, str>,
+        /// How long to wait.
+        wait: Duration,
+    },
+    /// 503: what is needed to check cannot be had now; why, for the log.
     Unavailable(String),
+}
+
+/// What a method says of a credential that it does not take.
+enum Refused {
+    /// It is not good.
+    Wrong {
+        method: &'static str,
+        why: Cow<'static, str>,
+        /// Whether this was a guess, and at what: `None` for no credential, or one whose nonce is merely old.
+        guess: Option<(&'static str, String)>,
+        /// Digest: it was right, but for a nonce that is no longer good (RFC 7616 3.3).
+        stale: bool,
+    },
+    /// It was not looked at: too many guesses were made before, or are being checked.
+    TooMany { method: &'static str, wait: Duration },
+    /// It could not be checked; why, for the log.
+    Unavailable(String),
+}
+
+impl Refused {
+    /// Not good. Guesses are counted by the method and what they guess at: a user's name, or the token itself, of which
+    /// nothing is kept.
+    fn wrong(why: impl Into<Cow<'static, str>>, (method, at): (&'static str, &str)) -> Self {
+        Self::Wrong { method, why: why.into(), guess: Some((method, at.to_owned())), stale: false }
+    }
+
+    /// Not even a guess.
+    fn missing(method: &'static str, why: impl Into<Cow<'static, str>>) -> Self {
+        Self::Wrong { method, why: why.into(), guess: None, stale: false }
+    }
+}
+
+/// What is remembered between requests; it outlives reloads, so that a guesser gains nothing by one.
+pub struct Memory {
+    failures: Failures,
+}
+
+impl Memory {
+    /// Nothing yet; how many failures an address may have within a minute.
+    pub fn new(failures_per_minute: usize) -> Self {
+        Self { failures: Failures::new(failures_per_minute) }
+    }
 }
 
 /// All identity servers of one configuration.
 pub struct Identity {
     servers: Vec<Server>,
     tokens: LiveTokens,
-    failures: Arc<Failures>,
+    memory: Arc<Memory>,
 }
 
 impl Identity {
-    /// `failures` outlives reloads, so that a guesser gains nothing by one.
-    pub fn new(servers: Vec<Server>, tokens: LiveTokens, failures: Arc<Failures>) -> Self {
-        Self { servers, tokens, failures }
+    /// Nothing is asked of the database yet.
+    pub fn new(servers: Vec<Server>, tokens: LiveTokens, memory: Arc<Memory>) -> Self {
+        Self { servers, tokens, memory }
     }
 
     /// The position of an identity server; `None` asks for the default one.
@@ -91,53 +192,75 @@ impl Identity {
     }
 
     /// Whether a request may speak for the identity server at this position.
-    pub async fn authenticate(&self, server: usize, headers: &HeaderMap, client: IpAddr) -> Result<Session, Denial> {
-        let server = self.admit(server, client)?;
-        let reason = match bearer(headers) {
-            Ok(_) if !server.bearer => "this identity server takes no bearer tokens".to_owned(),
-            Ok(token) => match self.tokens.check(token, &server.name, &server.audience).await {
-                Ok(known) => {
-                    return Ok(Session { token: known.token.id.clone(), read_only: known.token.read_only });
-                }
-                Err(Denied::Unavailable(why)) => return Err(Denial::Unavailable(why)),
-                Err(Denied::Refused(why)) => why,
-            },
-            Err(why) => why.to_owned(),
+    pub async fn authenticate(&self, server: usize, presented: &Presented<'_>) -> Result<Session, Denial> {
+        let server = self.admit(server, presented.client)?;
+        if let Some(none) = server.methods.none {
+            none::refuse(none, presented).map_err(Denial::Forbidden)?;
+            return Ok(Session { credential: String::new(), method: METHOD_NONE, read_only: false });
+        }
+        let credential = authorization::read(presented.headers);
+        let refused = match self.check(server, credential).await {
+            Ok(session) => return Ok(session),
+            Err(refused) => refused,
         };
-        match self.failures.note(address_class(client)) {
-            Some(wait) => Err(Denial::TooMany(wait)),
-            None => Err(Denial::Unauthenticated(reason)),
+        let (method, why, guess, stale) = match refused {
+            Refused::Unavailable(why) => return Err(Denial::Unavailable(why)),
+            Refused::TooMany { method, wait } => {
+                let why = "it was not looked at: too many guesses before".into();
+                return Err(Denial::TooMany { method, why, wait });
+            }
+            Refused::Wrong { method, why, guess, stale } => (method, why, guess, stale),
+        };
+        if let Some((what, at)) = guess
+            && let Some(wait) = self.memory.failures.note(presented.client, self.guess(server, what, &at))
+        {
+            return Err(Denial::TooMany { method, why, wait });
         }
+        Err(Denial::Unauthenticated { method, why, challenges: self.challenges(server, credential, stale) })
+    }
+
+    /// The one method whose kind of credential this is.
+    async fn check(&self, server: &Server, credential: Credential<'_>) -> Result<Session, Refused> {
+        match (credential, &server.methods) {
+            (Credential::Bearer(token), _) => self.token(token, server).await,
+            (Credential::Bare(token), Methods { bearer: Some(Bearer { scheme_optional: true }), .. }) => {
+                self.token(token, server).await
+            }
+            (Credential::Bare(_), _) => {
+                Err(Refused::missing("unknown", "the Authorization header has no scheme, such as Bearer"))
+            }
+            (Credential::Basic(_), _) => Err(not_taken(METHOD_BASIC)),
+            (Credential::Digest(_), _) => Err(not_taken(METHOD_DIGEST)),
+            (Credential::None, _) => Err(Refused::missing("missing", "the Authorization header is missing")),
+            (Credential::Unreadable(why), _) => Err(Refused::missing("unknown", why)),
+        }
+    }
+
+    /// A Bearer credential, by its kind.
+    async fn token(&self, token: &str, server: &Server) -> Result<Session, Refused> {
+        if server.methods.bearer.is_some() {
+            return bearer::check(token, server, &self.tokens).await;
+        }
+        Err(not_taken(METHOD_BEARER))
+    }
+
+    /// One challenge for each method, the strongest first: clients that speak several take the first they know.
+    fn challenges(&self, server: &Server, credential: Credential<'_>, _stale: bool) -> Vec<String> {
+        let mut challenges = Vec::new();
+        if server.methods.bearer.is_some() {
+            challenges.push(bearer::challenge(matches!(credential, Credential::Bearer(_) | Credential::Bare(_))));
+        }
+        challenges
+    }
+
+    fn guess(&self, server: &Server, method: &str, at: &str) -> Guess {
+        self.memory.failures.guess((&*server.name, method, at))
     }
 }
 
-/// The token of `Authorization: Bearer TOKEN` (RFC 6750 2.1; the scheme in any case); else why there is none.
-pub fn bearer(headers: &HeaderMap) -> Result<&str, &'static str> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else {
-        return Err("the Authorization header is missing");
-    };
-    if values.next().is_some() {
-        return Err("more than one Authorization header");
-    }
-    let value = value.to_str().map_err(|_| "the Authorization header is not ASCII")?.trim();
-    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err("the Authorization header does not begin with Bearer");
-    }
-    let token = token.trim();
-    if token.is_empty() { Err("the bearer token is missing") } else { Ok(token) }
-}
-
-/// What failures are counted by: an IPv6 customer has a /64.
-fn address_class(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
-    }
+/// A credential for which the identity server has no method.
+fn not_taken(method: &'static str) -> Refused {
+    Refused::missing(method, format!("this identity server does not take {method} credentials"))
 }
 
 #[cfg(test)]
@@ -145,28 +268,7 @@ mod tests {
     use super::live::{LiveToken, Store};
     use super::token::{Claims, Keyring, SigningKey, audience, fingerprint, new_id};
     use super::*;
-
-    #[test]
-    fn authorization() {
-        let table: &[(&[&str], Result<&str, &str>)] = &[
-            (&["Bearer abc"], Ok("abc")),
-            (&["bearer   abc "], Ok("abc")),
-            (&["BEARER abc"], Ok("abc")),
-            (&[], Err("the Authorization header is missing")),
-            (&["Bearer"], Err("the bearer token is missing")),
-            (&["Bearer "], Err("the bearer token is missing")),
-            (&["Basic YTpi"], Err("the Authorization header does not begin with Bearer")),
-            (&["abc"], Err("the Authorization header does not begin with Bearer")),
-            (&["Bearer a", "Bearer b"], Err("more than one Authorization header")),
-        ];
-        for (values, expected) in table {
-            let mut headers = HeaderMap::new();
-            for value in *values {
-                headers.append(AUTHORIZATION, value.parse().unwrap());
-            }
-            assert_eq!(bearer(&headers), *expected, "{values:?}");
-        }
-    }
+    use hyper::header::AUTHORIZATION;
 
     struct One(LiveToken);
 
@@ -198,7 +300,7 @@ mod tests {
             name: name.into(),
             default,
             active,
-            bearer: true,
+            methods: Methods { bearer: Some(Bearer { scheme_optional: false }), ..Methods::default() },
             allow_from: allow.iter().map(|network| network.parse().unwrap()).collect(),
             audience: audience(URL, name),
         };
@@ -210,7 +312,7 @@ mod tests {
                 server("near", false, true, &["10.0.0.0/8"]),
             ],
             LiveTokens::new(Arc::new(One(live)), key, URL.into()),
-            Arc::new(Failures::new(3)),
+            Arc::new(Memory::new(3)),
         );
         assert_eq!(identity.server(None), Some(0));
         assert_eq!(identity.server(Some("okta")), Some(1));
@@ -219,18 +321,26 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
         let from = |address: &str| address.parse::<IpAddr>().unwrap();
-        let session = identity.authenticate(0, &headers, from("192.0.2.1")).await.unwrap();
-        assert_eq!((session.token, session.read_only), (claims.jti, true));
-        assert_eq!(identity.authenticate(2, &headers, from("192.0.2.1")).await.unwrap_err(), Denial::Inactive);
-        assert_eq!(identity.authenticate(3, &headers, from("192.0.2.1")).await.unwrap_err(), Denial::Address);
+        let authenticate = async |server, headers: &HeaderMap, client: &str| {
+            let target = "/scim/v2/Users";
+            let client = from(client);
+            let presented = Presented { method: &Method::GET, target, headers, client, certificate: None };
+            identity.authenticate(server, &presented).await
+        };
+        let session = authenticate(0, &headers, "192.0.2.1").await.unwrap();
+        assert_eq!((session.credential, session.method, session.read_only), (claims.jti, METHOD_BEARER, true));
+        assert_eq!(authenticate(2, &headers, "192.0.2.1").await.unwrap_err(), Denial::Inactive);
+        assert_eq!(authenticate(3, &headers, "192.0.2.1").await.unwrap_err(), Denial::Address);
         for _ in 0..3 {
-            let denial = identity.authenticate(1, &headers, from("192.0.2.1")).await.unwrap_err();
-            assert_eq!(denial, Denial::Unauthenticated("the token is for another identity server".into()));
+            let denial = authenticate(1, &headers, "192.0.2.1").await.unwrap_err();
+            let why = "the token is for another identity server".into();
+            let challenges = vec!["Bearer realm=\"scim\", error=\"invalid_token\"".to_owned()];
+            assert_eq!(denial, Denial::Unauthenticated { method: METHOD_BEARER, why, challenges });
         }
-        let denial = identity.authenticate(0, &HeaderMap::new(), from("192.0.2.1")).await.unwrap_err();
-        assert!(matches!(denial, Denial::TooMany(wait) if wait <= Duration::from_secs(60)));
-        identity.authenticate(0, &headers, from("192.0.2.1")).await.expect("a good token is never held up by others");
-        let other = identity.authenticate(0, &HeaderMap::new(), from("192.0.2.2")).await.unwrap_err();
-        assert!(matches!(other, Denial::Unauthenticated(_)));
+        let denial = authenticate(1, &headers, "192.0.2.1").await.unwrap_err();
+        assert!(matches!(denial, Denial::TooMany { wait, .. } if wait <= Duration::from_secs(60)));
+        authenticate(0, &headers, "192.0.2.1").await.expect("a good token is never held up by others");
+        let denial = authenticate(0, &HeaderMap::new(), "192.0.2.1").await.unwrap_err();
+        assert!(matches!(denial, Denial::Unauthenticated { method: "missing", .. }), "no credential is no guess");
     }
 }

@@ -6,8 +6,8 @@ use crate::scim::Error;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LOCATION, CONTENT_TYPE, ETAG,
-    HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderMap,
+    HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
     WWW_AUTHENTICATE,
 };
 use hyper::{Method, Response, StatusCode, Version};
@@ -46,6 +46,8 @@ pub struct Reply {
     pub allow: Option<&'static str>,
     /// What would have been taken instead: `Accept` or `Accept-Encoding` of a 415 (RFC 9110 15.5.16).
     pub takes: Option<Takes>,
+    /// `WWW-Authenticate`, one field each: how a 401 can be overcome (RFC 9110 11.6.1).
+    pub challenges: Vec<String>,
     /// `Retry-After`.
     pub retry_after: Option<Duration>,
     /// HTTP/1: nothing more is read from this connection.
@@ -65,6 +67,7 @@ impl Reply {
             content_location: None,
             allow: None,
             takes: None,
+            challenges: Vec::new(),
             retry_after: None,
             close: false,
             error: None,
@@ -140,8 +143,6 @@ pub struct Manner {
     tls: bool,
     /// HTTP/1.
     http_1: bool,
-    /// There was a credential: a 401 then says that it is not good (RFC 6750 3.1).
-    tried: bool,
     /// `If-Match` of a GET or HEAD.
     if_match: Option<HeaderValue>,
     /// `If-None-Match` of a GET or HEAD.
@@ -156,7 +157,6 @@ impl Manner {
             plain_json: accept::form(headers) == Some(Form::Json),
             tls,
             http_1: version < Version::HTTP_2,
-            tried: headers.contains_key(AUTHORIZATION),
             if_match: if reads { headers.get(IF_MATCH).cloned() } else { None },
             if_none_match: if reads { headers.get(IF_NONE_MATCH).cloned() } else { None },
         }
@@ -208,10 +208,8 @@ pub fn render(mut reply: Reply, manner: &Manner, request_id: &str) -> Response<F
     if let Some(wait) = reply.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
     }
-    if reply.status == StatusCode::UNAUTHORIZED {
-        let challenge =
-            if manner.tried { "Bearer realm=\"scim\", error=\"invalid_token\"" } else { "Bearer realm=\"scim\"" };
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    for challenge in reply.challenges.iter().filter_map(|challenge| HeaderValue::from_str(challenge).ok()) {
+        headers.append(WWW_AUTHENTICATE, challenge);
     }
     if manner.tls {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
@@ -299,8 +297,10 @@ mod tests {
     #[test]
     fn errors() {
         let none = Manner::of(&Method::GET, Version::HTTP_11, &HeaderMap::new(), false);
-        let challenge = render(Reply::error(Error::unauthorized("no")), &none, "r");
-        assert!(challenge.headers()[WWW_AUTHENTICATE].to_str().unwrap().starts_with("Bearer"));
+        let challenges = vec!["Digest realm=\"scim\"".to_owned(), "Basic realm=\"scim\"".to_owned()];
+        let challenge = render(Reply { challenges, ..Reply::error(Error::unauthorized("no")) }, &none, "r");
+        let fields: Vec<_> = challenge.headers().get_all(WWW_AUTHENTICATE).iter().collect();
+        assert_eq!(fields, ["Digest realm=\"scim\"", "Basic realm=\"scim\""]);
         let later = render(Reply::error(Error::unavailable("down")), &none, "r");
         assert_eq!(later.headers()[RETRY_AFTER], "5");
         let wait = render(Reply::too_many(Duration::from_secs(17), "slow down"), &none, "r");

@@ -9,11 +9,11 @@ use crate::adapter::{self, Adapter, Document};
 use crate::config::{Action, BulkTransaction, Config, IdentityServer, NoTarget, PatchAnswers, Put};
 use crate::directory::{Actor, Directory, Operation, PatchAnswer, Permissions, ServerView};
 use crate::document::{Findings, Node};
-use crate::identity::failures::Failures;
+use crate::identity::bearer::Bearer;
 use crate::identity::live::LiveTokens;
 use crate::identity::store::TokenStore;
 use crate::identity::token::audience;
-use crate::identity::{Identity, Server};
+use crate::identity::{Identity, Memory, Methods, Server};
 use crate::own::{Missing, Own};
 use crate::sql::{self, Catalogue, Database, Failure};
 use std::fmt;
@@ -49,12 +49,17 @@ pub struct Assembler {
     own_documents: Vec<Option<Document>>,
     database: Arc<dyn Database>,
     own: Own,
-    failures: Arc<Failures>,
+    memory: Arc<Memory>,
 }
 
 impl Assembler {
     /// Reads the adapter's document and prepares the pool; makes no connection.
     pub fn new(config: &Config) -> Result<Self, Trouble> {
+        Self::again(config, Arc::new(Memory::new(config.limits.failures_per_minute)))
+    }
+
+    /// The same with what another one remembers of those who came.
+    pub fn again(config: &Config, memory: Arc<Memory>) -> Result<Self, Trouble> {
         let mut findings = Findings::new();
         let document = read_adapter(config, &mut findings);
         let own_documents = read_own_adapters(config, &mut findings);
@@ -63,14 +68,12 @@ impl Assembler {
         };
         let database = open(config).map_err(Trouble::Database)?;
         let own = Own::new(database.dialect(), &config.own_schema);
-        Ok(Self {
-            config: Arc::new(config.clone()),
-            document,
-            own_documents,
-            database,
-            own,
-            failures: Arc::new(Failures::new(config.limits.failures_per_minute)),
-        })
+        Ok(Self { config: Arc::new(config.clone()), document, own_documents, database, own, memory })
+    }
+
+    /// What is remembered of those who came, for the next assembler.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
     }
 
     /// The database, for the verbs that use it otherwise.
@@ -167,7 +170,7 @@ impl Assembler {
                 name: Arc::from(server.name.as_str()),
                 default: server.default,
                 active: server.active,
-                bearer: server.authentication.bearer.is_some(),
+                methods: methods(server),
                 allow_from: server.allow_from.clone(),
                 audience: audience(&self.config.public_url, &server.name),
             });
@@ -179,7 +182,7 @@ impl Assembler {
         Ok(Ready {
             database: Arc::clone(&self.database),
             endpoints,
-            identity: Identity::new(known, tokens, Arc::clone(&self.failures)),
+            identity: Identity::new(known, tokens, Arc::clone(&self.memory)),
             servers,
         })
     }
@@ -297,6 +300,15 @@ fn acting_user(
             .help("give the userName of one that exists, or make one for scimshim");
     }
     Ok(actor)
+}
+
+/// How an identity server may prove who it is.
+fn methods(server: &IdentityServer) -> Methods {
+    let configured = &server.authentication;
+    Methods {
+        none: configured.none,
+        bearer: configured.bearer.map(|bearer| Bearer { scheme_optional: bearer.scheme_optional }),
+    }
 }
 
 fn permissions(server: &IdentityServer) -> Permissions {

@@ -11,13 +11,14 @@ use super::refusals::refuse;
 use super::route::{Endpoint, Target, is_ours, route};
 use super::state::{App, Form, Served, unavailable};
 use crate::directory::{Caller, Directory, Patched, Precondition};
-use crate::identity::Denial;
+use crate::identity::{Denial, Presented};
 use crate::scim::{Error, ListQuery, ListResponse, Object, Patch, Projection, filter, patch, query, resource};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
 use hyper::http::request::Parts;
+use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -83,15 +84,23 @@ impl App {
         note.client(client);
         let gets = matches!(head.method, Method::GET | Method::HEAD);
         if served.open_discovery && gets && route.target.is_discovery() {
-            ready.identity.admit(server, client).map_err(denied)?;
+            ready.identity.admit(server, client).map_err(|denial| denied(denial, note))?;
         } else {
-            let session = ready.identity.authenticate(server, &head.headers, client).await.map_err(denied)?;
+            let presented = Presented {
+                method: &head.method,
+                target: head.uri.path_and_query().map_or(path, PathAndQuery::as_str),
+                headers: &head.headers,
+                client,
+                certificate: None,
+            };
+            let session = ready.identity.authenticate(server, &presented).await;
+            let session = session.map_err(|denial| denied(denial, note))?;
+            note.session(&session);
             let reads =
                 gets || head.method == Method::OPTIONS || matches!(route.target, Target::Search(_) | Target::SearchAll);
             if session.read_only && !reads {
                 return Err(Error::forbidden("this token may only read").into());
             }
-            note.token(session.token);
         }
         if !matches!(head.method, Method::DELETE | Method::OPTIONS) && accept::form(&head.headers).is_none() {
             let detail = "answers are application/scim+json or application/json; Accept allows neither";
@@ -148,17 +157,18 @@ impl App {
     }
 }
 
-fn denied(denial: Denial) -> Reply {
+fn denied(denial: Denial, note: &Note<'_>) -> Reply {
     match denial {
         Denial::Inactive => Error::forbidden("this identity server is switched off").into(),
         Denial::Address => Error::forbidden("this identity server may not call from this address").into(),
-        Denial::Unauthenticated(why) => {
-            metrics::counter!("scimshim_authentication_failures_total", "scheme" => "bearer").increment(1);
-            Error::unauthorized(why).into()
+        Denial::Forbidden(why) => Error::forbidden(why).into(),
+        Denial::Unauthenticated { method, why, challenges } => {
+            note.unauthenticated(method, &why);
+            Reply { challenges, ..Reply::error(Error::unauthorized(why)) }
         }
-        Denial::TooMany(wait) => {
-            metrics::counter!("scimshim_authentication_failures_total", "scheme" => "bearer").increment(1);
-            Reply::too_many(wait, "too many failed authentications from this address")
+        Denial::TooMany { method, why, wait } => {
+            note.unauthenticated(method, &why);
+            Reply::too_many(wait, "too many failed authentications from this address or of this credential")
         }
         Denial::Unavailable(why) => Error::unavailable(why).into(),
     }

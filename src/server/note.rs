@@ -2,6 +2,7 @@
 
 use super::metrics::method_label;
 use super::state::App;
+use crate::identity::Session;
 use crate::scim::Error;
 use hyper::{Method, StatusCode};
 use std::net::IpAddr;
@@ -17,7 +18,8 @@ pub struct Note<'a> {
     client: IpAddr,
     server: Arc<str>,
     route: &'static str,
-    token: Option<String>,
+    credential: Option<String>,
+    by: &'static str,
     scim_type: Option<&'static str>,
     answered: bool,
 }
@@ -34,7 +36,8 @@ impl<'a> Note<'a> {
             client: peer,
             server: Arc::clone(&app.no_server),
             route: "unknown",
-            token: None,
+            credential: None,
+            by: "",
             scim_type: None,
             answered: false,
         }
@@ -56,9 +59,23 @@ impl<'a> Note<'a> {
         self.client = address;
     }
 
-    /// Which token it came with.
-    pub fn token(&mut self, id: String) {
-        self.token = Some(id);
+    /// By which credential it came.
+    pub fn session(&mut self, session: &Session) {
+        self.credential = Some(session.credential.clone());
+        self.by = session.method;
+    }
+
+    /// It could not prove who it is. Why never quotes a secret.
+    pub fn unauthenticated(&self, method: &'static str, why: &str) {
+        metrics::counter!("scimshim_authentication_failures_total", "scheme" => method).increment(1);
+        tracing::info!(
+            request = &*self.request_id,
+            client = %self.client,
+            server = &*self.server,
+            by = method,
+            why,
+            "not authenticated"
+        );
     }
 
     /// What went wrong. Only what is our side's to mend is logged beyond the request's own line.
@@ -90,7 +107,8 @@ impl<'a> Note<'a> {
             request = &*self.request_id,
             client = %self.client,
             server = &*self.server,
-            token = self.token.as_deref().unwrap_or_default(),
+            by = self.by,
+            credential = self.credential.as_deref().unwrap_or_default(),
             method = method_label(&self.method),
             route = self.route,
             status = status.as_u16(),

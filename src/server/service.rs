@@ -9,6 +9,7 @@ use super::tls::Certificate;
 use super::watch::{Noted, Patience};
 use crate::config::{Config, TlsVersion};
 use crate::document::Findings;
+use crate::identity::Memory;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -71,6 +72,7 @@ pub struct Running {
     /// Where the private listener is.
     pub admin: SocketAddr,
     service: Arc<Service>,
+    memory: Arc<Memory>,
     certificate: Option<Arc<Certificate>>,
     stop: watch::Sender<bool>,
     listeners: JoinHandle<()>,
@@ -89,6 +91,7 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         None => None,
     };
     let assembler = Assembler::new(&config).map_err(Failed::from)?;
+    let memory = Arc::clone(assembler.memory());
     let listeners = bind(&config, certificate.as_ref())?;
     let private =
         Listener::bind(config.admin.listen, None).map_err(|error| cannot_listen(config.admin.listen, &error))?;
@@ -120,7 +123,7 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         });
     }
     let listeners = tokio::spawn(public);
-    Ok(Running { addresses, admin, service, certificate, stop, listeners, supervisor, failed_sender, failed })
+    Ok(Running { addresses, admin, service, memory, certificate, stop, listeners, supervisor, failed_sender, failed })
 }
 
 fn bind(config: &Config, certificate: Option<&Arc<Certificate>>) -> Result<Vec<Listener>, Failed> {
@@ -263,10 +266,11 @@ impl Running {
     /// Reads everything anew and swaps it in one step; on any failure the old stays.
     async fn reload(&mut self, path: Option<PathBuf>) {
         let Some(path) = path else { return };
+        let memory = Arc::clone(&self.memory);
         let read = tokio::task::spawn_blocking(move || {
             let mut findings = Findings::new();
             let config = crate::config::load(&path, &mut findings).ok_or(Failed::Findings(findings))?;
-            let assembler = Assembler::new(&config).map_err(Failed::from)?;
+            let assembler = Assembler::again(&config, memory).map_err(Failed::from)?;
             let ready = assembler.begin().map_err(Failed::from)?;
             Ok::<_, Failed>((config, assembler, ready))
         });
