@@ -5,6 +5,7 @@ mod basic;
 mod bearer;
 mod digest;
 mod none;
+mod oauth2;
 mod password_hash;
 
 use super::identity::Profile;
@@ -15,6 +16,7 @@ pub use basic::{Basic, Password};
 pub use bearer::Bearer;
 pub use digest::{Digest, DigestAlgorithm};
 pub use none::{Confined, NoCredential};
+pub use oauth2::{Administrator, Assertion, Flows, Oauth2, OauthClient};
 pub use password_hash::MAX_BCRYPT;
 
 /// The ways that an identity server has, at least one.
@@ -28,6 +30,8 @@ pub struct Authentication {
     pub digest: Option<Digest>,
     /// Tokens of `scimshim token`.
     pub bearer: Option<Bearer>,
+    /// Tokens of our own authorization server.
+    pub oauth2: Option<Oauth2>,
 }
 
 /// What the readers of the methods need to know of the identity server and the service.
@@ -43,7 +47,7 @@ pub(super) struct Around<'a> {
 
 const PATH: &str = "identity_servers.*.authentication";
 /// The methods that this version knows.
-const METHODS: [&str; 4] = ["none", "basic", "digest", "bearer"];
+const METHODS: [&str; 5] = ["none", "basic", "digest", "bearer", "oauth2"];
 
 /// A method's name, or a mapping of methods; bearer when nothing is said.
 pub(super) fn read(reader: &mut Reader<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Authentication> {
@@ -69,6 +73,7 @@ pub(super) fn read(reader: &mut Reader<'_>, around: Around<'_>, findings: &mut F
     methods.basic = reader.optional("basic").and_then(|node| basic::read(node, around, findings));
     methods.digest = reader.optional("digest").and_then(|node| digest::read(node, around, findings));
     methods.bearer = reader.optional("bearer").and_then(|node| bearer::read(node, around, findings));
+    methods.oauth2 = reader.optional("oauth2").and_then(|node| oauth2::read(node, around, findings));
     later::refuse(&mut reader, PATH, findings);
     reader.finish(findings);
     if let (Some((none, _)), true) = (node.entry("none"), node.entries().len() > 1) {
@@ -87,6 +92,11 @@ fn word(method: &str, node: &Node, around: Around<'_>, findings: &mut Findings) 
             let example = "{ username: NAME, password: \"${file:PATH}\" }";
             let finding = findings.error(node, format!("`{method}` needs a username and a password"));
             finding.help(format!("authentication: {{ {method}: {example} }}"));
+            None
+        }
+        "oauth2" => {
+            let finding = findings.error(node, "`oauth2` needs clients");
+            finding.help("authentication: { oauth2: { clients: [...] } }, see docs/oauth2.md");
             None
         }
         _ => {

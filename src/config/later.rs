@@ -51,7 +51,6 @@ const TABLE: &[Later] = &[
         harmless: Some("refuse"),
         shape: Word(&["refuse", "link"]),
     },
-    Later { section: AUTHENTICATION, key: "oauth2", harmless: None, shape: Map(OAUTH2) },
     Later { section: AUTHENTICATION, key: "jwt", harmless: None, shape: Map(JWT) },
 ];
 
@@ -62,20 +61,6 @@ const UPSTREAM: &[(&str, bool, Shape)] = &[
     ("idle_timeout", false, Duration),
     ("ca", false, Text),
 ];
-const OAUTH2: &[(&str, bool, Shape)] = &[
-    ("clients", true, Many(&Map(CLIENT))),
-    ("administrators", false, Many(&Map(&[("name", true, Text), ("password_hash", true, Text)]))),
-    ("access_token_lifetime", false, Duration),
-];
-const CLIENT: &[(&str, bool, Shape)] = &[
-    ("id", true, Text),
-    ("secret_hash", false, Text),
-    ("flows", false, Many(&Word(&["authorization_code", "client_credentials"]))),
-    ("redirect_uris", false, Many(&Text)),
-    ("federated", false, Map(FEDERATED)),
-];
-const FEDERATED: &[(&str, bool, Shape)] =
-    &[("issuer", true, Text), ("subject", true, Text), ("audience", true, Text), ("jwks_url", true, Text)];
 const JWT: &[(&str, bool, Shape)] = &[
     ("issuer", true, Text),
     ("audience", true, Text),

@@ -25,7 +25,8 @@ use crate::document::{Findings, Node, Reader, Source, parse};
 
 pub use adapter::{AdapterChoice, PACKAGED_ADAPTERS, adapter_path};
 pub use authentication::{
-    Authentication, Basic, Bearer, Confined, Digest, DigestAlgorithm, MAX_BCRYPT, NoCredential, Password,
+    Administrator, Assertion, Authentication, Basic, Bearer, Confined, Digest, DigestAlgorithm, Flows, MAX_BCRYPT,
+    NoCredential, Oauth2, OauthClient, Password,
 };
 pub use database::{Backend, Database, Pool};
 pub use door::{Admin, Tls, TlsVersion};

@@ -1,13 +1,13 @@
 //! The application's administrators, as the adapter names them: looked up by name, for whoever verifies their passwords.
 
 use super::{Directory, blank_environment, plan};
-use crate::adapter::Aliases;
+use crate::adapter::{Aliases, Hash};
 use crate::sql::{self, Expr, Predicate, Select, Statement, Value};
 
 impl Directory {
-    /// Whether the adapter says who the application's administrators are.
-    pub fn has_administrators(&self) -> bool {
-        self.adapter.administrators.is_some()
+    /// How the application hashes its administrators' passwords, where the adapter says who they are.
+    pub fn administrators_hash(&self) -> Option<Hash> {
+        self.adapter.administrators.as_ref().map(|administrators| administrators.hash)
     }
 
     /// The administrator of this name: the name as it stands in the application, and the hash of the password. None where

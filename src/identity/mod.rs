@@ -9,6 +9,7 @@ pub mod bearer;
 pub mod failures;
 pub mod live;
 mod none;
+pub mod oauth2;
 pub mod store;
 pub mod token;
 
@@ -33,6 +34,8 @@ pub const METHOD_BASIC: &str = "basic";
 pub const METHOD_DIGEST: &str = "digest";
 /// Tokens of ours.
 pub const METHOD_BEARER: &str = "bearer";
+/// Tokens of our own authorization server.
+pub const METHOD_OAUTH2: &str = "oauth2";
 
 /// One identity server, as its requests are checked.
 #[derive(Clone, Debug)]
@@ -58,6 +61,8 @@ pub struct Methods {
     pub none: Option<NoCredential>,
     /// Tokens of ours.
     pub bearer: Option<Bearer>,
+    /// Tokens of our own authorization server.
+    pub oauth2: Option<Arc<oauth2::Authority>>,
 }
 
 /// What a request brings to prove who it is.
@@ -172,6 +177,11 @@ impl Identity {
         Self { servers, tokens, memory }
     }
 
+    /// How often who may fail.
+    pub fn failures(&self) -> &Failures {
+        &self.memory.failures
+    }
+
     /// The position of an identity server; `None` asks for the default one.
     pub fn server(&self, name: Option<&str>) -> Option<usize> {
         match name {
@@ -238,16 +248,22 @@ impl Identity {
 
     /// A Bearer credential, by its kind.
     async fn token(&self, token: &str, server: &Server) -> Result<Session, Refused> {
+        if let Some(authority) = server.methods.oauth2.as_ref().filter(|_| oauth2::live::LiveAccess::fits(token)) {
+            return authority.check(token).await;
+        }
         if server.methods.bearer.is_some() {
             return bearer::check(token, server, &self.tokens).await;
         }
-        Err(not_taken(METHOD_BEARER))
+        Err(match server.methods.oauth2 {
+            Some(_) => Refused::wrong("the token is not one of this service's", (METHOD_OAUTH2, token)),
+            None => not_taken(METHOD_BEARER),
+        })
     }
 
     /// One challenge for each method, the strongest first: clients that speak several take the first they know.
     fn challenges(&self, server: &Server, credential: Credential<'_>, _stale: bool) -> Vec<String> {
         let mut challenges = Vec::new();
-        if server.methods.bearer.is_some() {
+        if server.methods.bearer.is_some() || server.methods.oauth2.is_some() {
             challenges.push(bearer::challenge(matches!(credential, Credential::Bearer(_) | Credential::Bare(_))));
         }
         challenges

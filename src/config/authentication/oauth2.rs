@@ -3,7 +3,8 @@
 //! Whatever would make a flow less safe than it can be is an error here, not a surprise later: redirect_uris that are not
 //! https, clients without a secret that speak for themselves, hashes that are no hashes.
 
-use super::super::{Secret, values};
+use super::{Around, password_hash};
+use crate::config::{Secret, values};
 use crate::document::{Findings, Node, Reader};
 use std::time::Duration;
 
@@ -85,12 +86,12 @@ const LIFETIME: Duration = Duration::from_secs(3600);
 const SHORTEST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(86_400);
 
-pub(in crate::config) fn read(node: &Node, findings: &mut Findings) -> Option<Oauth2> {
+pub(super) fn read(node: &Node, around: Around<'_>, findings: &mut Findings) -> Option<Oauth2> {
     let mut reader = Reader::mapping(node, findings)?;
     let clients = reader.required("clients", findings);
     let mut all: Vec<OauthClient> = Vec::new();
     for node in clients.map(Node::one_or_many).unwrap_or_default() {
-        let Some(client) = client(node, findings) else { continue };
+        let Some(client) = client(node, around, findings) else { continue };
         if all.iter().any(|other| other.id == client.id) {
             findings.error(node, format!("a second client `{}`", client.id));
         }
@@ -101,7 +102,7 @@ pub(in crate::config) fn read(node: &Node, findings: &mut Findings) -> Option<Oa
     }
     let mut administrators: Vec<Administrator> = Vec::new();
     for node in reader.given("administrators").map(Node::one_or_many).unwrap_or_default() {
-        let Some(administrator) = administrator(node, findings) else { continue };
+        let Some(administrator) = administrator(node, around, findings) else { continue };
         if administrators.iter().any(|other| other.name == administrator.name) {
             findings.error(node, format!("a second administrator `{}`", administrator.name));
         }
@@ -116,7 +117,7 @@ pub(in crate::config) fn read(node: &Node, findings: &mut Findings) -> Option<Oa
     Some(Oauth2 { clients: all, administrators, access_token_lifetime: lifetime })
 }
 
-fn client(node: &Node, findings: &mut Findings) -> Option<OauthClient> {
+fn client(node: &Node, around: Around<'_>, findings: &mut Findings) -> Option<OauthClient> {
     let mut reader = Reader::mapping(node, findings)?;
     let id_node = reader.required("id", findings);
     let hashes = reader.given("secret_hash");
@@ -124,7 +125,7 @@ fn client(node: &Node, findings: &mut Findings) -> Option<OauthClient> {
         .map(Node::one_or_many)
         .unwrap_or_default()
         .iter()
-        .filter_map(|node| hash(node, "client secret", findings))
+        .filter_map(|node| password_hash::read(node, around.context, findings))
         .collect();
     if let Some(node) = hashes.filter(|node| node.one_or_many().len() > 2) {
         findings.error(node, "more than two secrets").help("two are enough to replace one by the other");
@@ -261,33 +262,15 @@ fn jwks_url(node: &Node, findings: &mut Findings) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn administrator(node: &Node, findings: &mut Findings) -> Option<Administrator> {
+fn administrator(node: &Node, around: Around<'_>, findings: &mut Findings) -> Option<Administrator> {
     let mut reader = Reader::mapping(node, findings)?;
     let name_node = reader.required("name", findings);
-    let password = reader.required("password_hash", findings).map(|node| hash(node, "password", findings));
+    let hash = reader.required("password_hash", findings);
     reader.finish(findings);
+    let hash = hash.and_then(|node| password_hash::read(node, around.context, findings));
     let name = name_node?.read_str(findings)?.to_owned();
     if name.is_empty() || name.chars().count() > LONGEST_ID || name.chars().any(char::is_control) {
         findings.error(&name_node.cloned(), "a name is 1 to 100 characters");
     }
-    Some(Administrator { name, password_hash: password?? })
-}
-
-/// What `scimshim secret hash` prints. Never shown, not even where it is the wrong thing: that may be the secret itself.
-fn hash(node: &Node, what: &str, findings: &mut Findings) -> Option<Secret> {
-    findings.hide(node);
-    let Some(text) = node.as_str() else {
-        findings.hide_rest(node);
-        findings.error(node, format!("expected the hash of a {what}, found {}", node.kind_name()));
-        return None;
-    };
-    let bcrypt = ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| text.starts_with(prefix)) && text.len() == 60;
-    let argon2 = text.starts_with("$argon2id$") && text.split('$').count() == 6;
-    if !bcrypt && !argon2 {
-        findings
-            .error(node, format!("this is not the argon2id or bcrypt hash of a {what}"))
-            .help("`scimshim secret hash` makes one of what you type");
-        return None;
-    }
-    Some(Secret::new(text))
+    Some(Administrator { name, password_hash: hash? })
 }

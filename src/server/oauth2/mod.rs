@@ -171,7 +171,7 @@ impl App {
             Endpoint::Authorize if get => call.ask().await,
             Endpoint::Authorize if head.method == Method::POST => call.decide(body).await,
             Endpoint::Token if head.method == Method::POST => call.token(body, note).await,
-            Endpoint::Revoke if head.method == Method::POST => call.revoke(body).await,
+            Endpoint::Revoke if head.method == Method::POST => call.revoke(body, note).await,
             _ => Err(Problem::Method(endpoint.allow())),
         }
     }
@@ -247,7 +247,7 @@ impl Call<'_> {
 
     /// Runs something that derives keys, with no more of them at once than the machine can spare.
     async fn deriving<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-        let permit = Arc::clone(&self.ready.oauth2.derivations)
+        let permit = Arc::clone(&self.ready.derivations)
             .acquire_owned()
             .await
             .map_err(|error| Problem::Unavailable(error.to_string()))?;
