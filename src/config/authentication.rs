@@ -16,7 +16,7 @@ pub use basic::{Basic, Password};
 pub use bearer::Bearer;
 pub use digest::{Digest, DigestAlgorithm};
 pub use none::{Confined, NoCredential};
-pub use oauth2::{Administrator, Assertion, Flows, Oauth2, OauthClient};
+pub use oauth2::{Administrator, Assertion, Flows, Oauth2, OauthClient, Trust};
 pub use password_hash::MAX_BCRYPT;
 
 /// The ways that an identity server has, at least one.

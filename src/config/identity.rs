@@ -152,8 +152,10 @@ pub enum BulkTransaction {
 /// What POST does with a row that exists but was never provisioned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adopt {
-    /// 409.
+    /// 409, with its `Location`.
     Refuse,
+    /// 201 with the row, where the identity server may see it and none ever wrote it.
+    Link,
 }
 
 /// What may be done with a resource type.
@@ -302,7 +304,8 @@ fn switches(reader: &mut Reader<'_>, profile: Profile, findings: &mut Findings) 
     switches.put = reader.word("put", &puts, findings).unwrap_or(switches.put);
     let no_target = [("make", NoTarget::Make), ("refuse", NoTarget::Refuse)];
     switches.no_target = reader.word("no_target", &no_target, findings).unwrap_or(switches.no_target);
-    later::refuse(&mut reader, "identity_servers.*.switches", findings);
+    let adopts = [("refuse", Adopt::Refuse), ("link", Adopt::Link)];
+    switches.adopt = reader.word("adopt", &adopts, findings).unwrap_or(switches.adopt);
     reader.finish(findings);
     switches
 }

@@ -45,12 +45,6 @@ const TABLE: &[Later] = &[
     Later { section: SERVER, key: "save_requests", harmless: Some("none"), shape: Word(&["none", "redacted", "full"]) },
     Later { section: SERVER, key: "brake", harmless: None, shape: Map(&[("deactivations_per_hour", false, Text)]) },
     Later { section: SERVER, key: "dry_run", harmless: Some("false"), shape: Bool },
-    Later {
-        section: "identity_servers.*.switches",
-        key: "adopt",
-        harmless: Some("refuse"),
-        shape: Word(&["refuse", "link"]),
-    },
     Later { section: AUTHENTICATION, key: "jwt", harmless: None, shape: Map(JWT) },
 ];
 

@@ -26,7 +26,7 @@ use crate::document::{Findings, Node, Reader, Source, parse};
 pub use adapter::{AdapterChoice, PACKAGED_ADAPTERS, adapter_path};
 pub use authentication::{
     Administrator, Assertion, Authentication, Basic, Bearer, Confined, Digest, DigestAlgorithm, Flows, MAX_BCRYPT,
-    NoCredential, Oauth2, OauthClient, Password,
+    NoCredential, Oauth2, OauthClient, Password, Trust,
 };
 pub use database::{Backend, Database, Pool};
 pub use door::{Admin, Tls, TlsVersion};

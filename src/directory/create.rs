@@ -103,7 +103,7 @@ impl Directory {
             && let Some(key) = self.retired_with_external_id(connection, writing, wanted.values)?
             && !self.is_stranger(connection, &writing.place, &key)?
         {
-            let holder = Holder { key, retired: true, attribute: "externalId".to_owned() };
+            let holder = Holder { key, retired: true, attribute: "externalId".to_owned(), source: 0 };
             return self.unretire(connection, writing, &holder, wanted, projection);
         }
         // A row outside `where` may own a name that is unique among all rows: then it is that one or none.
@@ -115,7 +115,7 @@ impl Directory {
             return self.revive(connection, writing, revive, &key, wanted, projection);
         }
         if let Some(holder) = holder {
-            return Err(Error::uniqueness(&holder.attribute).into());
+            return self.taken(connection, writing, &holder, wanted.resource, wanted.collections, projection);
         }
         self.insert(connection, writing, rules, wanted, projection)
     }

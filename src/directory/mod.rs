@@ -6,6 +6,7 @@
 //! request, rows locked by primary key, uniqueness claimed first.
 
 mod administrator;
+mod adopt;
 mod asked;
 mod beside;
 mod bulk;
@@ -102,6 +103,8 @@ pub struct ServerView {
     pub patch_answers: PatchAnswer,
     /// A PUT leaves the attributes that it does not mention as they are, instead of clearing them.
     pub put_keeps_unmentioned: bool,
+    /// A POST of a row that no identity server has written yet links it, instead of 409.
+    pub adopt: bool,
     /// A PATCH that replaces values which a filter does not find is 400 noTarget, as RFC 7644 3.5.2.3 says, instead of
     /// making the value that the filter describes, as many clients expect.
     pub strict_no_target: bool,

@@ -213,9 +213,13 @@ impl Directory {
                 next_names.insert(node.key.to_text().unwrap_or_default(), own);
             }
             for chunk in changed.chunks(CHUNK) {
-                let choices =
-                    chunk.iter().map(|(key, path)| (bound(key, &tree.key), bound(&path.as_str().into(), &tree.path)));
-                let path = Expr::Choose(Box::new(Expr::bare(&tree.key.name)), choices.collect());
+                // The last one again up to a power of two, as in lists: few texts of this statement are ever prepared.
+                let padded = chunk.iter().chain(chunk.last().into_iter().cycle()).take(chunk.len().next_power_of_two());
+                let choices = padded.map(|(key, path)| {
+                    let is_it = Predicate::eq(Expr::bare(&tree.key.name), bound(key, &tree.key));
+                    (is_it, bound(&path.as_str().into(), &tree.path))
+                });
+                let path = Expr::Case(choices.collect());
                 let mut set = vec![(tree.path.name.clone(), path)];
                 if let Some(column) = &tree.level {
                     set.push((column.name.clone(), bound(&level_of(depth), column)));

@@ -19,6 +19,8 @@ pub(super) struct Holder {
     pub retired: bool,
     /// The attribute that collides.
     pub attribute: String,
+    /// The position of the row's source in its type.
+    pub source: usize,
 }
 
 /// What a transaction has claimed: kinds and values.
@@ -104,6 +106,7 @@ impl Directory {
                 let environment = writing.environment;
                 let found = self.who_has(connection, &other, twin, (index, &stored), &environment, wanted, own)?;
                 if let Some(mut holder) = found {
+                    holder.source = position;
                     // A retired row of another table cannot be brought back by a create in this one.
                     holder.retired &= here;
                     return Ok(Some(holder));
@@ -159,7 +162,7 @@ impl Directory {
             let mut values = row.0.into_iter();
             let key = values.next()?;
             let retired = values.next().and_then(|flag| flag.as_int()) == Some(1);
-            Some(Holder { key, retired, attribute: rows::path(attribute) })
+            Some(Holder { key, retired, attribute: rows::path(attribute), source: 0 })
         });
         let holders: Vec<Holder> = holders.collect();
         let live = holders.iter().position(|holder| !holder.retired).unwrap_or(0);

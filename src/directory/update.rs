@@ -38,6 +38,8 @@ pub(super) enum Change<'a> {
     /// What a POST of a bulk request had to leave out, because it refers to what came later: whoever may create may
     /// have it whole.
     Complete(&'a Patch),
+    /// A POST of what was there before any identity server: what it says, written over the row.
+    Adopt(&'a Patch),
     /// `active: false`, as a DELETE that may not delete does it.
     Deactivate,
 }
@@ -288,11 +290,14 @@ impl Directory {
             keep_immutable(&place, &was, &mut will)?;
         }
         let changed: Vec<bool> = was.iter().zip(&will).map(|(was, will)| was != will).collect();
-        if matches!(change, Change::Patch(_) | Change::Merge(_) | Change::Complete(_)) {
+        if matches!(change, Change::Patch(_) | Change::Merge(_) | Change::Complete(_) | Change::Adopt(_)) {
             check_required(&place, &will, Some(&changed))?;
         }
         // A DELETE that deactivates and a POST that brings back were allowed as what they are.
-        if matches!(change, Change::Patch(_) | Change::Merge(_) | Change::Replace { created: false, .. }) {
+        if matches!(
+            change,
+            Change::Patch(_) | Change::Merge(_) | Change::Adopt(_) | Change::Replace { created: false, .. }
+        ) {
             self.may_change(&place, caller, &was, &will, &changed, &collections)?;
         }
         let environment = Environment { id: Some(key), row: Some((place.source, &locked.row)), ..writing.environment };
@@ -316,7 +321,8 @@ impl Directory {
             )
             .into());
         };
-        if written {
+        // An adopted row is the identity server's from now on, also where it was already as it should be.
+        if written || matches!(change, Change::Adopt(_)) {
             self.remember(connection, &place, &found.row.0, locked.identity.as_deref())?;
         }
         let reader = self.reader(&place, caller);
@@ -350,7 +356,7 @@ impl Directory {
                 }
                 Ok((after, (*collections).clone(), true))
             }
-            Change::Patch(patch) | Change::Merge(patch) | Change::Complete(patch) => {
+            Change::Patch(patch) | Change::Merge(patch) | Change::Complete(patch) | Change::Adopt(patch) => {
                 let outcome = patch.apply(before, &place.type_.schema, &self.patch_options(caller, place))?;
                 if !outcome.ignored.is_empty() {
                     tracing::debug!(attributes = ?outcome.ignored, "attributes that are not mapped were left out");
@@ -528,7 +534,7 @@ fn concerned(place: &Place<'_>, change: &Change<'_>) -> Vec<usize> {
     match change {
         Change::Deactivate => Vec::new(),
         Change::Replace { left, .. } => children.filter(|index| !left.contains(index)).collect(),
-        Change::Patch(patch) | Change::Merge(patch) | Change::Complete(patch) => children
+        Change::Patch(patch) | Change::Merge(patch) | Change::Complete(patch) | Change::Adopt(patch) => children
             .filter(|index| {
                 let name = place.source.attributes.get(*index).map(|attribute| attribute.target.attribute.as_str());
                 let name = name.unwrap_or_default().to_ascii_lowercase();

@@ -7,6 +7,9 @@
 pub mod authorization;
 pub mod bearer;
 pub mod failures;
+pub mod fetch;
+pub mod jwks;
+pub mod jwt;
 pub mod live;
 mod none;
 pub mod oauth2;

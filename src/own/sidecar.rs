@@ -32,6 +32,13 @@ impl Own {
         Ok(rows.into_iter().map(|mut row| (row.text(), row.text())).collect())
     }
 
+    /// Whether any identity server gave this resource an externalId.
+    pub fn is_linked(&self, connection: &mut dyn Connection, resource_type: &str, id: &str) -> Result<bool, Error> {
+        let ids = [id.to_owned()];
+        let rows = self.read(connection, OwnTable::Links, &["server"], among(resource_type, &ids), false)?;
+        Ok(!rows.is_empty())
+    }
+
     /// The resource that `server` calls by this externalId.
     pub fn find_external_id(
         &self,

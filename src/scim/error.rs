@@ -60,17 +60,19 @@ pub struct Error {
     pub detail: String,
     /// For the log alone: what really happened.
     pub cause: Option<String>,
+    /// The URL of the resource that is in the way, where the client may know it: `Location` of a 409.
+    pub location: Option<String>,
 }
 
 impl Error {
     /// An error without keyword.
     pub fn new(status: u16, detail: impl Into<String>) -> Self {
-        Self { status, scim_type: None, detail: detail.into(), cause: None }
+        Self { status, scim_type: None, detail: detail.into(), cause: None, location: None }
     }
 
     /// A 400 with a keyword.
     pub fn bad_request(scim_type: ScimType, detail: impl Into<String>) -> Self {
-        Self { status: 400, scim_type: Some(scim_type), detail: detail.into(), cause: None }
+        Self { scim_type: Some(scim_type), ..Self::new(400, detail) }
     }
 
     /// The same, with what only the log may know.
@@ -117,12 +119,8 @@ impl Error {
 
     /// 409 uniqueness: another resource has this value of the attribute.
     pub fn uniqueness(attribute: &str) -> Self {
-        Self {
-            status: 409,
-            scim_type: Some(ScimType::Uniqueness),
-            detail: format!("another resource already has this {attribute}"),
-            cause: None,
-        }
+        let detail = format!("another resource already has this {attribute}");
+        Self { scim_type: Some(ScimType::Uniqueness), ..Self::new(409, detail) }
     }
 
     /// 409 without keyword: the state of the resource forbids it.

@@ -103,6 +103,7 @@ impl Reply {
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             reply.retry_after = Some(TRY_AGAIN);
         }
+        reply.location.clone_from(&error.location);
         reply.error = Some(Box::new(error));
         reply
     }

@@ -6,7 +6,7 @@ use super::discovery::Discovery;
 use super::route::Endpoint;
 use super::state::{Form, Ready, Served};
 use crate::adapter::{self, Adapter, Document};
-use crate::config::{Action, BulkTransaction, Config, IdentityServer, NoTarget, PatchAnswers, Put};
+use crate::config::{Action, Adopt, BulkTransaction, Config, IdentityServer, NoTarget, PatchAnswers, Put};
 use crate::directory::{Actor, Directory, Operation, PatchAnswer, Permissions, ServerView};
 use crate::document::{Findings, Node};
 use crate::identity::bearer::Bearer;
@@ -245,6 +245,7 @@ impl Assembler {
                 actor,
                 may: permissions(server),
                 put_keeps_unmentioned: server.switches.put == Put::KeepUnmentioned,
+                adopt: server.switches.adopt == Adopt::Link,
                 strict_no_target: server.switches.no_target == NoTarget::Refuse,
                 patch_answers: match server.switches.patch_answers {
                     PatchAnswers::Auto => PatchAnswer::Auto,

@@ -32,6 +32,10 @@ fn describe() {
     metrics::describe_histogram!("scimshim_request_duration_seconds", "Time from the head of a request to its answer");
     metrics::describe_gauge!("scimshim_requests_in_flight", "Requests being answered");
     metrics::describe_counter!("scimshim_scim_errors_total", "SCIM errors by scimType");
+    metrics::describe_counter!(
+        "scimshim_conflicts_out_of_sight_total",
+        "Creates refused for a row that the identity server cannot see"
+    );
     metrics::describe_counter!("scimshim_authentication_failures_total", "Requests that could not be authenticated");
     metrics::describe_counter!("scimshim_connections_refused_total", "Connections over one of the caps");
     metrics::describe_counter!("scimshim_tls_handshakes_failed_total", "TLS handshakes that failed or took too long");

@@ -28,13 +28,6 @@ pub fn aliases_in(expr: &Expr, used: &mut BTreeSet<Alias>) {
         | Expr::Decoded(inner, _)
         | Expr::Replaced(inner, ..)
         | Expr::Json(inner, _) => aliases_in(inner, used),
-        Expr::Choose(of, choices) => {
-            aliases_in(of, used);
-            for (when, then) in choices {
-                aliases_in(when, used);
-                aliases_in(then, used);
-            }
-        }
         Expr::Scalar(select) | Expr::Rows(select) => aliases_in_select(select, used),
         Expr::Case(choices) => choices.iter().for_each(|(when, then)| {
             aliases_in_predicate(when, used);

@@ -207,8 +207,6 @@ pub enum Expr {
     Decoded(Box<Expr>, Option<String>),
     /// Text with each of one character replaced by another.
     Replaced(Box<Expr>, char, char),
-    /// `CASE x WHEN a THEN b ... END`: the value that stands beside the first equal one.
-    Choose(Box<Expr>, Vec<(Expr, Expr)>),
     /// One scalar inside a JSON document as text; NULL where the document is empty, invalid or lacks
     /// it. JSON true and false come out as `true` and `false`.
     Json(Box<Expr>, Vec<String>),

@@ -15,6 +15,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adopt;
 mod beside;
 mod bulk;
 mod bulk_hostile;

@@ -26,24 +26,24 @@ pub fn plain_demo() -> (Database, Service) {
     (database, service)
 }
 
-/// Snipe-IT's schema on MariaDB. The testers write 36 characters into every attribute, for which its columns `zip` and
-/// `locale` have no room: they are widened.
-pub fn snipe_it() -> Option<(Database, Service)> {
+/// Snipe-IT's schema on MariaDB with one of the adapters for it. The testers write 36 characters into every attribute, for
+/// which its columns `zip` and `locale` have no room: they are widened.
+pub fn snipe_it(adapter: &str) -> Option<(Database, Service)> {
     let schema = shared("schemas/snipe-it-8.6.3.sql")?;
     let database = Database::create(Engine::MariaDb);
     database.load(&schema);
     database
         .execute("ALTER TABLE users MODIFY zip varchar(191) DEFAULT NULL, MODIFY locale varchar(191) DEFAULT 'en-US'");
-    let service = Service::start(&database, options("tests/conformance/adapters/snipe-it.yaml"));
+    let service = Service::start(&database, options(adapter));
     Some((database, service))
 }
 
 /// The small application on MariaDB, for where the real one is not at hand.
-pub fn small() -> (Database, Service) {
+pub fn small(adapter: &str) -> (Database, Service) {
     let database = Database::small(Engine::MariaDb);
     database.execute(
         "ALTER TABLE people MODIFY postcode varchar(190), MODIFY language varchar(190), MODIFY staff_no varchar(190)",
     );
-    let service = Service::start(&database, options("tests/conformance/adapters/small.yaml"));
+    let service = Service::start(&database, options(adapter));
     (database, service)
 }

@@ -19,19 +19,35 @@ fn demo_on_sqlite() {
 
 #[test]
 fn snipe_it_on_mariadb() {
-    match applications::snipe_it() {
-        Some((_database, service)) => {
-            tested("Snipe-IT on MariaDB", &service);
-            real_case("conformance testers on Snipe-IT 8.6.3");
-        }
-        None => println!("../shared is not here: nothing was tested"),
-    }
+    snipe_it("Snipe-IT on MariaDB", "tests/conformance/adapters/snipe-it.yaml");
+}
+
+/// A site that wants back exactly what was sent says so in five lines of its own, and the testers find nothing.
+#[test]
+fn plain_snipe_it_on_mariadb() {
+    snipe_it("plain Snipe-IT on MariaDB", "tests/conformance/adapters/snipe-it-plain.yaml");
 }
 
 #[test]
 fn small_on_mariadb() {
-    let (_database, service) = applications::small();
+    let (_database, service) = applications::small("tests/conformance/adapters/small.yaml");
     tested("small on MariaDB", &service);
+}
+
+#[test]
+fn plain_small_on_mariadb() {
+    let (_database, service) = applications::small("tests/conformance/adapters/small-plain.yaml");
+    tested("plain small on MariaDB", &service);
+}
+
+fn snipe_it(run: &str, adapter: &str) {
+    match applications::snipe_it(adapter) {
+        Some((_database, service)) => {
+            tested(run, &service);
+            real_case(&format!("conformance testers: {run} 8.6.3"));
+        }
+        None => println!("../shared is not here: nothing was tested"),
+    }
 }
 
 fn tested(run: &str, service: &Service) {

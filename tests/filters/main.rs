@@ -110,6 +110,7 @@ impl Application {
             actor: None,
             may: Permissions::all(),
             put_keeps_unmentioned: false,
+            adopt: false,
             strict_no_target: false,
             patch_answers: PatchAnswer::Auto,
         };

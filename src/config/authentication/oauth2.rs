@@ -57,6 +57,8 @@ pub enum Assertion {
     PrivateKeyJwt {
         /// Where its public keys are.
         jwks_url: String,
+        /// Whom to believe that.
+        trust: Trust,
     },
     /// Signed by an identity provider that speaks for it: workload identity federation.
     Federated {
@@ -68,7 +70,18 @@ pub enum Assertion {
         audience: String,
         /// Where the provider's public keys are.
         jwks_url: String,
+        /// Whom to believe that.
+        trust: Trust,
     },
+}
+
+/// Who is believed to be the server of a URL.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// The certificate authorities, PEM; None for those of the system.
+    pub ca: Option<String>,
+    /// Whether its host may have an address of a private network.
+    pub private_network: bool,
 }
 
 /// Somebody who may agree.
@@ -145,8 +158,8 @@ fn client(node: &Node, around: Around<'_>, findings: &mut Findings) -> Option<Oa
             findings.error(other, "`federated` beside `private_key_jwt`: a client has one way to sign");
             None
         }
-        (Some(node), None) => private_key_jwt(node, findings),
-        (None, Some(node)) => federated(node, findings),
+        (Some(node), None) => private_key_jwt(node, around, findings),
+        (None, Some(node)) => federated(node, around, findings),
         (None, None) => None,
     };
     reader.finish(findings);
@@ -226,14 +239,15 @@ fn redirect_uri(node: &Node, findings: &mut Findings) -> Option<String> {
     }
 }
 
-fn private_key_jwt(node: &Node, findings: &mut Findings) -> Option<Assertion> {
+fn private_key_jwt(node: &Node, around: Around<'_>, findings: &mut Findings) -> Option<Assertion> {
     let mut reader = Reader::mapping(node, findings)?;
     let url = reader.required("jwks_url", findings);
+    let trust = trust(&mut reader, around, findings);
     reader.finish(findings);
-    Some(Assertion::PrivateKeyJwt { jwks_url: jwks_url(url?, findings)? })
+    Some(Assertion::PrivateKeyJwt { jwks_url: jwks_url(url?, findings)?, trust })
 }
 
-fn federated(node: &Node, findings: &mut Findings) -> Option<Assertion> {
+fn federated(node: &Node, around: Around<'_>, findings: &mut Findings) -> Option<Assertion> {
     let mut reader = Reader::mapping(node, findings)?;
     let mut text = |key: &str, findings: &mut Findings| {
         let node = reader.required(key, findings)?;
@@ -247,15 +261,30 @@ fn federated(node: &Node, findings: &mut Findings) -> Option<Assertion> {
     let (issuer, subject) = (text("issuer", findings), text("subject", findings));
     let audience = text("audience", findings);
     let url = reader.required("jwks_url", findings);
+    let trust = trust(&mut reader, around, findings);
     reader.finish(findings);
     let jwks_url = jwks_url(url?, findings)?;
-    Some(Assertion::Federated { issuer: issuer?, subject: subject?, audience: audience?, jwks_url })
+    Some(Assertion::Federated { issuer: issuer?, subject: subject?, audience: audience?, jwks_url, trust })
+}
+
+/// `ca` and `private_network`: for keys that are kept inside.
+fn trust(reader: &mut Reader<'_>, around: Around<'_>, findings: &mut Findings) -> Trust {
+    let private_network = reader.boolean("private_network", findings).unwrap_or(false);
+    let ca = reader.given("ca").and_then(|_| values::file(reader, "ca", around.context, findings));
+    let ca = ca.and_then(|path| match std::fs::read_to_string(&path) {
+        Ok(pem) => Some(pem),
+        Err(error) => {
+            let at = reader.node().get("ca").cloned();
+            findings.error(&at, format!("cannot read {}: {error}", path.display()));
+            None
+        }
+    });
+    Trust { ca, private_network }
 }
 
 fn jwks_url(node: &Node, findings: &mut Findings) -> Option<String> {
     let text = node.read_str(findings)?;
-    let loopback = ["http://127.0.0.1:", "http://[::1]:", "http://localhost:"].iter().any(|start| text.starts_with(start));
-    if (!text.starts_with("https://") && !loopback) || text.contains(char::is_whitespace) {
+    if !text.starts_with("https://") || text.contains(char::is_whitespace) {
         findings.error(node, "keys are fetched over https").help("jwks_url: https://...");
         return None;
     }

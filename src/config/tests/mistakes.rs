@@ -155,9 +155,9 @@ pub(super) const CASES: &[(&str, &str)] = &[
          `operation`, `request`, found `all`",
     ),
     (
-        "identity_servers: { a: { switches: { patch_answers: 201, adopt: link } } }",
-        "1:53: error: expected one of `auto`, `200`, `204`, found `201` | did you mean `200`?\n1:58: error: this version of \
-         scimshim does not support `adopt` yet | remove it, or write `adopt: refuse`",
+        "identity_servers: { a: { switches: { patch_answers: 201, adopt: lnk } } }",
+        "1:53: error: expected one of `auto`, `200`, `204`, found `201` | did you mean `200`?\n1:65: error: expected one of \
+         `refuse`, `link`, found `lnk` | did you mean `link`?",
     ),
     (
         "identity_servers: { a: { may: { User: [create, delet], Group: read } } }",

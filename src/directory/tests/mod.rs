@@ -342,6 +342,7 @@ fn caller(name: &str, default: bool) -> Caller {
             actor: None,
             may: Permissions::all(),
             put_keeps_unmentioned: false,
+            adopt: false,
             strict_no_target: false,
             patch_answers: PatchAnswer::Auto,
         }),

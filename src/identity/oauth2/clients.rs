@@ -79,6 +79,15 @@ impl Presented {
         presented.bounded()
     }
 
+    /// What guesses at it are counted by: the client it says it is.
+    pub fn name(&self) -> &str {
+        match self {
+            Presented::Nothing { id } | Presented::Assertion { id: Some(id), .. } => id,
+            Presented::Secret { ids, .. } => ids.first().map_or("", String::as_str),
+            Presented::Assertion { id: None, .. } => "",
+        }
+    }
+
     fn bounded(self) -> Result<Self, Refusal> {
         let fits = match &self {
             Presented::Nothing { id } => id.len() <= LONGEST,
@@ -116,9 +125,9 @@ fn basic(header: &str) -> Result<Presented, Refusal> {
 }
 
 impl Authority {
-    /// The client that presents this, where it proves who it is. Derives keys: it blocks for tens of milliseconds. Assertions
+    /// The position of the client that presents this, where it proves who it is. Derives keys: it blocks for tens of milliseconds. Assertions
     /// are judged elsewhere.
-    pub fn authenticate(&self, presented: &Presented) -> Result<&OauthClient, Refusal> {
+    pub fn authenticate(&self, presented: &Presented) -> Result<usize, Refusal> {
         self.authenticate_by(presented, Hash::verifies)
     }
 
@@ -126,15 +135,15 @@ impl Authority {
         &self,
         presented: &Presented,
         verifies: impl Fn(&str, &str) -> bool,
-    ) -> Result<&OauthClient, Refusal> {
+    ) -> Result<usize, Refusal> {
         let refused = || Refusal::client("the client is not known, or did not prove that it is the one");
         match presented {
             Presented::Nothing { id } => {
-                self.client(id).filter(|client| client.is_public()).ok_or_else(refused)
+                self.position(id).filter(|(_, client)| client.is_public()).map(|(position, _)| position).ok_or_else(refused)
             }
             Presented::Secret { ids, secrets } => {
-                let client = ids.iter().find_map(|id| self.client(id));
-                let own: Vec<&str> = client.iter().flat_map(|client| &client.secret_hashes).map(|hash| hash.expose()).collect();
+                let client = ids.iter().find_map(|id| self.position(id));
+                let own: Vec<&str> = client.iter().flat_map(|(_, client)| &client.secret_hashes).map(|hash| hash.expose()).collect();
                 // As many as the client with the most secrets has, of hashes like theirs.
                 let all = || self.clients().iter().flat_map(|client| &client.secret_hashes).map(|hash| hash.expose());
                 let most = self.clients().iter().map(|client| client.secret_hashes.len()).max().unwrap_or(0);
@@ -147,7 +156,7 @@ impl Authority {
                         let _ = verifies(decoy, secret);
                     }
                 }
-                client.filter(|_| proved).ok_or_else(refused)
+                client.filter(|_| proved).map(|(position, _)| position).ok_or_else(refused)
             }
             Presented::Assertion { .. } => Err(refused()),
         }
@@ -219,7 +228,7 @@ mod tests {
                 count.set(count.get() + 1);
                 hash == format!("hash of {secret}")
             });
-            (found.ok().map(|client| client.id.clone()), count.get())
+            (found.ok().map(|position| authority.clients()[position].id.clone()), count.get())
         };
         // The client with the most secrets has two.
         assert_eq!(run("okta", &["one"]), (Some("okta".into()), 2));

@@ -35,6 +35,8 @@ pub struct Authority {
     pub issuer: String,
     /// Its clients.
     clients: Vec<OauthClient>,
+    /// How their assertions are checked, in their order.
+    asserting: Vec<Option<assertion::Asserting>>,
     /// Who may agree.
     pub accounts: accounts::Accounts,
     /// How long access tokens live.
@@ -62,9 +64,12 @@ impl Authority {
         store: GrantStore,
         live: LiveAccess,
     ) -> Result<Self, String> {
+        let issuer = format!("{public_url}/oauth2/{server}");
+        let asserting = configured.clients.iter().map(|client| assertion::Asserting::of(client, &issuer));
         Ok(Self {
             server: Arc::from(server),
-            issuer: format!("{public_url}/oauth2/{server}"),
+            asserting: asserting.collect::<Result<_, _>>()?,
+            issuer,
             clients: configured.clients.clone(),
             accounts: accounts::Accounts::new(&configured.administrators, application)?,
             access_lifetime: configured.access_token_lifetime,
@@ -76,6 +81,10 @@ impl Authority {
     /// The client of an id.
     pub fn client(&self, id: &str) -> Option<&OauthClient> {
         self.clients.iter().find(|client| client.id == id)
+    }
+
+    fn position(&self, id: &str) -> Option<(usize, &OauthClient)> {
+        self.clients.iter().enumerate().find(|(_, client)| client.id == id)
     }
 
     /// All of them.

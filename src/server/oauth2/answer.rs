@@ -110,6 +110,16 @@ impl From<crate::identity::oauth2::store::Trouble> for Problem {
     }
 }
 
+impl From<crate::identity::oauth2::assertion::Unproved> for Problem {
+    fn from(unproved: crate::identity::oauth2::assertion::Unproved) -> Self {
+        use crate::identity::oauth2::assertion::Unproved;
+        match unproved {
+            Unproved::Refused(refusal) => Problem::Refused(refusal),
+            Unproved::Unavailable(why) => Problem::Unavailable(why),
+        }
+    }
+}
+
 impl Problem {
     /// What only we can mend is in the log, with its cause; the rest for those who look for it.
     pub(super) fn note(&self, request: &str) {

@@ -140,22 +140,6 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
                 self.sql(&format!(", '{from}', '{to}')"));
                 Ok(())
             }
-            Expr::Choose(_, choices) if choices.is_empty() => {
-                self.sql("NULL");
-                Ok(())
-            }
-            Expr::Choose(of, choices) => {
-                // As many texts as there are lengths of the list.
-                self.out.unsafe_to_cache_prepared();
-                self.sql("CASE ");
-                self.expr(of)?;
-                for (when, then) in choices {
-                    self.call(" WHEN ", when, " THEN ")?;
-                    self.expr(then)?;
-                }
-                self.sql(" END");
-                Ok(())
-            }
             Expr::Json(document, path) => self.json(document, path),
             Expr::Scalar(select) => self.subquery("(", select),
             Expr::Rows(select) => self.json_rows(select),

@@ -1,0 +1,136 @@
+//! A POST of what is there already: 409, which says where it is to whoever may see it, or, by `adopt: link`, the row that
+//! was there before any identity server. Nothing is adopted that an identity server ever wrote.
+
+use super::change::Writing;
+use super::members::Collections;
+use super::permissions;
+use super::read::{CollectionsWanted, Found};
+use super::row::{Locked, id_of};
+use super::rows;
+use super::transaction::Fault;
+use super::unique::Holder;
+use super::update::Change;
+use super::{Directory, Place, Precondition};
+use crate::adapter::Binding;
+use crate::scim::{CollectionChange, Error, Object, Op, Operation, Patch, Projection};
+use crate::sql::{Connection, Value};
+use serde_json::Value as Json;
+
+impl Directory {
+    /// The answer to a POST whose unique value another row has; `Ok` where that row is adopted.
+    pub(super) fn taken(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &mut Writing<'_>,
+        holder: &Holder,
+        resource: &Object,
+        collections: &Collections,
+        projection: &Projection,
+    ) -> Result<Found, Fault> {
+        let place = Place {
+            source: holder.source(&writing.place)?,
+            plan: writing.place.type_plan.sources.get(holder.source).unwrap_or(writing.place.plan),
+            ..writing.place
+        };
+        if writing.caller.server.adopt
+            && std::ptr::eq(place.source, writing.place.source)
+            && self.is_unlinked(connection, writing, &holder.key)?
+        {
+            return self.adopt(connection, writing, &holder.key, resource, collections, projection);
+        }
+        Err(self.conflict(connection, writing, &place, holder)?.into())
+    }
+
+    /// Whether the row is there for the caller and no identity server ever wrote it or gave it an externalId. It stays
+    /// locked.
+    fn is_unlinked(&self, connection: &mut dyn Connection, writing: &Writing<'_>, key: &Value) -> Result<bool, Fault> {
+        let place = writing.place;
+        let Some(Locked { row, identity: None, .. }) = self.lock(connection, &place, key, &writing.environment)? else {
+            return Ok(false);
+        };
+        let external_id = place.plan.external_id.and_then(|index| place.source.attributes.get(index));
+        if let Some(Binding::Column(binding)) = external_id.map(|attribute| &attribute.binding)
+            && row.get(binding.column).is_some_and(|value| !value.is_null() && value.to_text().as_deref() != Some(""))
+        {
+            return Ok(false);
+        }
+        Ok(!self.own.is_linked(connection, &place.plan.kind, &key.to_text().unwrap_or_default())?)
+    }
+
+    /// What the POST says is written over the row; what it does not mention stays, and members only join.
+    fn adopt(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &mut Writing<'_>,
+        key: &Value,
+        resource: &Object,
+        collections: &Collections,
+        projection: &Projection,
+    ) -> Result<Found, Fault> {
+        let place = writing.place;
+        let mut operations =
+            vec![Operation { op: Op::Replace, path: None, value: Some(Json::Object(resource.clone())) }];
+        let mut joining = Object::new();
+        for (name, changes) in collections {
+            let elements = changes.iter().flat_map(|change| match change {
+                CollectionChange::Replace(elements) => elements.as_slice(),
+                _ => &[],
+            });
+            let elements: Vec<Json> = elements.cloned().map(Json::Object).collect();
+            if !elements.is_empty() {
+                joining.insert(name.clone(), Json::Array(elements));
+            }
+        }
+        if !joining.is_empty() {
+            operations.push(Operation { op: Op::Add, path: None, value: Some(Json::Object(joining)) });
+        }
+        let change = Change::Adopt(&Patch { operations });
+        let adopted = self.update(connection, writing, key, &change, &Precondition::default(), projection)?;
+        let id = id_of(&place, key);
+        tracing::info!(resource_type = %place.type_.name, id, server = %writing.caller.server.name, "a row that was there before was adopted");
+        match adopted {
+            Some(updated) => Ok(updated.found),
+            None => Err(Error::not_found(&place.type_.name, &id).into()),
+        }
+    }
+
+    /// 409 uniqueness; with the holder's URL where the caller may see it.
+    fn conflict(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &Writing<'_>,
+        place: &Place<'_>,
+        holder: &Holder,
+    ) -> Result<Error, Fault> {
+        let caller = writing.caller;
+        let type_ = &place.type_.name;
+        let mut error = Error::uniqueness(&holder.attribute);
+        let none = CollectionsWanted::none();
+        if self.read_one(connection, caller, place, &holder.key, &none)?.is_some() {
+            if caller.server.may.allow(type_, permissions::Operation::Read) {
+                error.location = Some(rows::location(&caller.base_url, place.type_, &id_of(place, &holder.key)));
+            }
+        } else {
+            // The client looks for it, finds nothing, creates it, and so on for ever: only a person can end that.
+            metrics::counter!("scimshim_conflicts_out_of_sight_total", "server" => caller.server.name.clone())
+                .increment(1);
+            tracing::warn!(
+                resource_type = %type_,
+                attribute = %holder.attribute,
+                row = %holder.key.to_text().unwrap_or_default(),
+                server = %caller.server.name,
+                request_id = %caller.request_id,
+                "a create was refused for a row that this identity server cannot see (outside `where` or its scope, or \
+                 retired in another table): it will try again for ever. Widen the scope, let the adapter `revive` it, or \
+                 rename the row"
+            );
+        }
+        Ok(error)
+    }
+}
+
+impl Holder {
+    fn source<'a>(&self, place: &Place<'a>) -> Result<&'a crate::adapter::Source, Error> {
+        place.type_.sources.get(self.source).ok_or_else(|| Error::internal("the holder's source is not there"))
+    }
+}
