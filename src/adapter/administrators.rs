@@ -38,7 +38,7 @@ pub(super) fn administrators(
     let filter = reader.required("where", findings);
     reader.finish(findings);
     let relation = context.names.table(table?, findings)?;
-    let mut text = |node: Option<&Node>, findings: &mut Findings| {
+    let text = |node: Option<&Node>, findings: &mut Findings| {
         let node = node?;
         let info = relation.named(node, findings)?;
         if !matches!(info.kind, ColumnKind::Text(_)) {

@@ -204,6 +204,11 @@ pub(super) fn text_of(node: &Node) -> String {
 }
 
 impl Document {
+    /// All of it, with what it extends and without parameters filled in.
+    pub(super) fn root(&self) -> &Node {
+        &self.root
+    }
+
     /// The schemas (PostgreSQL) or databases (MySQL) whose catalogue compiling needs; `None` is the
     /// connection's own.
     pub fn schemas(&self) -> Vec<Option<Ident>> {
@@ -395,7 +400,7 @@ pub fn tables_in(node: &Node) -> Vec<Table> {
     tables
 }
 
-fn without(node: &Node, keys: &[&str]) -> Node {
+pub(super) fn without(node: &Node, keys: &[&str]) -> Node {
     let entries = node.entries().iter().filter(|(key, _)| !keys.contains(&key.text.as_str())).cloned().collect();
     Node::new(Data::Mapping(entries), node.place().clone())
 }

@@ -28,6 +28,7 @@ mod rows;
 mod schema;
 mod scope;
 mod steps;
+mod table;
 mod terms;
 #[cfg(test)]
 mod tests;

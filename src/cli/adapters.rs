@@ -18,6 +18,9 @@ pub struct Arguments {
     /// As JSON
     #[arg(long)]
     json: bool,
+    /// The mapping as a table for people, in Markdown: which attribute stands in which column
+    #[arg(long, requires = "name", conflicts_with_all = ["json", "openapi"])]
+    table: bool,
     /// The OpenAPI 3.1 document of the configured adapter, compiled against the configured database
     #[arg(long, conflicts_with = "json")]
     openapi: bool,
@@ -31,7 +34,7 @@ pub fn run(given: Option<PathBuf>, arguments: &Arguments) -> Result<(), Failure>
         return describe_service(&config, directory, arguments.name.as_deref());
     }
     match &arguments.name {
-        Some(name) => describe(name, directory, arguments.json),
+        Some(name) => describe(name, directory, arguments),
         None => list(directory, arguments.json),
     }
 }
@@ -74,7 +77,7 @@ fn list(directory: &Path, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn describe(name: &str, directory: &Path, json: bool) -> Result<(), Failure> {
+fn describe(name: &str, directory: &Path, arguments: &Arguments) -> Result<(), Failure> {
     let path = adapter_path(name, directory).map_err(|tried| {
         let tried: Vec<_> = tried.iter().map(|path| path.display().to_string()).collect();
         Failure::Message(format!("there is no adapter `{name}`; tried: {}", tried.join(", ")))
@@ -84,8 +87,11 @@ fn describe(name: &str, directory: &Path, json: bool) -> Result<(), Failure> {
         return Err(Failure::Findings(findings));
     };
     print_findings(&findings);
-    if json {
+    if arguments.json {
         return print(&parameters(&document, &path).to_string());
+    }
+    if arguments.table {
+        return print(document.table().trim_end());
     }
     print(&format!("{}: {}", document.name, document.title))?;
     print(&format!("file: {}", path.display()))?;

@@ -114,7 +114,7 @@ pub struct Switches {
 /// The answer to a successful PATCH (RFC 7644 3.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatchAnswers {
-    /// 200 and the resource; 204 where the PATCH names members, which the answer would have to carry whole.
+    /// 200 and the resource; 204 where it has members, because the answer would have to carry all of them.
     Auto,
     /// 200 and the resource, whole, also where it has a hundred thousand members.
     Resource,

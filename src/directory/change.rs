@@ -106,7 +106,7 @@ impl Directory {
                     };
                     columns.push(Assignment::new(index, lookup.column, key));
                 }
-                Binding::Reference(reference) => {
+                Binding::Reference(reference) if !attribute.schema.is_read_only() => {
                     let key = match value {
                         None => reference.none.clone(),
                         Some(value) => self.refer(connection, writing, attribute, value)?,

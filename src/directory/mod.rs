@@ -114,7 +114,7 @@ pub struct ServerView {
 /// with that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatchAnswer {
-    /// 200 and the resource; 204 where a collection was named, because the answer would have to carry it whole.
+    /// 200 and the resource; 204 where it has members, because the answer would have to carry all of them.
     Auto,
     /// 200 and the resource, always.
     Whole,
@@ -208,6 +208,14 @@ struct Place<'a> {
     type_plan: &'a TypePlan,
     source: &'a Source,
     plan: &'a plan::SourcePlan,
+}
+
+impl Place<'_> {
+    /// Whether clients change a collection of this table's rows.
+    fn writes_collection(&self, name: &str) -> bool {
+        let links = self.plan.links.iter().filter_map(|index| self.source.attributes.get(*index));
+        links.into_iter().any(|link| link.target.attribute == name && !link.schema.is_read_only())
+    }
 }
 
 impl Directory {

@@ -84,14 +84,14 @@ impl<'a> Edit<'a> {
 /// What came of it.
 pub(super) struct Updated {
     pub found: Found,
-    /// The request names a collection, so the answer may be 204.
-    pub collections: bool,
+    /// The resource has members, which the answer would carry whole.
+    pub has_members: bool,
 }
 
 impl Updated {
     /// Whether a PATCH that came to this is answered with 204.
     pub fn is_unanswered(&self, caller: &Caller, projection: &Projection) -> bool {
-        is_unanswered(caller, self.collections, projection)
+        is_unanswered(caller, self.has_members, projection)
     }
 }
 
@@ -242,6 +242,8 @@ impl Directory {
                 *changes = vec![CollectionChange::Replace(elements.collect())];
             }
         }
+        // What is read-only in this table, if not in others, is left out as what is read-only everywhere (RFC 7644 3.5.1).
+        collections.retain(|name, _| place.writes_collection(name));
         Ok((resource, collections))
     }
 
@@ -292,6 +294,7 @@ impl Directory {
         let changed: Vec<bool> = was.iter().zip(&will).map(|(was, will)| was != will).collect();
         if matches!(change, Change::Patch(_) | Change::Merge(_) | Change::Complete(_) | Change::Adopt(_)) {
             check_required(&place, &will, Some(&changed))?;
+            writable_here(&place, &changed, &collections)?;
         }
         // A DELETE that deactivates and a POST that brings back were allowed as what they are.
         if matches!(
@@ -309,8 +312,8 @@ impl Directory {
             .within(environment, |writing| self.write_difference(connection, &stage, writing, key, &collections))?;
         let wanted_now = self.collections_wanted(caller, &place, projection);
         // An answer of 204 needs none of the members.
-        let named = !collections.is_empty();
-        let unanswered = matches!(change, Change::Patch(_)) && is_unanswered(caller, named, projection);
+        let has_members = !place.plan.links.is_empty();
+        let unanswered = matches!(change, Change::Patch(_)) && is_unanswered(caller, has_members, projection);
         let answered = if unanswered { CollectionsWanted::none() } else { wanted_now };
         let rewritten = place.plan.children.iter().map(|child| child.attribute);
         let rewritten: Vec<usize> = rewritten.filter(|index| changed.get(*index) == Some(&true)).collect();
@@ -334,7 +337,7 @@ impl Directory {
                 found = again;
             }
         }
-        Ok(Some(Updated { found, collections: named }))
+        Ok(Some(Updated { found, has_members }))
     }
 
     /// The resource as the client wants it.
@@ -550,13 +553,40 @@ fn concerned(place: &Place<'_>, change: &Change<'_>) -> Vec<usize> {
     }
 }
 
-/// Whether a PATCH is answered with 204: by setting, or because the answer would carry a membership that may be large.
+/// 400 mutability where a change is of something that this table has read-only, and another table of the type has not: the
+/// schema, which is the type's, let it pass.
+fn writable_here(place: &Place<'_>, changed: &[bool], collections: &Collections) -> Result<(), Error> {
+    let refused = |name: &str| {
+        let why = "it is the application's own here, though other resources of the type can be changed";
+        Error::mutability(format!("{name} of this {} is read-only: {why}", place.type_.name))
+    };
+    for (attribute, _) in place.source.attributes.iter().zip(changed).filter(|(_, changed)| **changed) {
+        let target = &attribute.target;
+        let schema = &place.type_.schema;
+        let home = match &target.extension {
+            None => Some(&schema.core),
+            Some(urn) => schema.extensions.iter().find(|extension| extension.id == *urn),
+        };
+        let said = home.and_then(|home| home.attribute(&target.attribute));
+        let said = target.sub.as_deref().map_or(said, |sub| said.and_then(|top| top.sub(sub)));
+        if attribute.schema.is_read_only() && said.is_some_and(|said| !said.is_read_only()) {
+            return Err(refused(&rows::path(attribute)));
+        }
+    }
+    match collections.keys().find(|name| !place.writes_collection(name)) {
+        Some(name) => Err(refused(name)),
+        None => Ok(()),
+    }
+}
+
+/// Whether a PATCH is answered with 204: by setting, or because the answer would carry a membership that may be large,
+/// whatever the PATCH changed.
 /// Never where the request says what it wants to see (RFC 7644 3.5.2).
-fn is_unanswered(caller: &Caller, collections: bool, projection: &Projection) -> bool {
+fn is_unanswered(caller: &Caller, has_members: bool, projection: &Projection) -> bool {
     let whole = projection.attributes.is_none() && projection.excluded.is_empty();
     whole
         && match caller.server.patch_answers {
-            PatchAnswer::Auto => collections,
+            PatchAnswer::Auto => has_members,
             PatchAnswer::Whole => false,
             PatchAnswer::Nothing => true,
         }

@@ -394,7 +394,7 @@ fn rows_as_glpi_10_writes_them() {
         client.patch("/Groups/1", member("add", "7")).expect(204);
     });
     glpi.as_traced(&["group rename"], |client| {
-        client.patch("/Groups/1", json!([{ "op": "replace", "path": "displayName", "value": "RnD" }])).expect(200);
+        client.patch("/Groups/1", json!([{ "op": "replace", "path": "displayName", "value": "RnD" }])).expect(204);
     });
     glpi.as_traced(&["group_user u2"], |client| {
         client.patch("/Groups/1", member("add", "8")).expect(204);

@@ -7,7 +7,6 @@ use super::Authority;
 use super::parameters::{Parameters, decoded};
 use super::refusal::Refusal;
 use crate::adapter::Hash;
-use crate::config::OauthClient;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 

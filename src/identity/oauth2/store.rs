@@ -6,7 +6,7 @@
 //! Everything here blocks. Instants in the tables are microseconds since 1970.
 
 use super::live::{Access, Look};
-use super::opaque::{self, Kind};
+use super::opaque::Kind;
 use super::pkce;
 use super::refusal::{Code, Refusal};
 use super::scope::Scope;

@@ -17,7 +17,7 @@ mod token;
 
 use super::address::client_address;
 use super::body::{self, BodyError};
-use super::listener::{Peer, network_of};
+use super::listener::Peer;
 use super::note::Note;
 use super::refusals::refuse;
 use super::state::{App, Ready, Served};
@@ -218,11 +218,6 @@ impl Call<'_> {
             }
             Err(BodyError::Broken) => Err(Problem::Refused(Refusal::request("the body broke off"))),
         }
-    }
-
-    /// What this address is counted by.
-    fn address(&self) -> String {
-        format!("address {}", network_of(self.client))
     }
 
     /// Runs something that asks the database, on a blocking thread, when there is a connection for it.
