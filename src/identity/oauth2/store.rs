@@ -469,3 +469,6 @@ fn internal(why: String) -> Error {
 fn hexadecimal(fingerprint: &Fingerprint) -> String {
     fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests;
