@@ -6,7 +6,7 @@ SHELL := /bin/sh
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench fuzz openapi acceptance clean
+.PHONY: help demo test lint bench fuzz openapi tables acceptance clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -36,6 +36,9 @@ fuzz: ## fuzz the parsers, a minute each or FUZZ_SECONDS
 
 openapi: ## write docs/openapi.json anew, from the demo's adapter
 	SCIMSHIM_BLESS=1 $(CARGO) test --locked --profile quick --test conformance the_document_is_up_to_date
+
+tables: ## write the tables of docs/adapters anew, from the adapters
+	SCIMSHIM_BLESS=1 $(CARGO) test --locked --profile quick --test black_box pages::tables
 
 acceptance: ## every demonstration at full size; writes docs/results.md
 	@scripts/need acceptance

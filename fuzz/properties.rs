@@ -165,6 +165,7 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
             columns: columns.split(' ').map(column).collect(),
             primary_key: vec![Ident::new("id")],
             indexes: Vec::new(),
+            held: None,
         };
         catalogue.tables.insert(Table { schema: None, name: Ident::new(name) }, info);
     }

@@ -210,6 +210,11 @@ fn binding(
             {
                 findings.error(node, format!("`{}` has one value only, and a link has many", definition.name));
             }
+            if entry.target.extension.is_some() {
+                findings
+                    .error(&entry.key, format!("`{}` is a link, and stands in an extension", entry.target.path()))
+                    .help("members stand in the core schema, or in that of a resource type of your own");
+            }
             Some((Binding::Link(Box::new(link(node, outline, context, findings)?)), scim::Kind::Complex))
         }
         Some("lookup") => {

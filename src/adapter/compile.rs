@@ -312,7 +312,7 @@ fn source(outline: &Outline<'_>, context: &Context<'_>, findings: &mut Findings)
     if !filter.is_static() {
         findings
             .error(&given(node, "where"), "a `where` means the same for every request: no `${...}` of one")
-            .help("literals, parameters and `{ select: ... }` are fine");
+            .help("literals, parameters, `{ select: ... }` and `${now}` compared with a column are fine");
     }
     let scope_of = scope::scope(outline, context, findings);
     let mut source = Source {

@@ -39,6 +39,9 @@ pub struct Environment<'a> {
     pub changes: Option<&'a str>,
     /// The element of `for_each`, `added`, `removed`.
     pub each: Option<&'a Each>,
+    /// A statement is made that many requests run: their instant is one of [`Environment::instants`], by its place from
+    /// here on, and not a value.
+    pub planning: Option<usize>,
 }
 
 /// One element of a step that runs several times.
@@ -61,13 +64,34 @@ impl Environment<'_> {
         local.with_nanosecond(0).unwrap_or(local)
     }
 
+    /// This request's instant in each form that a column may hold: what a planned statement is given.
+    pub fn instants(&self) -> [Value; 4] {
+        [
+            Value::DateTime(self.now()),
+            Value::Instant(self.instant),
+            Value::Date(self.now().date()),
+            Value::Int(self.instant.timestamp()),
+        ]
+    }
+
+    /// Which of [`Environment::instants`] a column holds.
+    fn instant_of(column: Option<&Column>) -> usize {
+        match column.map(|column| &column.kind) {
+            Some(ColumnKind::Instant) => 1,
+            Some(ColumnKind::Date) => 2,
+            Some(ColumnKind::Integer { .. }) => 3,
+            _ => 0,
+        }
+    }
+
     /// This request's instant in the form that the column holds.
     pub fn now_for(&self, column: Option<&Column>) -> Value {
-        match column.map(|column| &column.kind) {
-            Some(ColumnKind::Instant) => Value::Instant(self.instant),
-            Some(ColumnKind::Date) => Value::Date(self.now().date()),
-            Some(ColumnKind::Integer { .. }) => Value::Int(self.instant.timestamp()),
-            _ => Value::DateTime(self.now()),
+        let [clock, instant, day, seconds] = self.instants();
+        match Self::instant_of(column) {
+            1 => instant,
+            2 => day,
+            3 => seconds,
+            _ => clock,
         }
     }
 
@@ -169,6 +193,9 @@ impl Environment<'_> {
 
     /// The expression as SQL, bound and cast for its column.
     pub fn expr(&self, expression: &Expression, column: Option<&Column>, aliases: &mut Aliases) -> Expr {
+        if let (Some(first), Expression::Variable(Variable::Now)) = (self.planning, expression) {
+            return Expr::Param(first + Self::instant_of(column), column.and_then(|column| column.cast.clone()));
+        }
         if let Some(value) = self.value(expression, column) {
             return Expr::Value(value, column.and_then(|column| column.cast.clone()));
         }
@@ -403,21 +430,27 @@ fn random_password() -> Value {
 }
 
 impl Condition {
-    /// Whether the condition means the same for every request: those of `where` must, because statements
-    /// are made of them once.
+    /// Whether the condition means the same for every request, but for its instant: those of `where` must, because
+    /// statements are made of them once.
     pub fn is_static(&self) -> bool {
         match self {
             Condition::True => true,
             Condition::And(all) | Condition::Or(all) => all.iter().all(Condition::is_static),
             Condition::Not(inner) => inner.is_static(),
             Condition::Test(Operand::Attribute(_), _) => false,
-            Condition::Test(_, test) => match test {
-                Test::Is(e) | Test::Lt(e) | Test::Le(e) | Test::Gt(e) | Test::Ge(e) => e.is_static(),
-                Test::In(all) => all.iter().all(Expression::is_static),
-                Test::Like(_) | Test::Bits(_) => true,
-                Test::InTable(select) => select.filter.is_static(),
-                Test::Changed | Test::Becomes(_) | Test::Was(_) => false,
-            },
+            Condition::Test(operand, test) => {
+                let fits = |e: &Expression| {
+                    let now = matches!(e, Expression::Variable(Variable::Now));
+                    e.is_static() || (now && matches!(operand, Operand::Column(_)))
+                };
+                match test {
+                    Test::Is(e) | Test::Lt(e) | Test::Le(e) | Test::Gt(e) | Test::Ge(e) => fits(e),
+                    Test::In(all) => all.iter().all(fits),
+                    Test::Like(_) | Test::Bits(_) => true,
+                    Test::InTable(select) => select.filter.is_static(),
+                    Test::Changed | Test::Becomes(_) | Test::Was(_) => false,
+                }
+            }
         }
     }
 }

@@ -35,6 +35,9 @@ pub(super) fn link(node: &Node, outline: &Outline<'_>, context: &Context<'_>, fi
     let (parent, child) = (parent?, child?);
 
     let filter = condition(filter, &relation, Scope::plain(), context, findings);
+    if !filter.is_static() {
+        findings.error(node, "`where` of a link means the same for every request: no `${...}` of one");
+    }
     let leave = leave.map(|leave| condition(Some(leave), &relation, Scope::plain(), context, findings));
     let used = RefCell::new(Vec::new());
     let scope = Scope { each: Each::Row(&relation, &used), ..Scope::change(outline) };

@@ -43,6 +43,6 @@ pub use evaluate::{Aliases, Each, Environment, Transition, equivalent};
 pub use hash::Hash;
 pub use labels::Label;
 pub use model::*;
-pub use privileges::{Needs, privileges, privileges_of};
+pub use privileges::{Needs, check_privileges, privileges, privileges_of};
 pub use terms::*;
 pub use tree::Tree;

@@ -2,7 +2,8 @@
 
 use super::conditions::{selects_of, tables_of};
 use super::{Action, Adapter, Binding, Condition, DeleteHow, Expression, ForEach, Guard, Missing, Source, Step};
-use crate::sql::Table;
+use crate::document::Findings;
+use crate::sql::{Catalogue, Table};
 use std::collections::BTreeMap;
 
 /// What is needed on one table.
@@ -35,6 +36,39 @@ pub fn privileges_of(adapters: &[&Adapter]) -> Vec<(Table, Needs)> {
         all.condition(&administrators.filter);
     }
     all.0.into_iter().collect()
+}
+
+/// Reports what the database user may not do and the adapters do, and warns of what it may and they never do: on the tables
+/// that they name, whole or in part. What is not known is not said.
+pub fn check_privileges(adapters: &[&Adapter], catalogue: &Catalogue, findings: &mut Findings) {
+    let mut beyond: Vec<String> = Vec::new();
+    for (table, needs) in privileges_of(adapters) {
+        let Some(held) = catalogue.table(&table).and_then(|info| info.held) else { continue };
+        let verbs = [
+            ("SELECT", needs.select, held.select),
+            ("INSERT", needs.insert, held.insert),
+            ("UPDATE", needs.update, held.update),
+            ("DELETE", needs.delete, held.delete),
+        ];
+        let of = |wanted: (bool, bool)| -> Vec<&str> {
+            let found = verbs.iter().filter(|(_, needed, held)| (*needed, *held) == wanted);
+            found.map(|(verb, _, _)| *verb).collect()
+        };
+        for verb in of((true, false)) {
+            findings
+                .error(&(), format!("the database user may not {verb} on `{table}`, which the adapter does"))
+                .help("`scimshim setup` prints the GRANTs that are needed");
+        }
+        let more = of((false, true));
+        if !more.is_empty() {
+            beyond.push(format!("{} on `{table}`", more.join(", ")));
+        }
+    }
+    if !beyond.is_empty() {
+        findings
+            .warning(&(), format!("the database user may do what the adapter never does: {}", beyond.join("; ")))
+            .help("a user of its own with the GRANTs that `scimshim setup` prints is enough");
+    }
 }
 
 #[derive(Default)]

@@ -509,6 +509,18 @@ fn check(rows: &mut Rows, child: &Outline<'_>, node: &Node, context: &Context<'_
                 }
             }
         }
+        if let Unique::Within(within) = &attribute.unique {
+            let written = |id: &usize| rows.child.attributes.iter().any(|other| checks::writes(other) == Some(*id));
+            let known = |id: &usize| written(id) || *id == rows.parent.0 || rows.set.iter().any(|(set, _)| set == id);
+            for column in within.iter().filter(|id| !known(id)).filter_map(|id| rows.child.columns.get(*id)) {
+                findings
+                    .error(
+                        &entry.key,
+                        format!("nothing says what `{}` of a new row holds, within which it is unique", column.name),
+                    )
+                    .help(format!("a field, or `set: {{ {}: ... }}`", column.name));
+            }
+        }
     }
     checks::one_writer(&rows.child, child, findings);
     checks::templates_end(&rows.child, child, findings);

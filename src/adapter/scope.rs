@@ -19,7 +19,7 @@ pub(super) fn scope(outline: &Outline<'_>, context: &Context<'_>, findings: &mut
     if !scope.is_static() {
         findings
             .error(node, "a scope means the same for every request: no `${...}` of one")
-            .help("literals and `{ select: ... }` are fine");
+            .help("literals, `{ select: ... }` and `${now}` compared with a column are fine");
     }
     scope
 }

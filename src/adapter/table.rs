@@ -16,6 +16,8 @@ use crate::sql::Dialect;
 /// One line: an attribute, where it stands, how it travels, what else is to be known.
 #[derive(Clone, PartialEq, Eq)]
 struct Line {
+    /// The extension's URN; empty for the core schema.
+    home: String,
     attribute: String,
     place: String,
     conversion: String,
@@ -157,7 +159,12 @@ fn describe(variants: &[Variant], resource: &str, source: &str, out: &mut String
         out.push_str(&format!("- {fact}{}\n", only(&versions)));
     }
     out.push_str("\n| attribute | column | how it travels | besides |\n| --- | --- | --- | --- |\n");
+    let mut home = String::new();
     for (versions, line) in by_version(&nodes, variants.len(), |node, words| attributes(node, words)) {
+        if line.home != home {
+            out.push_str(&format!("| **`{}`** | | | |\n", line.home));
+            home.clone_from(&line.home);
+        }
         let notes = [line.notes.as_str(), only(&versions).trim_start()].join("; ");
         out.push_str(&format!(
             "| `{}` | {} | {} | {} |\n",
@@ -262,7 +269,8 @@ fn attributes(node: &Node, words: &Words) -> Vec<Line> {
             (_, Data::Null) => {}
             (true, Data::Mapping(inner)) => {
                 for (sub, value) in inner.iter().filter(|(_, value)| !value.is_null()) {
-                    lines.extend(words.attribute(&format!("{}:{}", key.text, sub.text), value));
+                    let of_it = words.attribute(&sub.text, value).into_iter();
+                    lines.extend(of_it.map(|line| Line { home: key.text.clone(), ..line }));
                 }
             }
             _ => lines.extend(words.attribute(&key.text, value)),

@@ -5,6 +5,7 @@ use crate::document::{Findings, Source as Text};
 use crate::sql::{Catalogue, ColumnInfo, ColumnKind, Dialect, Ident, Index, Table, TableInfo};
 use std::path::{Path, PathBuf};
 
+mod page;
 mod rows;
 
 /// Tables from lines like `people: id key, login text(20) unique, boss int null, made datetime = now`.
@@ -94,6 +95,13 @@ fn what_is_refused() {
         (with("id: id"), "`id` is not mapped as an attribute", "the resource's own `id:`"),
         (with("USERNAME: name"), "`userName` is mapped twice", "the first stands at a.yaml:7:7"),
         (with("userName: name"), "duplicate key `userName`", ""),
+        (
+            with(
+                "\"urn:x:2.0:User\": { chiefs: { link: { table: role_people, parent: person_id, child: role_id, resource: User } } }",
+            ),
+            "chiefs` is a link, and stands in an extension",
+            "members stand in the core schema",
+        ),
         // keys and words
         (beside("    wher: { gone: null }\n"), "unknown key `wher`", "did you mean `where`?"),
         (

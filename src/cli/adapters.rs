@@ -18,6 +18,9 @@ pub struct Arguments {
     /// As JSON
     #[arg(long)]
     json: bool,
+    /// The profiles of identity servers, with the switches that each presets
+    #[arg(long, conflicts_with_all = ["name", "table", "openapi"])]
+    profiles: bool,
     /// The mapping as a table for people, in Markdown: which attribute stands in which column
     #[arg(long, requires = "name", conflicts_with_all = ["json", "openapi"])]
     table: bool,
@@ -28,6 +31,9 @@ pub struct Arguments {
 
 /// Lists adapters, or describes one.
 pub fn run(given: Option<PathBuf>, arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.profiles {
+        return super::profiles::run(arguments.json);
+    }
     let config = config_path(given);
     let directory = config.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if arguments.openapi {

@@ -1,10 +1,11 @@
 //! `scimshim check`: the loader that `serve` has, all findings at once, without serving.
 
 use super::common::{Failure, config_path, print, print_findings};
+use crate::adapter;
 use crate::config;
 use crate::document::Findings;
 use crate::server::assemble::{Assembler, Trouble};
-use crate::server::tls::Certificate;
+use crate::server::tls::Tls;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -50,7 +51,7 @@ fn look(path: &std::path::Path, arguments: &Arguments, findings: &mut Findings) 
     };
     said.push(format!("configuration  {}", path.display()));
     if let Some(tls) = &config.tls
-        && let Err(why) = Certificate::load(&tls.certificate, &tls.private_key)
+        && let Err(why) = Tls::load(tls, false)
     {
         findings.error(&(), why);
     }
@@ -74,16 +75,19 @@ fn look(path: &std::path::Path, arguments: &Arguments, findings: &mut Findings) 
             return said;
         }
     };
-    match assembler.compile(&catalogue, findings) {
+    let common = match assembler.compile(&catalogue, findings) {
         None => return said,
         Some(adapter) => {
             let version = adapter.version.as_deref().map(|version| format!(", version {version}")).unwrap_or_default();
             let types: Vec<&str> = adapter.resource_types.iter().map(|type_| type_.name.as_str()).collect();
             said.push(format!("database       reachable{version}: {}", types.join(", ")));
+            adapter
         }
-    }
+    };
     // What each identity server has of its own, wrong or not.
-    let _ = assembler.compile_own(&catalogue, findings);
+    let own = assembler.compile_own(&catalogue, findings);
+    let adapters: Vec<_> = std::iter::once(&common).chain(own.iter().flatten()).collect();
+    adapter::check_privileges(&adapters, &catalogue, findings);
     if findings.has_errors() {
         return said;
     }

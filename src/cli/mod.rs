@@ -8,6 +8,7 @@ mod demo;
 mod duration;
 mod grants;
 mod notify;
+mod profiles;
 mod serve;
 mod setup;
 mod token;

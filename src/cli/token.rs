@@ -36,6 +36,9 @@ pub enum Verb {
         /// It may only read
         #[arg(long)]
         read_only: bool,
+        /// A short token (55 characters), for clients that have no room for a signed one
+        #[arg(long)]
+        opaque: bool,
     },
     /// Make a token and end the others of the identity server
     Rotate {
@@ -43,6 +46,15 @@ pub enum Verb {
         server: String,
         /// How long the others stay good
         #[arg(long, default_value = "0s", value_parser = duration::parse)]
+        overlap: Duration,
+        /// A short token (55 characters), for clients that have no room for a signed one
+        #[arg(long)]
+        opaque: bool,
+    },
+    /// Make a new key to sign tokens with, for all identity servers; what the old key signed ends with the overlap
+    RotateKey {
+        /// How long tokens signed before stay good: time to rotate each of them
+        #[arg(long, default_value = "30d", value_parser = duration::parse)]
         overlap: Duration,
     },
     /// What tokens there are
@@ -73,15 +85,15 @@ pub fn run(given: Option<PathBuf>, verb: &Verb) -> Result<(), Failure> {
     let store = store(&assembler);
     let failed = |error| Failure::from(assembler.own_trouble(error));
     match verb {
-        Verb::Issue { server, label, expires, read_only } => {
+        Verb::Issue { server, label, expires, read_only, opaque } => {
             known(&config, server)?;
             let (token, _) =
-                make(&config, &assembler, server, label.as_deref().unwrap_or_default(), *expires, *read_only)?;
+                make(&config, &assembler, server, label.as_deref().unwrap_or_default(), *expires, *read_only, *opaque)?;
             print(&token)?;
             next_steps(&config, server);
             Ok(())
         }
-        Verb::Rotate { server, overlap } => {
+        Verb::Rotate { server, overlap, opaque } => {
             known(&config, server)?;
             let now = Utc::now().timestamp();
             let rows = store.list(Some(server)).map_err(failed)?;
@@ -92,7 +104,7 @@ pub fn run(given: Option<PathBuf>, verb: &Verb) -> Result<(), Failure> {
             let life = newest.and_then(|row| Some((row.expires_at? - row.created_at) / MICROS));
             let life = life.and_then(|seconds| u64::try_from(seconds).ok()).map_or(TEN_YEARS, Duration::from_secs);
             // The new one first: should anything fail in between, there is one too many and not none.
-            let (token, id) = make(&config, &assembler, server, label, life, read_only)?;
+            let (token, id) = make(&config, &assembler, server, label, life, read_only, *opaque)?;
             let said = if overlap.is_zero() {
                 let ended = store.revoke_all(server, Some(&id)).map_err(failed)?;
                 format!("{ended} older token(s) ended")
@@ -104,6 +116,22 @@ pub fn run(given: Option<PathBuf>, verb: &Verb) -> Result<(), Failure> {
             print(&token)?;
             say(&said);
             next_steps(&config, server);
+            Ok(())
+        }
+        Verb::RotateKey { overlap } => {
+            let end = Utc::now().timestamp().saturating_add(i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX));
+            let (key, ending) = store.rotate_key(end).map_err(failed)?;
+            print(&key)?;
+            say("The line above is the id of the key that signs tokens from now on.");
+            let end = instant(end.saturating_mul(MICROS));
+            if ending.is_empty() {
+                say(&format!("What was signed before is good until {end}; no live token is affected."));
+                return Ok(());
+            }
+            say(&format!("These tokens now end at {end}; before that, run `scimshim token rotate` for their servers:"));
+            for row in ending {
+                say(format!("  {}  {}  {}", row.id, row.server, row.label).trim_end());
+            }
             Ok(())
         }
         Verb::List { server, json } => {
@@ -153,6 +181,7 @@ pub fn make(
     label: &str,
     life: Duration,
     read_only: bool,
+    opaque: bool,
 ) -> Result<(String, String), Failure> {
     if life.is_zero() {
         return Err(Failure::Message("a token that ends at once is of no use".to_owned()));
@@ -160,7 +189,7 @@ pub fn make(
     let now = Utc::now().timestamp();
     let life = i64::try_from(life.as_secs()).unwrap_or(i64::MAX);
     let what =
-        Issue { public_url: &config.public_url, server, label, now, expires: now.saturating_add(life), read_only };
+        Issue { public_url: &config.public_url, server, label, now, expires: now.saturating_add(life), read_only, opaque };
     store(assembler).issue(&what).map_err(|error| assembler.own_trouble(error).into())
 }
 

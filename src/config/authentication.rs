@@ -4,6 +4,7 @@
 mod basic;
 mod bearer;
 mod digest;
+mod jwt;
 mod none;
 mod oauth2;
 mod password_hash;
@@ -15,6 +16,7 @@ use crate::document::{Findings, Node, Reader};
 pub use basic::{Basic, Password};
 pub use bearer::Bearer;
 pub use digest::{Digest, DigestAlgorithm};
+pub use jwt::{ALGORITHMS, ClaimRule, Introspection, Jwt, Required};
 pub use none::{Confined, NoCredential};
 pub use oauth2::{Administrator, Assertion, Flows, Oauth2, OauthClient, Trust};
 pub use password_hash::MAX_BCRYPT;
@@ -32,6 +34,10 @@ pub struct Authentication {
     pub bearer: Option<Bearer>,
     /// Tokens of our own authorization server.
     pub oauth2: Option<Oauth2>,
+    /// Tokens that somebody else signed.
+    pub jwt: Option<Jwt>,
+    /// Tokens that somebody else is asked about.
+    pub introspection: Option<Introspection>,
 }
 
 /// What the readers of the methods need to know of the identity server and the service.
@@ -47,7 +53,7 @@ pub(super) struct Around<'a> {
 
 const PATH: &str = "identity_servers.*.authentication";
 /// The methods that this version knows.
-const METHODS: [&str; 5] = ["none", "basic", "digest", "bearer", "oauth2"];
+const METHODS: [&str; 7] = ["none", "basic", "digest", "bearer", "oauth2", "jwt", "introspection"];
 
 /// A method's name, or a mapping of methods; bearer when nothing is said.
 pub(super) fn read(reader: &mut Reader<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Authentication> {
@@ -74,6 +80,9 @@ pub(super) fn read(reader: &mut Reader<'_>, around: Around<'_>, findings: &mut F
     methods.digest = reader.optional("digest").and_then(|node| digest::read(node, around, findings));
     methods.bearer = reader.optional("bearer").and_then(|node| bearer::read(node, around, findings));
     methods.oauth2 = reader.optional("oauth2").and_then(|node| oauth2::read(node, around, findings));
+    methods.jwt = reader.optional("jwt").and_then(|node| jwt::read(node, around, findings));
+    methods.introspection =
+        reader.optional("introspection").and_then(|node| jwt::read_introspection(node, around, findings));
     later::refuse(&mut reader, PATH, findings);
     reader.finish(findings);
     if let (Some((none, _)), true) = (node.entry("none"), node.entries().len() > 1) {
@@ -97,6 +106,15 @@ fn word(method: &str, node: &Node, around: Around<'_>, findings: &mut Findings) 
         "oauth2" => {
             let finding = findings.error(node, "`oauth2` needs clients");
             finding.help("authentication: { oauth2: { clients: [...] } }, see docs/oauth2.md");
+            None
+        }
+        "jwt" | "introspection" => {
+            let example = match method {
+                "jwt" => "{ issuer: URL, audience: NAME, claims: { scope: scim } }",
+                _ => "{ url: URL, client_id: NAME, client_secret: \"${file:PATH}\", audience: NAME }",
+            };
+            let finding = findings.error(node, format!("`{method}` needs to know whose tokens are taken"));
+            finding.help(format!("authentication: {{ {method}: {example} }}"));
             None
         }
         _ => {

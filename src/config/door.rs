@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::{Context, later, values};
+use super::{Context, remote, values};
 use crate::document::{Findings, Node, Reader};
 
 /// Certificate and key of the public listeners.
@@ -15,6 +15,8 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// Its private key, PEM.
     pub private_key: PathBuf,
+    /// The authorities of client certificates, PEM; None asks for no certificate.
+    pub client_ca: Option<PathBuf>,
     /// The oldest version spoken.
     pub minimum: TlsVersion,
 }
@@ -104,11 +106,27 @@ fn tls(node: &Node, context: Context<'_>, findings: &mut Findings) -> Option<Tls
     if let (Some(path), Some(node)) = (&private_key, reader.given("private_key")) {
         values::warn_if_world_readable(path, node, findings);
     }
+    let client_ca = match reader.given("client_ca") {
+        Some(node) => {
+            let path = values::file(&mut reader, "client_ca", context, findings);
+            Some(path.filter(|path| match remote::authorities(path) {
+                Ok(_) => true,
+                Err(why) => {
+                    findings.error(node, why);
+                    false
+                }
+            }))
+        }
+        None => None,
+    };
     let versions = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
     let minimum = reader.word("minimum", &versions, findings).unwrap_or(TlsVersion::V1_2);
-    later::refuse(&mut reader, "tls", findings);
     reader.finish(findings);
-    Some(Tls { certificate: certificate?, private_key: private_key?, minimum })
+    let client_ca = match client_ca {
+        Some(path) => Some(path?),
+        None => None,
+    };
+    Some(Tls { certificate: certificate?, private_key: private_key?, client_ca, minimum })
 }
 
 /// Without TLS, tokens may only travel inside this machine or behind a proxy that has TLS.

@@ -4,6 +4,7 @@ use ipnet::IpNet;
 
 use super::authentication::{self, Around, Authentication, Confined};
 use super::door::Door;
+use super::certificate::{self, ClientCertificate};
 use super::{Context, later, values};
 use crate::document::{Findings, Key, Node, Place, Reader};
 
@@ -26,6 +27,8 @@ pub struct IdentityServer {
     pub acting_user: Option<Node>,
     /// The networks it may call from; empty allows all.
     pub allow_from: Vec<IpNet>,
+    /// The certificate it must present besides.
+    pub client_certificate: Option<ClientCertificate>,
     /// How it proves who it is.
     pub authentication: Authentication,
     /// What it may do with each resource type; None is everything, a type not named is nothing.
@@ -83,7 +86,7 @@ impl Profile {
         ("google", Profile::Google),
     ];
 
-    /// Its switches. Every client known so far takes what the RFCs say first, so the presets are still alike.
+    /// Its switches.
     pub fn switches(self) -> Switches {
         Switches {
             patch_answers: match self {
@@ -91,11 +94,31 @@ impl Profile {
                 // These clients look at the status alone, and change groups one member at a time.
                 _ => PatchAnswers::Auto,
             },
-            put: Put::Replace,
+            put: match self {
+                // It writes back what it read and knows, and no more.
+                Profile::Okta => Put::KeepUnmentioned,
+                _ => Put::Replace,
+            },
             no_target: NoTarget::Make,
             adopt: Adopt::Refuse,
         }
     }
+}
+
+impl Switches {
+    /// Each with its value, as the configuration writes them.
+    pub fn words(&self) -> [(&'static str, &'static str); 4] {
+        [
+            ("patch_answers", word(&PatchAnswers::ALL, self.patch_answers)),
+            ("put", word(&Put::ALL, self.put)),
+            ("no_target", word(&NoTarget::ALL, self.no_target)),
+            ("adopt", word(&Adopt::ALL, self.adopt)),
+        ]
+    }
+}
+
+fn word<T: PartialEq>(all: &[(&'static str, T)], value: T) -> &'static str {
+    all.iter().find(|(_, known)| *known == value).map_or("", |(word, _)| word)
 }
 
 /// How an identity server is answered where clients differ.
@@ -156,6 +179,28 @@ pub enum Adopt {
     Refuse,
     /// 201 with the row, where the identity server may see it and none ever wrote it.
     Link,
+}
+
+impl PatchAnswers {
+    /// All of them, as the configuration calls them.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("auto", Self::Auto), ("200", Self::Resource), ("204", Self::NoContent)];
+}
+
+impl Put {
+    /// All of them, as the configuration calls them.
+    pub const ALL: [(&'static str, Self); 2] =
+        [("replace", Self::Replace), ("keep_unmentioned", Self::KeepUnmentioned)];
+}
+
+impl NoTarget {
+    /// All of them, as the configuration calls them.
+    pub const ALL: [(&'static str, Self); 2] = [("make", Self::Make), ("refuse", Self::Refuse)];
+}
+
+impl Adopt {
+    /// All of them, as the configuration calls them.
+    pub const ALL: [(&'static str, Self); 2] = [("refuse", Self::Refuse), ("link", Self::Link)];
 }
 
 /// What may be done with a resource type.
@@ -257,6 +302,8 @@ fn server(
     if let Some(node) = reader.given("allow_from").filter(|node| node.one_or_many().is_empty()) {
         findings.error(node, "an empty list would allow nobody").help("leave `allow_from` out to allow every address");
     }
+    let client_certificate =
+        reader.given("client_certificate").map(|node| certificate::read(node, door, findings));
     let confined = if reader.given("client_certificate").is_some() {
         Some(Some(Confined::Certificate))
     } else if reader.given("allow_from").is_some() {
@@ -284,6 +331,10 @@ fn server(
         switches,
         acting_user,
         allow_from,
+        client_certificate: match client_certificate {
+            Some(certificate) => Some(certificate?),
+            None => None,
+        },
         authentication: authentication?,
         may,
         scope,
@@ -298,14 +349,11 @@ fn switches(reader: &mut Reader<'_>, profile: Profile, findings: &mut Findings) 
     let Some(mut reader) = reader.given("switches").and_then(|node| Reader::mapping(node, findings)) else {
         return switches;
     };
-    let answers = [("auto", PatchAnswers::Auto), ("200", PatchAnswers::Resource), ("204", PatchAnswers::NoContent)];
-    switches.patch_answers = reader.word("patch_answers", &answers, findings).unwrap_or(switches.patch_answers);
-    let puts = [("replace", Put::Replace), ("keep_unmentioned", Put::KeepUnmentioned)];
-    switches.put = reader.word("put", &puts, findings).unwrap_or(switches.put);
-    let no_target = [("make", NoTarget::Make), ("refuse", NoTarget::Refuse)];
-    switches.no_target = reader.word("no_target", &no_target, findings).unwrap_or(switches.no_target);
-    let adopts = [("refuse", Adopt::Refuse), ("link", Adopt::Link)];
-    switches.adopt = reader.word("adopt", &adopts, findings).unwrap_or(switches.adopt);
+    let Switches { patch_answers, put, no_target, adopt } = &mut switches;
+    *patch_answers = reader.word("patch_answers", &PatchAnswers::ALL, findings).unwrap_or(*patch_answers);
+    *put = reader.word("put", &Put::ALL, findings).unwrap_or(*put);
+    *no_target = reader.word("no_target", &NoTarget::ALL, findings).unwrap_or(*no_target);
+    *adopt = reader.word("adopt", &Adopt::ALL, findings).unwrap_or(*adopt);
     reader.finish(findings);
     switches
 }

@@ -23,15 +23,13 @@ enum Shape {
     Duration,
     /// Text or whole number, one of these.
     Word(&'static [&'static str]),
-    /// One or a list.
-    Many(&'static Shape),
     /// A mapping with these keys; true marks those that must be there.
     Map(&'static [(&'static str, bool, Shape)]),
     /// A mapping, or only the value of its first key.
     Short(&'static [(&'static str, bool, Shape)]),
 }
 
-use Shape::{Bool, Duration, Many, Map, Short, Text, Word};
+use Shape::{Bool, Duration, Map, Short, Text, Word};
 
 const SERVER: &str = "identity_servers.*";
 const AUTHENTICATION: &str = "identity_servers.*.authentication";
@@ -39,13 +37,10 @@ const AUTHENTICATION: &str = "identity_servers.*.authentication";
 const TABLE: &[Later] = &[
     Later { section: "", key: "upstream", harmless: None, shape: Short(UPSTREAM) },
     Later { section: "", key: "journal", harmless: None, shape: Map(&[("retain", false, Duration)]) },
-    Later { section: "tls", key: "client_ca", harmless: None, shape: Text },
     Later { section: "log", key: "otlp", harmless: Some("none"), shape: Text },
-    Later { section: SERVER, key: "client_certificate", harmless: None, shape: Map(&[("san", true, Many(&Text))]) },
     Later { section: SERVER, key: "save_requests", harmless: Some("none"), shape: Word(&["none", "redacted", "full"]) },
     Later { section: SERVER, key: "brake", harmless: None, shape: Map(&[("deactivations_per_hour", false, Text)]) },
     Later { section: SERVER, key: "dry_run", harmless: Some("false"), shape: Bool },
-    Later { section: AUTHENTICATION, key: "jwt", harmless: None, shape: Map(JWT) },
 ];
 
 const UPSTREAM: &[(&str, bool, Shape)] = &[
@@ -54,13 +49,6 @@ const UPSTREAM: &[(&str, bool, Shape)] = &[
     ("connect_timeout", false, Duration),
     ("idle_timeout", false, Duration),
     ("ca", false, Text),
-];
-const JWT: &[(&str, bool, Shape)] = &[
-    ("issuer", true, Text),
-    ("audience", true, Text),
-    ("jwks_url", true, Text),
-    ("algorithms", false, Many(&Text)),
-    ("claims", false, Map(&[("scope", false, Text)])),
 ];
 
 /// Reads the settings of a section that have no effect yet, and refuses those that ask for something.
@@ -116,7 +104,6 @@ impl Shape {
                 let words: Vec<(&str, ())> = words.iter().map(|word| (*word, ())).collect();
                 node.read_word(&words, findings);
             }
-            Many(shape) => node.one_or_many().iter().for_each(|item| shape.check(item, findings)),
             Short(_) if node.as_str().is_some() => {}
             Map(keys) | Short(keys) => {
                 let Some(mut reader) = Reader::mapping(node, findings) else {

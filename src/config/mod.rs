@@ -6,11 +6,13 @@
 
 mod adapter;
 mod authentication;
+mod certificate;
 mod database;
 mod door;
 mod identity;
 mod later;
 mod limits;
+mod remote;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -25,13 +27,15 @@ use crate::document::{Findings, Node, Reader, Source, parse};
 
 pub use adapter::{AdapterChoice, PACKAGED_ADAPTERS, adapter_path};
 pub use authentication::{
-    Administrator, Assertion, Authentication, Basic, Bearer, Confined, Digest, DigestAlgorithm, Flows, MAX_BCRYPT,
-    NoCredential, Oauth2, OauthClient, Password, Trust,
+    ALGORITHMS, Administrator, Assertion, Authentication, Basic, Bearer, ClaimRule, Confined, Digest, DigestAlgorithm,
+    Flows, Introspection, Jwt, MAX_BCRYPT, NoCredential, Oauth2, OauthClient, Password, Required, Trust,
 };
+pub use certificate::{CertificateName, ClientCertificate};
 pub use database::{Backend, Database, Pool};
 pub use door::{Admin, Tls, TlsVersion};
 pub use identity::{Action, Adopt, BulkTransaction, IdentityServer, NoTarget, PatchAnswers, Profile, Put, Switches};
 pub use limits::{Limits, Log, LogFormat, LogLevel};
+pub use remote::{Trust, Url};
 pub use secret::Secret;
 
 /// A configuration that was checked.
@@ -124,6 +128,15 @@ fn read(node: &Node, path: &Path, context: Context<'_>, findings: &mut Findings)
     let own_schema = database::own_schema(&mut reader, findings);
     let adapter = adapter::read(&mut reader, context, findings);
     let identity_servers = identity::read(&mut reader, context, door.as_ref(), findings);
+    let asks = |door: &door::Door| door.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    if let Some(servers) = &identity_servers
+        && door.as_ref().is_some_and(asks)
+        && servers.iter().all(|server| server.client_certificate.is_none())
+        && let Some(node) = node.get("tls").and_then(|tls| tls.get("client_ca"))
+    {
+        let finding = findings.warning(node, "clients are asked for a certificate that no identity server needs");
+        finding.help("say whose under `client_certificate` of an identity server, or remove this");
+    }
     let log = limits::log(&mut reader, findings);
     let limits = limits::read(&mut reader, findings);
     later::refuse(&mut reader, "", findings);

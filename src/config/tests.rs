@@ -20,6 +20,9 @@ adapter: demo
 identity_servers: { entra: { profile: entra } }
 ";
 
+/// What looks like one until somebody uses it.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+
 fn write(directory: &TempDir, name: &str, text: &str, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     let path = directory.path().join(name);
@@ -33,6 +36,7 @@ fn folder() -> TempDir {
     for (name, text, mode) in [
         ("cert.pem", "", 0o644),
         ("key.pem", "", 0o640),
+        ("ca.pem", CERTIFICATE, 0o644),
         ("open.pem", "", 0o644),
         ("adapters/demo.yaml", "", 0o644),
         ("secret", "hunter2\n", 0o600),
@@ -59,8 +63,8 @@ fn read_in(directory: &TempDir, text: &str) -> (Option<Config>, Findings) {
 
 /// `GOOD` with each line that starts with the same key replaced.
 fn with(lines: &str) -> String {
-    let key = lines.split(':').next().unwrap();
-    let kept = GOOD.lines().filter(|line| line.split(':').next() != Some(key));
+    let keys: Vec<_> = lines.lines().map(|line| line.split(':').next()).collect();
+    let kept = GOOD.lines().filter(|line| !keys.contains(&line.split(':').next()));
     let text: String = kept.map(|line| format!("{line}\n")).collect();
     format!("{lines}\n{text}")
 }
@@ -202,9 +206,10 @@ fn the_example_has_nothing_wrong() {
     for (name, mode) in [("tls/fullchain.pem", 0o644), ("tls/privkey.pem", 0o640)] {
         write(&directory, name, "x", mode);
     }
-    for name in ["db-ca.pem", "db-password"] {
+    for name in ["db-ca.pem", "db-password", "introspection"] {
         write(&directory, name, "hunter2", 0o640);
     }
+    write(&directory, "tls/idp-ca.pem", CERTIFICATE, 0o644);
     let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.yaml")).unwrap();
     let adapter = example.lines().find_map(|line| line.strip_prefix("adapter: ")).unwrap();
     write(&directory, &format!("adapters/{adapter}.yaml"), "x", 0o644);

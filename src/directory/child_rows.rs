@@ -105,7 +105,7 @@ impl Directory {
         select.filter = of.and(select.filter);
         let environment = blank_environment(&self.adapter);
         let nothing = Document::default();
-        for mut row in connection.query(&Statement::Select(select), &[])? {
+        for mut row in connection.query(&Statement::Select(select), &self.params(Value::Null, ""))? {
             let left = row.0.pop().and_then(|flag| flag.as_int()) == Some(1);
             let values =
                 rows::attribute_values(&self.adapter, &rows.child, &plan.joined, &row.0, &nothing, &environment);

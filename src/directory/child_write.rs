@@ -225,23 +225,47 @@ impl Directory {
             let Binding::Column(binding) = &attribute.binding else {
                 continue;
             };
-            let updated = change.update.iter().map(|update| &update.set);
-            let sets = updated.chain(change.insert.iter().map(|new| &new.set));
-            let values: Vec<Value> = sets
-                .filter_map(|set| set.iter().find(|(column, _)| *column == binding.column))
-                .map(|(_, value)| value.clone())
-                .filter(|value| !value.is_null())
-                .collect();
+            let updated = change.update.iter().map(|update| (&update.set, Some(update.old.row.as_slice())));
+            let inserted = change.insert.iter().map(|new| (&new.set, None));
+            let mut values: Vec<(Value, Vec<(ColumnId, Value)>)> = Vec::new();
+            for (set, old) in updated.chain(inserted) {
+                let held = |id: ColumnId| -> Option<Value> {
+                    let given = set.iter().find(|(column, _)| *column == id).map(|(_, value)| value.clone());
+                    given.or_else(|| old?.get(id).cloned()).or_else(|| {
+                        let (_, ruled) = rows.set.iter().find(|(column, _)| *column == id)?;
+                        writing.environment.value(ruled, rows.child.columns.get(id))
+                    })
+                };
+                let within: &[ColumnId] = match &attribute.unique {
+                    Unique::Within(columns) => columns,
+                    _ => &[],
+                };
+                let concerned = |id: &ColumnId| set.iter().any(|(column, _)| column == id);
+                if !concerned(&binding.column) && !within.iter().any(concerned) {
+                    continue;
+                }
+                let Some(value) = held(binding.column).filter(|value| !value.is_null()) else { continue };
+                let beside = within.iter().map(|id| (*id, held(*id).unwrap_or_default()));
+                values.push((value, beside.collect()));
+            }
             let path = rows::path(attribute);
-            let claims = values.iter().map(|value| (place.type_.name.clone(), format!("{path}={}", fold(value))));
+            let claims = values.iter().map(|(value, _)| (place.type_.name.clone(), format!("{path}={}", fold(value))));
             let claims = claims.collect();
             self.claim(connection, &mut writing.claims, claims)?;
             let child = Place { source: &rows.child, ..place };
-            for value in &values {
+            for (value, within) in &values {
                 let Some(equal) = self.equal(&child, attribute, binding, value) else {
                     continue;
                 };
-                let others = self.of_others(rows, place, change, &attribute.unique, &writing.environment);
+                let mut others = self.of_others(rows, place, change, &attribute.unique, &writing.environment);
+                for (id, value) in within {
+                    let Some(column) = rows.child.columns.get(*id) else { continue };
+                    let here = Expr::column(MAIN, &column.name);
+                    others = others.and(match value {
+                        Value::Null => Predicate::IsNull(here),
+                        value => Predicate::eq(here, Expr::Value(value.clone(), column.cast.clone())),
+                    });
+                }
                 let mut select =
                     Select::new(rows.child.table.clone(), MAIN, vec![Expr::Number(1)]).filter(equal.and(others));
                 select.limit = Some(1);

@@ -35,7 +35,7 @@ pub(super) struct List<'a> {
     pub family: Option<Family>,
     /// At most so many resources.
     pub count: u64,
-    pub params: [Value; 2],
+    pub params: [Value; 6],
 }
 
 /// One source of a list.
@@ -97,7 +97,7 @@ impl Directory {
             parts,
             family,
             count: query.count.map_or(self.page, |count| count.min(self.page)),
-            params: [Value::Null, Value::from(caller.server.name.as_str())],
+            params: self.params(Value::Null, &caller.server.name),
         };
         let Some(cursor) = &query.cursor else {
             list.parts.retain(|part| !never(&part.filter));

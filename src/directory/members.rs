@@ -361,7 +361,7 @@ impl Directory {
                 _ => None,
             }
         });
-        let others = place.type_plan.reverse.iter().filter_map(|reverse| {
+        let others = place.type_plan.pointing.iter().filter_map(|reverse| {
             let source = self.adapter.resource_types.get(reverse.type_)?.sources.get(reverse.source)?;
             match &source.attributes.get(reverse.attribute)?.binding {
                 Binding::Link(link) => Some((link, &link.child)),

@@ -33,6 +33,7 @@ mod ordered;
 mod permissions;
 mod plan;
 mod read;
+mod read_only;
 mod row;
 mod rows;
 mod side;
@@ -210,19 +211,11 @@ struct Place<'a> {
     plan: &'a plan::SourcePlan,
 }
 
-impl Place<'_> {
-    /// Whether clients change a collection of this table's rows.
-    fn writes_collection(&self, name: &str) -> bool {
-        let links = self.plan.links.iter().filter_map(|index| self.source.attributes.get(*index));
-        links.into_iter().any(|link| link.target.attribute == name && !link.schema.is_read_only())
-    }
-}
-
 impl Directory {
     /// Compiles the statements of an adapter. `page` is the most resources one page may have.
     pub fn new(database: Arc<dyn Database>, adapter: Arc<Adapter>, own: Own, page: u64) -> Self {
         let types = {
-            let environment = blank_environment(&adapter);
+            let environment = Environment { planning: Some(plan::INSTANTS), ..blank_environment(&adapter) };
             adapter.resource_types.iter().map(|type_| TypePlan::new(&adapter, type_, &own, &environment)).collect()
         };
         Self { database, adapter, own, types, page: page.max(1), cursors: cursor::CursorKeys::default() }
@@ -316,6 +309,12 @@ impl Directory {
         Err(Error::not_found(&type_.name, id))
     }
 
+    /// What planned statements are given: a key, the identity server, the instant in each form.
+    fn params(&self, key: Value, server: &str) -> [Value; 6] {
+        let [clock, instant, day, seconds] = blank_environment(&self.adapter).instants();
+        [key, Value::from(server), clock, instant, day, seconds]
+    }
+
     fn environment<'a>(
         &'a self,
         caller: &'a Caller,
@@ -356,6 +355,7 @@ fn blank_environment(adapter: &Adapter) -> Environment<'_> {
         count: None,
         changes: None,
         each: None,
+        planning: None,
     }
 }
 

@@ -25,8 +25,10 @@ pub(super) struct TypePlan {
     pub collections: Vec<String>,
     /// Multi-valued attributes that have room for one element.
     pub single_valued: Vec<String>,
-    /// Links of other types that point here, for `groups`.
+    /// Links of other types that point here, for `groups`: one of a table, the first.
     pub reverse: Vec<Reverse>,
+    /// All of them.
+    pub pointing: Vec<Reverse>,
 }
 
 /// A link of another resource type whose members are of this type.
@@ -145,16 +147,18 @@ pub(super) struct SlotPlan {
 impl TypePlan {
     /// Compiles one resource type.
     pub fn new(adapter: &Adapter, type_: &ResourceType, own: &Own, environment: &Environment<'_>) -> Self {
-        let mut reverse = Vec::new();
+        let mut pointing: Vec<Reverse> = Vec::new();
         for (t, other) in adapter.resource_types.iter().enumerate() {
             for (s, source) in other.sources.iter().enumerate() {
                 for (a, attribute) in source.attributes.iter().enumerate() {
                     if matches!(&attribute.binding, Binding::Link(link) if link.resource_type == type_.name) {
-                        reverse.push(Reverse { type_: t, source: s, attribute: a });
+                        pointing.push(Reverse { type_: t, source: s, attribute: a });
                     }
                 }
             }
         }
+        let mut reverse = pointing.clone();
+        reverse.dedup_by_key(|one| (one.type_, one.source));
         let sources: Vec<SourcePlan> = type_
             .sources
             .iter()
@@ -183,7 +187,7 @@ impl TypePlan {
                 }
             }
         }
-        Self { sources, collections, single_valued, reverse }
+        Self { sources, collections, single_valued, reverse, pointing }
     }
 }
 
@@ -439,6 +443,8 @@ impl Reader<'_> {
 pub(super) const KEY: usize = 0;
 /// Parameter of every reading statement: the identity server's name.
 pub(super) const SERVER: usize = 1;
+/// The first of those that are the request's instant.
+pub(super) const INSTANTS: usize = 2;
 
 fn left(table: Table, alias: Alias, on: Predicate) -> Join {
     Join { kind: JoinKind::Left, table, alias, on }

@@ -37,7 +37,7 @@ impl Directory {
         collections: &CollectionsWanted,
     ) -> Result<Option<Found>, Fault> {
         let reading = place.plan.reading(caller.server.default);
-        let params = [key.clone(), Value::from(caller.server.name.as_str())];
+        let params = self.params(key.clone(), &caller.server.name);
         let along = reading.by_key_with_groups.as_ref().filter(|_| collections.come_along(reading));
         let statement = along.unwrap_or(&reading.by_key);
         let Some(mut row) = connection.query(statement, &params)?.into_iter().next() else {

@@ -30,13 +30,17 @@ pub struct Failures {
 }
 
 /// Since when a minute runs, and how many failures it has seen.
-#[derive(Default)]
-struct Counts<K>(HashMap<K, (Instant, usize)>);
+struct Counts<K> {
+    seen: HashMap<K, (Instant, usize)>,
+    /// With so many, those whose minute is over are forgotten: twice as many as were left the last time, so that a flood
+    /// of addresses does not have all of them looked at for each.
+    tidy_at: usize,
+}
 
 impl Failures {
     /// At most `per_minute` of one address, and of one credential.
     pub fn new(per_minute: usize) -> Self {
-        let (addresses, credentials) = (Mutex::new(Counts(HashMap::new())), Mutex::new(Counts(HashMap::new())));
+        let (addresses, credentials) = (Mutex::new(Counts::new()), Mutex::new(Counts::new()));
         Self { per_minute, addresses, credentials, keys: RandomState::new() }
     }
 
@@ -79,21 +83,26 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl<K: Eq + Hash> Counts<K> {
+    fn new() -> Self {
+        Self { seen: HashMap::new(), tidy_at: MANY }
+    }
+
     /// Failures within the minute, and what is left of it.
     fn get(&self, key: &K, now: Instant) -> Option<(usize, Duration)> {
-        let (since, count) = self.0.get(key)?;
+        let (since, count) = self.seen.get(key)?;
         let rest = MINUTE.checked_sub(now.duration_since(*since)).filter(|rest| !rest.is_zero())?;
         Some((*count, rest))
     }
 
     fn note(&mut self, key: K, now: Instant) -> (usize, Duration) {
-        if self.0.len() >= MANY {
-            self.0.retain(|_, (since, _)| now.duration_since(*since) < MINUTE);
-            if self.0.len() >= TOO_MANY {
-                self.0.clear();
+        if self.seen.len() >= self.tidy_at {
+            self.seen.retain(|_, (since, _)| now.duration_since(*since) < MINUTE);
+            if self.seen.len() >= TOO_MANY {
+                self.seen.clear();
             }
+            self.tidy_at = self.seen.len().saturating_mul(2).clamp(MANY, TOO_MANY);
         }
-        let (since, count) = self.0.entry(key).or_insert((now, 0));
+        let (since, count) = self.seen.entry(key).or_insert((now, 0));
         if now.duration_since(*since) >= MINUTE {
             (*since, *count) = (now, 0);
         }
@@ -103,7 +112,7 @@ impl<K: Eq + Hash> Counts<K> {
 }
 
 /// What failures are counted by: an IPv6 customer has a /64.
-fn address_class(address: IpAddr) -> IpAddr {
+pub(super) fn address_class(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => {
@@ -170,7 +179,7 @@ mod tests {
         for n in 0..u32::try_from(TOO_MANY).unwrap() + 10 {
             failures.note_at(IpAddr::from(n.to_be_bytes()), failures.guess(n), now);
         }
-        assert!(lock(&failures.addresses).0.len() <= TOO_MANY);
-        assert!(lock(&failures.credentials).0.len() <= TOO_MANY);
+        assert!(lock(&failures.addresses).seen.len() <= TOO_MANY);
+        assert!(lock(&failures.credentials).seen.len() <= TOO_MANY);
     }
 }

@@ -7,11 +7,12 @@
 //! (where clouds keep their credentials) is refused all the same, and a private one unless the configuration names it
 //! as the URL's host or says `private_network: true`.
 
+pub use crate::config::{Trust, Url};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -29,86 +30,6 @@ const TIME: Duration = Duration::from_secs(5);
 pub const MOST: usize = 256 * 1024;
 /// So many of a name's addresses are tried.
 const ADDRESSES: usize = 4;
-
-/// An `https` URL with a host, without user and fragment.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Url {
-    host: String,
-    port: u16,
-    /// Path and query.
-    target: String,
-}
-
-impl Url {
-    /// Takes a URL apart. The error says what is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        if !text.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://")) {
-            return Err("it must start with `https://`");
-        }
-        if text.contains('#') {
-            return Err("it must have no fragment");
-        }
-        let uri: Uri = text.parse().map_err(|_| "it is not a URL")?;
-        let authority = uri.authority().ok_or("it must name a host")?;
-        if authority.as_str().contains('@') {
-            return Err("it must name no user");
-        }
-        let host = authority.host();
-        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        if ServerName::try_from(bare).is_err() {
-            return Err("it must name a host");
-        }
-        let port = match authority.as_str().strip_prefix(host) {
-            Some("") => 443,
-            Some(_) => authority.port_u16().filter(|port| *port != 0).ok_or("its port is not a number up to 65535")?,
-            None => return Err("it must name a host"),
-        };
-        let target = uri.path_and_query().map_or("/", |target| target.as_str());
-        Ok(Self { host: bare.to_ascii_lowercase(), port, target: target.to_owned() })
-    }
-
-    /// Another path on the same host; `target` begins with a slash.
-    pub fn with_target(&self, target: String) -> Self {
-        Self { target, ..self.clone() }
-    }
-
-    /// Path and query.
-    pub fn target(&self) -> &str {
-        &self.target
-    }
-
-    /// Whether another URL goes to the same server.
-    pub fn is_beside(&self, other: &Self) -> bool {
-        self.host == other.host && self.port == other.port
-    }
-
-    /// `host` or `host:port`, as the Host header and error messages have it.
-    pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        if self.port == 443 { host } else { format!("{host}:{}", self.port) }
-    }
-}
-
-impl fmt::Display for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "https://{}{}", self.authority(), self.target)
-    }
-}
-
-impl fmt::Debug for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// Whose certificates are believed, and which addresses are spoken to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Trust {
-    /// The certificate authorities, PEM; None for those of the system.
-    pub ca: Option<String>,
-    /// Whether a host name may resolve to an address of a private network or of this machine.
-    pub private_network: bool,
-}
 
 /// What makes requests. Cheap to clone.
 #[derive(Clone)]
@@ -187,7 +108,7 @@ impl Client {
 
     async fn send(&self, url: &Url, request: hyper::http::request::Builder, body: Bytes) -> Result<Bytes, String> {
         let request = request
-            .uri(&url.target)
+            .uri(url.target())
             .header(HOST, url.authority())
             .header(CONNECTION, "close")
             .header(USER_AGENT, concat!("scimshim/", env!("CARGO_PKG_VERSION")))
@@ -202,7 +123,7 @@ impl Client {
 
     async fn exchange(&self, url: &Url, request: Request<Full<Bytes>>) -> Result<Bytes, String> {
         let stream = self.connect(url).await?;
-        let name = ServerName::try_from(url.host.clone()).map_err(|error| error.to_string())?;
+        let name = ServerName::try_from(url.host().to_owned()).map_err(|error| error.to_string())?;
         let stream = self.tls.connect(name, stream).await.map_err(|error| format!("TLS failed: {error}"))?;
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(64 * 1024)
@@ -233,11 +154,11 @@ impl Client {
     }
 
     async fn connect(&self, url: &Url) -> Result<TcpStream, String> {
-        let addresses: Vec<SocketAddr> = match url.host.parse::<IpAddr>() {
+        let addresses: Vec<SocketAddr> = match url.host().parse::<IpAddr>() {
             // Whoever wrote an address into the configuration means it.
-            Ok(address) => vec![SocketAddr::new(address, url.port)],
+            Ok(address) => vec![SocketAddr::new(address, url.port())],
             Err(_) => {
-                let found = tokio::net::lookup_host((url.host.as_str(), url.port));
+                let found = tokio::net::lookup_host((url.host(), url.port()));
                 let found = found.await.map_err(|error| format!("not found: {error}"))?;
                 let (mut open, mut why) = (Vec::new(), None);
                 for address in found {
@@ -316,35 +237,6 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn urls() {
-        for (text, printed) in [
-            ("https://idp.example.com/keys", "https://idp.example.com/keys"),
-            ("https://IDP.example.com", "https://idp.example.com/"),
-            ("https://idp.example.com:443/a?b=c", "https://idp.example.com/a?b=c"),
-            ("https://idp.example.com:8443/", "https://idp.example.com:8443/"),
-            ("https://[::1]:8443/keys", "https://[::1]:8443/keys"),
-            ("https://192.0.2.1/keys", "https://192.0.2.1/keys"),
-        ] {
-            assert_eq!(Url::parse(text).unwrap().to_string(), printed);
-        }
-        for (text, why) in [
-            ("http://idp.example.com/keys", "it must start with `https://`"),
-            ("file:///etc/passwd", "it must start with `https://`"),
-            ("idp.example.com", "it must start with `https://`"),
-            ("/keys", "it must start with `https://`"),
-            ("https://", "it is not a URL"),
-            ("https://user:pw@idp.example.com/", "it must name no user"),
-            ("https://idp.example.com/#keys", "it must have no fragment"),
-            ("https://idp.example.com:99999/", "its port is not a number up to 65535"),
-            ("https://idp.example.com:0/", "its port is not a number up to 65535"),
-            ("https://idp example.com/", "it is not a URL"),
-            ("https://idp_!.example.com/", "it must name a host"),
-        ] {
-            assert_eq!(Url::parse(text).map(|url| url.to_string()), Err(why), "{text}");
-        }
-    }
 
     #[test]
     fn addresses() {

@@ -5,7 +5,8 @@
 //! issuer cannot be reached, the keys it had go on for [`Pace::stale`]; after that nothing is believed. Keys that cannot
 //! be used are left out of the set rather than spoiling it.
 
-use super::fetch::{Client, Url};
+use super::fetch::{Client, Trust, Url};
+pub use crate::config::ALGORITHMS;
 use super::live::Denied;
 use arc_swap::ArcSwapOption;
 use base64::Engine;
@@ -14,8 +15,9 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 
@@ -148,19 +150,6 @@ impl Key {
         &self.decoding
     }
 }
-
-/// The signature algorithms that have a public key, by the names of RFC 7518 3.1 and RFC 8037.
-pub const ALGORITHMS: [(&str, Algorithm); 9] = [
-    ("RS256", Algorithm::RS256),
-    ("RS384", Algorithm::RS384),
-    ("RS512", Algorithm::RS512),
-    ("PS256", Algorithm::PS256),
-    ("PS384", Algorithm::PS384),
-    ("PS512", Algorithm::PS512),
-    ("ES256", Algorithm::ES256),
-    ("ES384", Algorithm::ES384),
-    ("EdDSA", Algorithm::EdDSA),
-];
 
 /// One of [`ALGORITHMS`]: never `none`, never one with a shared secret.
 pub fn asymmetric(name: &str) -> Option<Algorithm> {
@@ -298,9 +287,31 @@ impl Default for Pace {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     /// At this URL.
-    Url(String),
-    /// Where the issuer's metadata says (OpenID Connect Discovery 1.0 section 4, RFC 8414 section 3).
-    Issuer(String),
+    Url(Url),
+    /// Where the metadata of this issuer says, whose name is this URL (OpenID Connect Discovery 1.0 section 4, RFC 8414
+    /// section 3).
+    Issuer(String, Url),
+}
+
+/// The key sets in use, by where they are: whoever has the same issuer uses the same keys, before and after a reload.
+#[derive(Debug, Default)]
+pub struct KeySets {
+    known: Mutex<HashMap<(Place, Trust), Weak<Jwks>>>,
+}
+
+impl KeySets {
+    /// The set at a place. The error says what is wrong with the certificate authorities.
+    pub fn get(&self, place: Place, trust: &Trust) -> Result<Arc<Jwks>, String> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, set| set.strong_count() > 0);
+        let key = (place, trust.clone());
+        if let Some(set) = known.get(&key).and_then(Weak::upgrade) {
+            return Ok(set);
+        }
+        let set = Arc::new(Jwks::new(key.0.clone(), Client::new(trust)?, Pace::default()));
+        known.insert(key, Arc::downgrade(&set));
+        Ok(set)
+    }
 }
 
 /// The keys of an issuer, fetched when needed.
@@ -353,14 +364,13 @@ struct Last {
 }
 
 impl Jwks {
-    /// A set that is fetched when the first token comes. The error says what is wrong with the URL.
-    pub fn new(place: &Place, client: Client, pace: Pace) -> Result<Self, String> {
-        let url = |text: &str| Url::parse(text).map_err(str::to_owned);
+    /// A set that is fetched when the first token comes.
+    pub fn new(place: Place, client: Client, pace: Pace) -> Self {
         let source = match place {
-            Place::Url(text) => Source::Url(url(text)?, client),
-            Place::Issuer(issuer) => Source::Issuer(issuer.clone(), url(issuer)?, client),
+            Place::Url(url) => Source::Url(url, client),
+            Place::Issuer(issuer, url) => Source::Issuer(issuer, url, client),
         };
-        Ok(Self::of(source, pace, None))
+        Self::of(source, pace, None)
     }
 
     /// A set that never changes.

@@ -7,6 +7,7 @@
 
 use super::jwks::{Jwks, Wanted, asymmetric};
 use super::live::Denied;
+pub use crate::config::ClaimRule;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
@@ -38,7 +39,7 @@ pub struct Rules {
     /// Its `sub`, where that is said.
     pub subject: Option<String>,
     /// What it must claim besides.
-    pub claims: Vec<Rule>,
+    pub claims: Vec<ClaimRule>,
     /// The longest it may have left to live, in seconds, where that is said: what is remembered as used must end.
     pub lifetime: Option<i64>,
     /// Its `typ` must be one of these, in any case and with or without `application/`; none at all is taken too.
@@ -49,15 +50,6 @@ pub struct Rules {
 pub const ACCESS_TOKEN: &[&str] = &["at+jwt", "jwt"];
 /// `typ` of an assertion by which a client authenticates (RFC 7523, and its successor's own name).
 pub const CLIENT_ASSERTION: &[&str] = &["jwt", "client-authentication+jwt"];
-
-/// What one claim must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// Its name; several for one inside others: `realm_access`, `roles`.
-    pub path: Vec<String>,
-    /// All of these must be in it: in its array, among the words of its text (RFC 8693 4.2), or be its only value.
-    pub values: Vec<String>,
-}
 
 /// A token that was found good.
 #[derive(Clone, Debug)]
@@ -176,8 +168,20 @@ impl Rules {
     fn check(&self, claims: &Map<String, Value>, now: i64) -> Result<Verified, String> {
         let issuer = text(claims, "iss")?.ok_or("the token has no `iss`")?;
         if issuer != self.issuer {
-            return Err(format!("the token's `iss` is {}, not `{}`", quoted(&issuer), self.issuer));
+            return Err(format!("the token's `iss` is `{}`, not `{}`", shown(&issuer), self.issuer));
         }
+        Self::audience(claims, &self.audiences)?;
+        let expires = Self::times(claims, now)?.ok_or("the token has no `exp`")?;
+        if self.lifetime.is_some_and(|longest| expires.saturating_sub(now) > longest.saturating_add(LEEWAY)) {
+            return Err("the token ends too far in the future".to_owned());
+        }
+        let subject = text(claims, "sub")?;
+        Self::required(claims, subject.as_deref(), self.subject.as_deref(), &self.claims)?;
+        Ok(Verified { subject, id: text(claims, "jti")?, expires, claims: claims.clone() })
+    }
+
+    /// Whether the `aud` has one of these.
+    pub(super) fn audience(claims: &Map<String, Value>, wanted: &[String]) -> Result<(), String> {
         let audiences = match claims.get("aud") {
             None => return Err("the token has no `aud`".to_owned()),
             Some(Value::String(one)) => vec![one.as_str()],
@@ -187,16 +191,18 @@ impl Rules {
             }
             Some(_) => return Err("the token's `aud` is neither text nor a list of texts".to_owned()),
         };
-        if !audiences.iter().any(|audience| self.audiences.iter().any(|own| own == audience)) {
-            let theirs = quoted(&audiences.join(", "));
-            return Err(format!("the token's `aud` is {theirs}, not `{}`", self.audiences.join("` or `")));
+        if audiences.iter().any(|audience| wanted.iter().any(|own| own == audience)) {
+            return Ok(());
         }
-        let expires = instant(claims, "exp")?.ok_or("the token has no `exp`")?;
-        if now >= expires.saturating_add(LEEWAY) {
+        let theirs = shown(&audiences.join(", "));
+        Err(format!("the token's `aud` is `{theirs}`, not `{}`", wanted.join("` or `")))
+    }
+
+    /// Whether it is its time; when it ends, where it says.
+    pub(super) fn times(claims: &Map<String, Value>, now: i64) -> Result<Option<i64>, String> {
+        let expires = instant(claims, "exp")?;
+        if let Some(expires) = expires.filter(|expires| now >= expires.saturating_add(LEEWAY)) {
             return Err(format!("the token expired {} seconds ago", now.saturating_sub(expires)));
-        }
-        if self.lifetime.is_some_and(|longest| expires.saturating_sub(now) > longest.saturating_add(LEEWAY)) {
-            return Err("the token ends too far in the future".to_owned());
         }
         for name in ["nbf", "iat"] {
             if let Some(from) = instant(claims, name)?
@@ -206,21 +212,31 @@ impl Rules {
                 return Err(format!("the token's `{name}` is {ahead} seconds in the future; is a clock wrong?"));
             }
         }
-        let subject = text(claims, "sub")?;
-        if let Some(expected) = &self.subject
-            && subject.as_ref() != Some(expected)
-        {
-            let theirs = subject.as_deref().map_or("missing".to_owned(), quoted);
+        Ok(expires)
+    }
+
+    /// Whether it is of this subject, and claims all of these.
+    pub(super) fn required(
+        claims: &Map<String, Value>,
+        subject: Option<&str>,
+        wanted: Option<&str>,
+        rules: &[ClaimRule],
+    ) -> Result<(), String> {
+        if let Some(expected) = wanted.filter(|_| subject != wanted) {
+            let theirs = subject.map_or("missing".to_owned(), |theirs| format!("`{}`", shown(theirs)));
             return Err(format!("the token's `sub` is {theirs}, not `{expected}`"));
         }
-        for rule in &self.claims {
-            rule.check(claims)?;
-        }
-        Ok(Verified { subject, id: text(claims, "jti")?, expires, claims: claims.clone() })
+        rules.iter().try_for_each(|rule| rule.check(claims))
     }
 }
 
-impl Rule {
+/// The `iss` of a token of which nothing was checked: good for deciding who checks it, and for nothing else.
+pub(super) fn claimed_issuer(token: &str) -> Option<String> {
+    let parts = Parts::split(token).ok()?;
+    text(&object(parts.claims, "claims").ok()?, "iss").ok()?
+}
+
+impl ClaimRule {
     /// Whether the claims have what the rule asks for.
     pub fn check(&self, claims: &Map<String, Value>) -> Result<(), String> {
         let (mut level, mut found) = (Some(claims), None);
@@ -245,7 +261,7 @@ impl Rule {
 }
 
 /// A claim that is text, where it is there.
-fn text(claims: &Map<String, Value>, name: &str) -> Result<Option<String>, String> {
+pub(super) fn text(claims: &Map<String, Value>, name: &str) -> Result<Option<String>, String> {
     match claims.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
@@ -267,22 +283,27 @@ fn instant(claims: &Map<String, Value>, name: &str) -> Result<Option<i64>, Strin
 }
 
 /// What stands in a token that was signed by its issuer, fit for a line of a log.
-fn quoted(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let mut shown: String = text.chars().take(QUOTED).flat_map(char::escape_debug).collect();
     if text.chars().count() > QUOTED {
         shown.push('…');
     }
-    format!("`{shown}`")
+    shown
 }
 
 /// One of the two JSON objects of a token; names that stand twice are refused at any depth.
 fn object(encoded: &str, what: &str) -> Result<Map<String, Value>, String> {
     let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| format!("the token's {what} is not base64url"))?;
-    match serde_json::from_slice::<Strict>(&bytes) {
+    object_of(&bytes, what).map_err(|why| why.replacen("the ", "the token's ", 1))
+}
+
+/// A JSON object in which no name stands twice.
+pub(super) fn object_of(bytes: &[u8], what: &str) -> Result<Map<String, Value>, String> {
+    match serde_json::from_slice::<Strict>(bytes) {
         Ok(Strict(Value::Object(object))) => Ok(object),
-        Ok(_) => Err(format!("the token's {what} is not a JSON object")),
-        Err(error) if error.to_string().starts_with(TWICE) => Err(format!("the token's {what} has a name twice")),
-        Err(_) => Err(format!("the token's {what} is not JSON")),
+        Ok(_) => Err(format!("the {what} is not a JSON object")),
+        Err(error) if error.to_string().starts_with(TWICE) => Err(format!("the {what} has a name twice")),
+        Err(_) => Err(format!("the {what} is not JSON")),
     }
 }
 

@@ -3,12 +3,13 @@
 //!
 //! A request with a known token costs one hash and one look into a map. While requests come, one of
 //! them has the set read again every half second and nobody waits; a request after a pause waits for
-//! it. A database that cannot be asked is [`Denied::Unavailable`]: never a token taken on trust.
+//! it. A token that may be newer than the set, or signed with a key that is, waits for the next reading: whoever makes tokens up
+//! has the database asked twice a second and no more. A database that cannot be asked is [`Denied::Unavailable`]: never a token taken on trust.
 
-use super::token::{Fingerprint, Keyring, fingerprint};
-use arc_swap::ArcSwapOption;
+use super::token::{Fingerprint, Keyring, fingerprint, is_opaque, key_id};
+use arc_swap::{ArcSwap, ArcSwapOption};
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant};
 const RENEW: Duration = Duration::from_millis(500);
 /// Older than this, it is not used any more.
 const STALE: Duration = Duration::from_secs(1);
+/// The keys are read again when they are older than this, or a token names one that is not among them.
+const KEYS: Duration = Duration::from_secs(30);
 /// So many refused tokens are remembered.
 const REFUSED: usize = 10_000;
 /// How often the use of a token is written down, in seconds.
@@ -40,6 +43,8 @@ pub struct LiveToken {
 pub trait Store: Send + Sync + 'static {
     /// The tokens that are not revoked and end after `now` (seconds since 1970).
     fn live(&self, now: i64) -> Result<Vec<LiveToken>, crate::sql::Error>;
+    /// The keys that sign and verify now.
+    fn keyring(&self) -> Result<Keyring, crate::sql::Error>;
     /// Notes when a token was last used.
     fn used(&self, id: &str, now: i64) -> Result<(), crate::sql::Error>;
 }
@@ -77,7 +82,9 @@ pub struct LiveTokens {
 
 struct Shared {
     store: Arc<dyn Store>,
-    keys: Keyring,
+    keys: ArcSwap<Keyring>,
+    keys_read: Mutex<Instant>,
+    keys_wanted: AtomicBool,
     issuer: String,
     snapshot: ArcSwapOption<Snapshot>,
     /// Tokens that we signed and that were not in a set read after they came: revoked, and that for
@@ -92,13 +99,20 @@ impl LiveTokens {
     pub fn new(store: Arc<dyn Store>, keys: Keyring, issuer: String) -> Self {
         let shared = Shared {
             store,
-            keys,
+            keys: ArcSwap::from_pointee(keys),
+            keys_read: Mutex::new(Instant::now()),
+            keys_wanted: AtomicBool::new(false),
             issuer,
             snapshot: ArcSwapOption::empty(),
             refused: Mutex::default(),
             reading: Arc::default(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Whom tokens of ours are issued by: the public URL.
+    pub fn issuer(&self) -> &str {
+        &self.shared.issuer
     }
 
     /// Whether a token is good for an identity server; `audience` is what it must have been made for.
@@ -118,7 +132,9 @@ impl LiveTokens {
             return Err(Denied::Refused("the token has expired".to_owned()));
         }
         if known.verified.get().is_none() {
-            self.shared.keys.verify(token, &self.shared.issuer, audience).map_err(Denied::Refused)?;
+            if !is_opaque(token) {
+                self.shared.keys.load().verify(token, &self.shared.issuer, audience).map_err(Denied::Refused)?;
+            }
             let _ = known.verified.set(());
         }
         self.note_use(&known, now);
@@ -133,12 +149,26 @@ impl LiveTokens {
         fingerprint: &Fingerprint,
         came: Instant,
     ) -> Result<Arc<Known>, Denied> {
-        let revoked = || Denied::Refused("the token was revoked".to_owned());
         let refused = || self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let unknown = |why: &str| Denied::Refused(why.to_owned());
+        let (why, patient) = if is_opaque(token) {
+            ("the token is not one of this service's, or was revoked", true)
+        } else if key_id(token).is_some_and(|id| self.shared.keys.load().ids().all(|known| known != id)) {
+            ("the token is not one of this service's", true)
+        } else {
+            ("the token was revoked", false)
+        };
         if refused().contains(fingerprint) {
-            return Err(revoked());
+            return Err(unknown(why));
         }
-        self.shared.keys.verify(token, &self.shared.issuer, audience).map_err(Denied::Refused)?;
+        if patient {
+            if !is_opaque(token) {
+                self.shared.keys_wanted.store(true, Relaxed);
+            }
+            self.wait_for_renewal().await;
+        } else {
+            self.shared.keys.load().verify(token, &self.shared.issuer, audience).map_err(Denied::Refused)?;
+        }
         if let Some(known) = self.fresh(|snapshot| snapshot.read >= came).await?.tokens.get(fingerprint) {
             return Ok(Arc::clone(known));
         }
@@ -147,7 +177,20 @@ impl LiveTokens {
             refused.clear();
         }
         refused.insert(*fingerprint);
-        Err(revoked())
+        Err(unknown(why))
+    }
+
+    /// The keys as they are known, had read again in the background while they are used.
+    pub async fn keys(&self) -> Result<Arc<Keyring>, Denied> {
+        self.fresh(|_| true).await?;
+        Ok(self.shared.keys.load_full())
+    }
+
+    /// Until the set may be read again.
+    async fn wait_for_renewal(&self) {
+        if let Some(snapshot) = self.shared.snapshot.load_full() {
+            tokio::time::sleep_until((snapshot.read + RENEW).into()).await;
+        }
     }
 
     /// The set, as fresh as asked for.
@@ -203,8 +246,21 @@ impl LiveTokens {
 impl Shared {
     fn read(&self) -> Result<Arc<Snapshot>, crate::sql::Error> {
         let read = Instant::now();
+        let keys_are_old = {
+            let keys_read = self.keys_read.lock().unwrap_or_else(PoisonError::into_inner);
+            read.duration_since(*keys_read) >= KEYS
+        };
+        let mut before = self.snapshot.load_full();
+        if self.keys_wanted.swap(false, Relaxed) || keys_are_old {
+            let keys = self.store.keyring()?;
+            *self.keys_read.lock().unwrap_or_else(PoisonError::into_inner) = read;
+            if !self.keys.load().ids().eq(keys.ids()) {
+                // What a key verified that has ended is verified again.
+                before = None;
+            }
+            self.keys.store(Arc::new(keys));
+        }
         let rows = self.store.live(chrono::Utc::now().timestamp())?;
-        let before = self.snapshot.load();
         let tokens = rows
             .into_iter()
             .map(|token| {
@@ -224,7 +280,7 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use super::super::token::{Claims, SigningKey, audience, new_id};
+    use super::super::token::{Claims, SigningKey, audience, new_id, new_opaque};
     use super::*;
     use crate::sql::{Error, Failure};
     use std::sync::atomic::AtomicUsize;
@@ -237,6 +293,8 @@ mod tests {
         down: Mutex<bool>,
         reads: AtomicUsize,
         uses: AtomicUsize,
+        ring: Mutex<Vec<(String, Vec<u8>)>>,
+        ring_reads: AtomicUsize,
     }
 
     impl Store for Memory {
@@ -246,6 +304,12 @@ mod tests {
                 return Err(Error::new(Failure::Connection, "down"));
             }
             Ok(self.tokens.lock().unwrap().iter().filter(|token| token.expires > now).cloned().collect())
+        }
+        fn keyring(&self) -> Result<Keyring, Error> {
+            self.ring_reads.fetch_add(1, Relaxed);
+            let keys = self.ring.lock().unwrap();
+            let keys = keys.iter().map(|(id, stored)| SigningKey::read(id, stored).unwrap()).collect();
+            Ok(Keyring::new(keys, Some(0)))
         }
         fn used(&self, _: &str, _: i64) -> Result<(), Error> {
             self.uses.fetch_add(1, Relaxed);
@@ -312,5 +376,73 @@ mod tests {
         tokio::time::sleep(STALE).await;
         assert!(matches!(live.check(&third, "entra", &entra).await, Err(Denied::Unavailable(_))));
         assert_eq!(store.uses.load(Relaxed), 3, "once a token");
+    }
+
+    fn live_token(id: &str, token: &str, server: &str) -> LiveToken {
+        let expires = chrono::Utc::now().timestamp() + 60;
+        LiveToken { id: id.into(), server: server.into(), fingerprint: fingerprint(token), expires, read_only: false }
+    }
+
+    /// A key that came after the process, a key that ended, and tokens that nobody signed.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn keys_come_and_go() {
+        let keys: Vec<_> = ["old", "new"].map(|id| (id.to_owned(), SigningKey::generate().unwrap().0)).into();
+        let ring = |ids: &[&str]| {
+            let keys = keys.iter().filter(|(id, _)| ids.contains(&id.as_str()));
+            Keyring::new(keys.map(|(id, stored)| SigningKey::read(id, stored).unwrap()).collect(), Some(0))
+        };
+        let store = Arc::new(Memory::default());
+        *store.ring.lock().unwrap() = keys.clone();
+        let live = LiveTokens::new(store.clone(), ring(&["old"]), URL.into());
+        let entra = audience(URL, "entra");
+        let old = store.issue(&ring(&["old"]), "entra");
+        live.check(&old, "entra", &entra).await.unwrap();
+        let new = store.issue(&ring(&["new"]), "entra");
+        live.check(&new, "entra", &entra).await.expect("signed with a key that this process had not seen");
+        assert_eq!(store.ring_reads.load(Relaxed), 1);
+
+        // Tokens that name keys nobody has: the database is asked twice a second, however many come.
+        let (reads, began) = (store.reads.load(Relaxed), Instant::now());
+        let live = Arc::new(live);
+        let mut tasks = tokio::task::JoinSet::new();
+        for n in 0..200 {
+            let made_up = Keyring::new(vec![SigningKey::read(&format!("k{n}"), &keys[0].1).unwrap()], Some(0));
+            let claims = Claims { iss: URL.into(), aud: entra.clone(), jti: new_id(), iat: 0, exp: i64::MAX / 2 };
+            let (live, entra, token) = (Arc::clone(&live), entra.clone(), made_up.sign(&claims).unwrap());
+            tasks.spawn(async move { live.check(&token, "entra", &entra).await.map(|_| ()) });
+        }
+        while let Some(checked) = tasks.join_next().await {
+            assert!(matches!(checked.unwrap(), Err(Denied::Refused(_))));
+        }
+        let most = 2 + usize::try_from(began.elapsed().as_millis() / RENEW.as_millis()).unwrap();
+        assert!(store.reads.load(Relaxed) - reads <= most, "200 made-up tokens had the tokens read too often");
+
+        // The old key ends: what it signed is not taken although it was, and although its row is there.
+        store.ring.lock().unwrap().retain(|(id, _)| id == "new");
+        live.shared.keys_wanted.store(true, Relaxed);
+        tokio::time::sleep(STALE).await;
+        assert!(matches!(live.check(&old, "entra", &entra).await, Err(Denied::Refused(_))));
+        live.check(&new, "entra", &entra).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn opaque_tokens() {
+        let (stored, _) = SigningKey::generate().unwrap();
+        let ring = Keyring::new(vec![SigningKey::read("k", &stored).unwrap()], Some(0));
+        let store = Arc::new(Memory::default());
+        let live = LiveTokens::new(store.clone(), ring, URL.into());
+        let (one, two) = (new_opaque().unwrap(), new_opaque().unwrap());
+        store.tokens.lock().unwrap().push(live_token("1", &one, "entra"));
+        let entra = audience(URL, "entra");
+        live.check(&one, "entra", &entra).await.unwrap();
+        assert!(matches!(live.check(&one, "okta", &audience(URL, "okta")).await, Err(Denied::Refused(_))));
+        store.tokens.lock().unwrap().push(live_token("2", &two, "entra"));
+        live.check(&two, "entra", &entra).await.expect("a token that is newer than the set");
+        let reads = store.reads.load(Relaxed);
+        let made_up = new_opaque().unwrap();
+        for _ in 0..100 {
+            assert!(matches!(live.check(&made_up, "entra", &entra).await, Err(Denied::Refused(_))));
+        }
+        assert!(store.reads.load(Relaxed) <= reads + 2, "what is not known asks once");
     }
 }

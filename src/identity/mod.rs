@@ -5,25 +5,36 @@
 //! credential by what kind of token it is: at most one method ever checks it, and any one that an identity server has suffices.
 
 pub mod authorization;
+pub mod basic;
 pub mod bearer;
+pub mod certificate;
+pub mod digest;
 pub mod failures;
 pub mod fetch;
+pub mod foreign;
+pub mod introspection;
 pub mod jwks;
 pub mod jwt;
 pub mod live;
 mod none;
 pub mod oauth2;
+pub mod passwords;
 pub mod store;
 pub mod token;
 
-use crate::config::NoCredential;
+use crate::config::{ClientCertificate, NoCredential};
 use authorization::Credential;
+use basic::Basic;
 use bearer::Bearer;
+use certificate::Certificate;
+use digest::Digest;
 use failures::{Failures, Guess};
+use foreign::Foreign;
 use hyper::{HeaderMap, Method};
 use ipnet::IpNet;
-use live::LiveTokens;
-use rustls_pki_types::CertificateDer;
+use jwks::KeySets;
+use live::{Denied, LiveTokens};
+use passwords::Passwords;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -39,6 +50,10 @@ pub const METHOD_DIGEST: &str = "digest";
 pub const METHOD_BEARER: &str = "bearer";
 /// Tokens of our own authorization server.
 pub const METHOD_OAUTH2: &str = "oauth2";
+/// Tokens that somebody else signed (RFC 9068).
+pub const METHOD_JWT: &str = "jwt";
+/// Tokens that somebody else is asked about (RFC 7662).
+pub const METHOD_INTROSPECTION: &str = "introspection";
 
 /// One identity server, as its requests are checked.
 #[derive(Clone, Debug)]
@@ -53,6 +68,8 @@ pub struct Server {
     pub methods: Methods,
     /// The networks it may call from; empty is everywhere.
     pub allow_from: Vec<IpNet>,
+    /// The certificate it must present, besides what its methods ask for.
+    pub certificate: Option<ClientCertificate>,
     /// What its tokens are made for.
     pub audience: String,
 }
@@ -62,10 +79,16 @@ pub struct Server {
 pub struct Methods {
     /// No credential is asked for.
     pub none: Option<NoCredential>,
+    /// A user name and a password.
+    pub basic: Option<Basic>,
+    /// A proof of knowing a password.
+    pub digest: Option<Digest>,
     /// Tokens of ours.
     pub bearer: Option<Bearer>,
     /// Tokens of our own authorization server.
     pub oauth2: Option<Arc<oauth2::Authority>>,
+    /// Tokens of others.
+    pub foreign: Foreign,
 }
 
 /// What a request brings to prove who it is.
@@ -79,8 +102,10 @@ pub struct Presented<'a> {
     pub headers: &'a HeaderMap,
     /// Where it comes from, after trusted proxies.
     pub client: IpAddr,
+    /// Whether that is its own address, and not that of a proxy that does not say whose request it hands on.
+    pub client_known: bool,
     /// The client's certificate, where the connection has one that was verified.
-    pub certificate: Option<&'a CertificateDer<'a>>,
+    pub certificate: Option<&'a Certificate>,
 }
 
 /// A request that was authenticated.
@@ -155,15 +180,28 @@ impl Refused {
     }
 }
 
-/// What is remembered between requests; it outlives reloads, so that a guesser gains nothing by one.
+/// What is remembered between requests; it outlives reloads, so that a guesser gains nothing by one and a client loses nothing.
 pub struct Memory {
     failures: Failures,
+    /// The keys of other issuers.
+    pub key_sets: KeySets,
+    passwords: Passwords,
+    seen: digest::Seen,
 }
 
 impl Memory {
-    /// Nothing yet; how many failures an address may have within a minute.
+    /// Nothing yet; how many failures an address, and a credential, may have within a minute.
     pub fn new(failures_per_minute: usize) -> Self {
-        Self { failures: Failures::new(failures_per_minute) }
+        Self {
+            failures: Failures::new(failures_per_minute),
+            passwords: Passwords::default(),
+            seen: digest::Seen::default(),
+            key_sets: KeySets::default(),
+        }
+    }
+
+    fn guess(&self, server: &Server, method: &str, at: &str) -> Guess {
+        self.failures.guess((&*server.name, method, at))
     }
 }
 
@@ -193,26 +231,36 @@ impl Identity {
         }
     }
 
-    /// Whether requests from an address may come to the identity server at this position at all.
-    pub fn admit(&self, server: usize, client: IpAddr) -> Result<&Server, Denial> {
+    /// Whether a request may come to the identity server at this position at all, before anything it says is looked at.
+    pub fn admit(&self, server: usize, presented: &Presented<'_>) -> Result<&Server, Denial> {
+        let client = presented.client;
         let Some(server) = self.servers.get(server).filter(|server| server.active) else {
             return Err(Denial::Inactive);
         };
-        if !server.allow_from.is_empty() && !server.allow_from.iter().any(|network| network.contains(&client)) {
+        let is_named = presented.client_known && server.allow_from.iter().any(|network| network.contains(&client));
+        if !server.allow_from.is_empty() && !is_named {
             return Err(Denial::Address);
         }
-        Ok(server)
+        match (&server.certificate, presented.certificate) {
+            (None, _) => Ok(server),
+            (Some(_), None) => Err(Denial::Forbidden("this identity server needs a client certificate")),
+            (Some(wanted), Some(certificate)) if certificate.is_one_of(wanted) => Ok(server),
+            (Some(_), Some(certificate)) => {
+                tracing::info!(%client, server = &*server.name, %certificate, "a client certificate that is not asked for");
+                Err(Denial::Forbidden("the client certificate has no name that this identity server asks for"))
+            }
+        }
     }
 
     /// Whether a request may speak for the identity server at this position.
     pub async fn authenticate(&self, server: usize, presented: &Presented<'_>) -> Result<Session, Denial> {
-        let server = self.admit(server, presented.client)?;
+        let server = self.admit(server, presented)?;
         if let Some(none) = server.methods.none {
             none::refuse(none, presented).map_err(Denial::Forbidden)?;
             return Ok(Session { credential: String::new(), method: METHOD_NONE, read_only: false });
         }
         let credential = authorization::read(presented.headers);
-        let refused = match self.check(server, credential).await {
+        let refused = match self.check(server, credential, presented).await {
             Ok(session) => return Ok(session),
             Err(refused) => refused,
         };
@@ -225,27 +273,42 @@ impl Identity {
             Refused::Wrong { method, why, guess, stale } => (method, why, guess, stale),
         };
         if let Some((what, at)) = guess
-            && let Some(wait) = self.memory.failures.note(presented.client, self.guess(server, what, &at))
+            && let Some(wait) = self.memory.failures.note(presented.client, self.memory.guess(server, what, &at))
         {
             return Err(Denial::TooMany { method, why, wait });
         }
-        Err(Denial::Unauthenticated { method, why, challenges: self.challenges(server, credential, stale) })
+        Err(Denial::Unauthenticated { method, why, challenges: self.challenges(server, credential, stale).await })
     }
 
     /// The one method whose kind of credential this is.
-    async fn check(&self, server: &Server, credential: Credential<'_>) -> Result<Session, Refused> {
-        match (credential, &server.methods) {
-            (Credential::Bearer(token), _) => self.token(token, server).await,
-            (Credential::Bare(token), Methods { bearer: Some(Bearer { scheme_optional: true }), .. }) => {
+    async fn check(
+        &self,
+        server: &Server,
+        credential: Credential<'_>,
+        presented: &Presented<'_>,
+    ) -> Result<Session, Refused> {
+        let Methods { basic, digest, bearer, .. } = &server.methods;
+        match credential {
+            Credential::Bearer(token) => self.token(token, server).await,
+            Credential::Bare(token) if bearer.is_some_and(|bearer| bearer.scheme_optional) => {
                 self.token(token, server).await
             }
-            (Credential::Bare(_), _) => {
+            Credential::Bare(_) => {
                 Err(Refused::missing("unknown", "the Authorization header has no scheme, such as Bearer"))
             }
-            (Credential::Basic(_), _) => Err(not_taken(METHOD_BASIC)),
-            (Credential::Digest(_), _) => Err(not_taken(METHOD_DIGEST)),
-            (Credential::None, _) => Err(Refused::missing("missing", "the Authorization header is missing")),
-            (Credential::Unreadable(why), _) => Err(Refused::missing("unknown", why)),
+            Credential::Basic(token68) => match basic {
+                Some(basic) => basic::check(token68, basic, server, presented.client, &self.memory).await,
+                None => Err(not_taken(METHOD_BASIC)),
+            },
+            Credential::Digest(parameters) => match digest {
+                Some(digest) => {
+                    let keys = self.tokens.keys().await.map_err(Refused::from)?;
+                    digest::check(parameters, digest, &server.name, presented, &keys, &self.memory.seen)
+                }
+                None => Err(not_taken(METHOD_DIGEST)),
+            },
+            Credential::None => Err(Refused::missing("missing", "the Authorization header is missing")),
+            Credential::Unreadable(why) => Err(Refused::missing("unknown", why)),
         }
     }
 
@@ -253,6 +316,9 @@ impl Identity {
     async fn token(&self, token: &str, server: &Server) -> Result<Session, Refused> {
         if let Some(authority) = server.methods.oauth2.as_ref().filter(|_| oauth2::live::LiveAccess::fits(token)) {
             return authority.check(token).await;
+        }
+        if let Some(checked) = server.methods.foreign.check(token, self.tokens.issuer()).await {
+            return checked;
         }
         if server.methods.bearer.is_some() {
             return bearer::check(token, server, &self.tokens).await;
@@ -264,16 +330,28 @@ impl Identity {
     }
 
     /// One challenge for each method, the strongest first: clients that speak several take the first they know.
-    fn challenges(&self, server: &Server, credential: Credential<'_>, _stale: bool) -> Vec<String> {
+    async fn challenges(&self, server: &Server, credential: Credential<'_>, stale: bool) -> Vec<String> {
         let mut challenges = Vec::new();
-        if server.methods.bearer.is_some() || server.methods.oauth2.is_some() {
-            challenges.push(bearer::challenge(matches!(credential, Credential::Bearer(_) | Credential::Bare(_))));
+        if let Some(digest) = &server.methods.digest
+            && let Ok(keys) = self.tokens.keys().await
+        {
+            challenges.extend(digest::challenges(digest, &server.name, &keys, stale));
+        }
+        if server.methods.bearer.is_some() || server.methods.oauth2.is_some() || server.methods.foreign.is_some() {
+            challenges.push(bearer::challenge(matches!(credential, Credential::Bearer(_))));
+        }
+        if server.methods.basic.is_some() {
+            challenges.push(basic::challenge());
         }
         challenges
     }
+}
 
-    fn guess(&self, server: &Server, method: &str, at: &str) -> Guess {
-        self.memory.failures.guess((&*server.name, method, at))
+impl From<Denied> for Refused {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Unavailable(why) | Denied::Refused(why) => Self::Unavailable(why),
+        }
     }
 }
 
@@ -294,6 +372,9 @@ mod tests {
     impl Store for One {
         fn live(&self, _: i64) -> Result<Vec<LiveToken>, crate::sql::Error> {
             Ok(vec![self.0.clone()])
+        }
+        fn keyring(&self) -> Result<Keyring, crate::sql::Error> {
+            Ok(Keyring::new(Vec::new(), None))
         }
         fn used(&self, _: &str, _: i64) -> Result<(), crate::sql::Error> {
             Ok(())
@@ -320,6 +401,7 @@ mod tests {
             default,
             active,
             methods: Methods { bearer: Some(Bearer { scheme_optional: false }), ..Methods::default() },
+            certificate: None,
             allow_from: allow.iter().map(|network| network.parse().unwrap()).collect(),
             audience: audience(URL, name),
         };
@@ -343,7 +425,8 @@ mod tests {
         let authenticate = async |server, headers: &HeaderMap, client: &str| {
             let target = "/scim/v2/Users";
             let client = from(client);
-            let presented = Presented { method: &Method::GET, target, headers, client, certificate: None };
+            let presented =
+                Presented { method: &Method::GET, target, headers, client, client_known: true, certificate: None };
             identity.authenticate(server, &presented).await
         };
         let session = authenticate(0, &headers, "192.0.2.1").await.unwrap();

@@ -33,11 +33,11 @@ pub(super) fn refuse(none: NoCredential, presented: &Presented<'_>) -> Result<()
 mod tests {
     use super::*;
     use hyper::Method;
-    use rustls_pki_types::CertificateDer;
+    use super::super::certificate::Certificate;
 
     #[test]
     fn confined() {
-        let certificate = CertificateDer::from(vec![0]);
+        let certificate = Certificate::default();
         let try_ = |confined, client: &str, header: Option<&'static str>, certificate| {
             let mut headers = HeaderMap::new();
             if let Some(header) = header {
@@ -48,6 +48,7 @@ mod tests {
                 target: "/scim/v2/Users",
                 headers: &headers,
                 client: client.parse().unwrap(),
+                client_known: true,
                 certificate,
             };
             refuse(NoCredential { confined }, &presented).is_ok()

@@ -2,7 +2,7 @@
 //! Everything here blocks. Instants are seconds since 1970, as in a JWT; the tables have microseconds.
 
 use super::live::{LiveToken, Store};
-use super::token::{Claims, Fingerprint, Keyring, SigningKey, audience, fingerprint, new_id};
+use super::token::{Claims, Fingerprint, Keyring, SigningKey, audience, fingerprint, new_id, new_opaque};
 use crate::own::{self, Missing, Own, TokenRow};
 use crate::sql::{Connection, Database, Error, Failure, Isolation};
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub struct Issue<'a> {
     pub expires: i64,
     /// Whether it may only read.
     pub read_only: bool,
+    /// A short text without a signature, for clients that have no room for a JWT.
+    pub opaque: bool,
 }
 
 impl TokenStore {
@@ -68,20 +70,36 @@ impl TokenStore {
             connection.begin(Isolation::Write)?;
             self.own.claim(connection, &claims)?;
             if !self.own.signing_keys(connection)?.iter().any(signs) {
-                let (private_key, public_key) = SigningKey::generate().map_err(internal)?;
-                let key = own::SigningKey {
-                    id: new_id(),
-                    algorithm: "EdDSA".to_owned(),
-                    private_key,
-                    public_key,
-                    created_at: chrono::Utc::now().timestamp_micros(),
-                    retired_at: None,
-                };
-                self.own.insert_signing_key(connection, &key)?;
+                self.own.insert_signing_key(connection, &new_key()?)?;
             }
             self.own.release(connection, &claims)?;
             connection.commit()
         })
+    }
+
+    /// Makes a key that signs from now on. The others are good until `end` (seconds since 1970), and so at most are all tokens
+    /// that there are; gives the new key's id, and those tokens that end sooner for it.
+    pub fn rotate_key(&self, end: i64) -> Result<(String, Vec<TokenRow>), Error> {
+        let key = new_key()?;
+        let end = end.saturating_mul(MICROS);
+        let now = chrono::Utc::now().timestamp_micros();
+        let mut ending = Vec::new();
+        self.write(|own, connection| {
+            for old in own.signing_keys(connection)?.iter().filter(|old| old.retired_at.is_none()) {
+                own.retire_signing_key(connection, &old.id, end)?;
+            }
+            own.insert_signing_key(connection, &key)?;
+            ending = own.live_tokens(connection, now)?;
+            ending.retain(|token| token.expires_at.is_none_or(|expires| expires > end));
+            let mut servers: Vec<&str> = ending.iter().map(|token| token.server.as_str()).collect();
+            servers.sort_unstable();
+            servers.dedup();
+            for server in servers {
+                own.expire_tokens(connection, server, None, end)?;
+            }
+            Ok(())
+        })?;
+        Ok((key.id, ending))
     }
 
     /// The keys that sign and verify; empty until one was made.
@@ -91,6 +109,9 @@ impl TokenStore {
             rows = self.own.signing_keys(connection)?;
             Ok(())
         })?;
+        // Those that were retired verify until their end.
+        let now = chrono::Utc::now().timestamp_micros();
+        rows.retain(|row| row.retired_at.is_none_or(|end| end > now));
         let key = |row: &own::SigningKey| SigningKey::read(&row.id, &row.private_key).map_err(internal);
         let current = rows.iter().position(|row| row.retired_at.is_none());
         Ok(Keyring::new(rows.iter().map(key).collect::<Result<_, _>>()?, current))
@@ -106,7 +127,10 @@ impl TokenStore {
             exp: what.expires,
         };
         self.ensure_key()?;
-        let token = self.keyring()?.sign(&claims).map_err(internal)?;
+        let token = match what.opaque {
+            true => new_opaque().map_err(internal)?,
+            false => self.keyring()?.sign(&claims).map_err(internal)?,
+        };
         let row = TokenRow {
             id: claims.jti.clone(),
             server: what.server.to_owned(),
@@ -191,9 +215,25 @@ impl Store for TokenStore {
         Ok(rows.into_iter().filter_map(live).collect())
     }
 
+    fn keyring(&self) -> Result<Keyring, Error> {
+        TokenStore::keyring(self)
+    }
+
     fn used(&self, id: &str, now: i64) -> Result<(), Error> {
         self.write(|own, connection| own.touch_tokens(connection, &[id.to_owned()], now.saturating_mul(MICROS)))
     }
+}
+
+fn new_key() -> Result<own::SigningKey, Error> {
+    let (private_key, public_key) = SigningKey::generate().map_err(internal)?;
+    Ok(own::SigningKey {
+        id: new_id(),
+        algorithm: "EdDSA".to_owned(),
+        private_key,
+        public_key,
+        created_at: chrono::Utc::now().timestamp_micros(),
+        retired_at: None,
+    })
 }
 
 fn internal(why: String) -> Error {

@@ -1,9 +1,14 @@
 //! Bearer tokens: JWTs signed with Ed25519, made for one identity server of one public URL.
 //!
 //! The signature keeps made-up tokens from ever costing a database question; it alone opens nothing,
-//! for the token's SHA-256 must stand among the live ones too (see [`super::live`]).
+//! for the token's SHA-256 must stand among the live ones too (see [`super::live`]). For clients that have little room there are
+//! opaque tokens, 256 random bits that stand there as well and have no signature.
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -15,6 +20,30 @@ pub type Fingerprint = [u8; 32];
 /// The fingerprint of a token.
 pub fn fingerprint(token: &str) -> Fingerprint {
     Sha256::digest(token.as_bytes()).into()
+}
+
+/// What an opaque token begins with: people and secret scanners see what it is, and that it is no OAuth access token.
+pub const OPAQUE_PREFIX: &str = "scimshim_st_";
+/// Base64url of 32 bytes.
+const OPAQUE_LENGTH: usize = 43;
+
+/// A fresh opaque token.
+pub fn new_opaque() -> Result<String, String> {
+    let mut random = [0_u8; 32];
+    getrandom::fill(&mut random).map_err(|error| error.to_string())?;
+    Ok(format!("{OPAQUE_PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
+}
+
+/// Whether a token looks like an opaque one of ours.
+pub fn is_opaque(token: &str) -> bool {
+    token.strip_prefix(OPAQUE_PREFIX).is_some_and(|random| {
+        random.len() == OPAQUE_LENGTH && random.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    })
+}
+
+/// Which key a JWT says to be signed with.
+pub fn key_id(token: &str) -> Option<String> {
+    jsonwebtoken::decode_header(token).ok()?.kid
 }
 
 /// What a token says. Instants are seconds since 1970.
@@ -42,6 +71,8 @@ pub struct SigningKey {
     id: String,
     encoding: EncodingKey,
     decoding: DecodingKey,
+    /// For the nonces of Digest: derived, so that it can be used for nothing else.
+    nonces: hmac::Key,
 }
 
 impl fmt::Debug for SigningKey {
@@ -61,8 +92,10 @@ impl SigningKey {
     /// Takes a stored key. The error never quotes it.
     pub fn read(id: &str, pkcs8: &[u8]) -> Result<Self, String> {
         let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| format!("the signing key {id} is not Ed25519"))?;
+        let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, pkcs8), b"scimshim: nonces of Digest, 1");
         Ok(Self {
             id: id.to_owned(),
+            nonces: hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()),
             encoding: EncodingKey::from_ed_der(pkcs8),
             decoding: DecodingKey::from_ed_der(pair.public_key().as_ref()),
         })
@@ -80,6 +113,27 @@ impl Keyring {
     /// `current` is the position of the one that signs, where one does.
     pub fn new(keys: Vec<SigningKey>, current: Option<usize>) -> Self {
         Self { keys, current }
+    }
+
+    /// Their ids, in order.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|key| key.id.as_str())
+    }
+
+    /// Signs a nonce of Digest for an identity server; `None` where no key signs.
+    pub fn nonce_mac(&self, nonce: &[u8], server: &str) -> Option<Vec<u8>> {
+        let key = self.current.and_then(|current| self.keys.get(current))?;
+        Some(mac(key, nonce, server).as_ref().to_vec())
+    }
+
+    /// Whether one of the keys signed this nonce; `mac` is what there is of the signature, 16 bytes at least.
+    pub fn is_nonce_mac(&self, nonce: &[u8], server: &str, given: &[u8]) -> bool {
+        given.len() >= 16
+            && self.keys.iter().any(|key| {
+                let tag = mac(key, nonce, server);
+                let tag = tag.as_ref().get(..given.len());
+                tag.is_some_and(|tag| verify_slices_are_equal(tag, given).is_ok())
+            })
     }
 
     /// The token that says this.
@@ -114,6 +168,13 @@ impl Keyring {
             }
         })
     }
+}
+
+fn mac(key: &SigningKey, nonce: &[u8], server: &str) -> hmac::Tag {
+    let mut context = hmac::Context::with_key(&key.nonces);
+    context.update(nonce);
+    context.update(server.as_bytes());
+    context.sign()
 }
 
 /// A fresh id of a token or key: 64 random bits, short enough for people to copy.
@@ -155,6 +216,34 @@ mod tests {
         let hmac = jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(b"public")).unwrap();
         assert!(refused(&ring, &hmac, url, "entra").contains("not one of"));
         assert!(!format!("{ring:?}").contains("encoding"));
+    }
+
+    #[test]
+    fn nonces() {
+        let (one, other) = (ring("k1"), ring("k2"));
+        let mac = one.nonce_mac(b"nonce", "entra").unwrap();
+        assert!(one.is_nonce_mac(b"nonce", "entra", &mac));
+        assert!(one.is_nonce_mac(b"nonce", "entra", &mac[..16]));
+        assert!(!one.is_nonce_mac(b"nonce", "entra", &mac[..15]));
+        assert!(!one.is_nonce_mac(b"nonce", "okta", &mac));
+        assert!(!one.is_nonce_mac(b"nonca", "entra", &mac));
+        assert!(!other.is_nonce_mac(b"nonce", "entra", &mac));
+        // Another process that has the same keys takes it, whichever of them signs there.
+        let key = |id: &str| SigningKey::read(id, &FIXED).unwrap();
+        let (here, there) = (Keyring::new(vec![key("a")], Some(0)), Keyring::new(vec![key("b"), key("a")], Some(0)));
+        assert!(there.is_nonce_mac(b"nonce", "entra", &here.nonce_mac(b"nonce", "entra").unwrap()));
+        assert_eq!(Keyring::new(vec![key("a")], None).nonce_mac(b"nonce", "entra"), None);
+    }
+
+    #[test]
+    fn opaque() {
+        let (one, two) = (new_opaque().unwrap(), new_opaque().unwrap());
+        assert_ne!(one, two);
+        assert!(is_opaque(&one) && is_opaque(&two));
+        for no in ["scimshim_st_", "scimshim_st_abc", &one[1..], &format!("{one}a"), &one.replace("_st_", "_at_")] {
+            assert!(!is_opaque(no), "{no}");
+        }
+        assert!(!is_opaque(&format!("{}.", &one[..one.len() - 1])));
     }
 
     #[test]

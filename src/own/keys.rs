@@ -20,7 +20,7 @@ pub struct SigningKey {
     pub public_key: Vec<u8>,
     /// Microseconds since 1970, UTC.
     pub created_at: i64,
-    /// Since when it signs nothing new.
+    /// Until when what it signed is good; where this is set, it signs nothing new.
     pub retired_at: Option<i64>,
 }
 
@@ -61,11 +61,11 @@ impl Own {
         Ok(rows.into_iter().map(read).collect())
     }
 
-    /// Retires a key; whether it was there and in use.
-    pub fn retire_signing_key(&self, connection: &mut dyn Connection, id: &str, now: i64) -> Result<bool, Error> {
+    /// Retires a key: what it signed is good until `end`. Whether it was there and in use.
+    pub fn retire_signing_key(&self, connection: &mut dyn Connection, id: &str, end: i64) -> Result<bool, Error> {
         let update = Update {
             table: self.table(OwnTable::SigningKeys),
-            set: vec![(Ident::new("retired_at"), Expr::value(now))],
+            set: vec![(Ident::new("retired_at"), Expr::value(end))],
             filter: Predicate::eq(Expr::bare(&Ident::new("id")), Expr::value(id))
                 .and(Predicate::IsNull(Expr::bare(&Ident::new("retired_at")))),
         };

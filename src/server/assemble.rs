@@ -9,7 +9,10 @@ use crate::adapter::{self, Adapter, Document};
 use crate::config::{Action, Adopt, BulkTransaction, Config, IdentityServer, NoTarget, PatchAnswers, Put};
 use crate::directory::{Actor, Directory, Operation, PatchAnswer, Permissions, ServerView};
 use crate::document::{Findings, Node};
+use crate::identity::basic::Basic;
 use crate::identity::bearer::Bearer;
+use crate::identity::digest::Digest;
+use crate::identity::foreign::Foreign;
 use crate::identity::live::LiveTokens;
 use crate::identity::oauth2::Authority;
 use crate::identity::oauth2::live::LiveAccess;
@@ -57,6 +60,8 @@ pub struct Assembler {
     database: Arc<dyn Database>,
     own: Own,
     memory: Arc<Memory>,
+    /// How each identity server takes tokens of others.
+    foreign: Vec<Foreign>,
 }
 
 impl Assembler {
@@ -73,9 +78,14 @@ impl Assembler {
         let Some(document) = document.filter(|_| !findings.has_errors()) else {
             return Err(Trouble::Findings(findings));
         };
+        let foreign = config.identity_servers.iter().map(|server| {
+            let unusable = |why| Trouble::Setup(format!("tokens of others for `{}` cannot be checked: {why}", server.name));
+            Foreign::new(&server.authentication, &memory.key_sets).map_err(unusable)
+        });
+        let foreign = foreign.collect::<Result<_, _>>()?;
         let database = open(config).map_err(Trouble::Database)?;
         let own = Own::new(database.dialect(), &config.own_schema);
-        Ok(Self { config: Arc::new(config.clone()), document, own_documents, database, own, memory })
+        Ok(Self { config: Arc::new(config.clone()), document, own_documents, database, own, memory, foreign })
     }
 
     /// What is remembered of those who came, for the next assembler.
@@ -171,7 +181,7 @@ impl Assembler {
         let mut known = Vec::new();
         let grants = GrantStore::new(Arc::clone(&self.database), self.own.clone());
         let live = LiveAccess::new(Arc::new(grants.clone()));
-        for (server, own) in self.config.identity_servers.iter().zip(own) {
+        for ((server, own), foreign) in self.config.identity_servers.iter().zip(own).zip(&self.foreign) {
             let directory = own.map_or_else(|| Arc::clone(&common), directory);
             let actor = acting_user(server, &directory, &mut findings).map_err(Trouble::Database)?;
             let authority = self.authority(server, &directory, &grants, &live, &mut findings)?;
@@ -180,7 +190,8 @@ impl Assembler {
                 name: Arc::from(server.name.as_str()),
                 default: server.default,
                 active: server.active,
-                methods: methods(server, authority),
+                methods: methods(server, authority, foreign.clone()),
+                certificate: server.client_certificate.clone(),
                 allow_from: server.allow_from.clone(),
                 audience: audience(&self.config.public_url, &server.name),
             });
@@ -345,12 +356,15 @@ fn acting_user(
 }
 
 /// How an identity server may prove who it is.
-fn methods(server: &IdentityServer, oauth2: Option<Arc<Authority>>) -> Methods {
+fn methods(server: &IdentityServer, oauth2: Option<Arc<Authority>>, foreign: Foreign) -> Methods {
     let configured = &server.authentication;
     Methods {
         none: configured.none,
+        basic: configured.basic.as_ref().map(Basic::new),
+        digest: configured.digest.as_ref().map(Digest::new),
         bearer: configured.bearer.map(|bearer| Bearer { scheme_optional: bearer.scheme_optional }),
         oauth2,
+        foreign,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The way of one request, from its head to its answer. [`App::respond`] is the only way in.
 
 use super::accept;
-use super::address::client_address;
+use super::address::client;
 use super::answer::{Manner, Reply, Takes, render};
 use super::body::{self, BodyError};
 use super::discovery::Discovery;
@@ -87,19 +87,23 @@ impl App {
             return Err(Error::internal("an identity server without a view").into());
         };
         note.routed(&served.name, route.target.template(&ready.endpoints));
-        let client = client_address(peer.address, &head.headers, &self.config.trusted_proxies);
-        note.client(client);
+        let Ok(client) = client(peer.address, &head.headers, &self.config.trusted_proxies) else {
+            let detail = "Forwarded and X-Forwarded-For name different clients; a proxy passes on the one it does not write";
+            return Err(Error::new(400, detail).into());
+        };
+        note.client(client.address);
+        let presented = Presented {
+            method: &head.method,
+            target: head.uri.path_and_query().map_or(path, PathAndQuery::as_str),
+            headers: &head.headers,
+            client: client.address,
+            client_known: client.known,
+            certificate: peer.certificate.as_deref(),
+        };
         let gets = matches!(head.method, Method::GET | Method::HEAD);
         if served.open_discovery && gets && route.target.is_discovery() {
-            ready.identity.admit(server, client).map_err(|denial| denied(denial, note))?;
+            ready.identity.admit(server, &presented).map_err(|denial| denied(denial, note))?;
         } else {
-            let presented = Presented {
-                method: &head.method,
-                target: head.uri.path_and_query().map_or(path, PathAndQuery::as_str),
-                headers: &head.headers,
-                client,
-                certificate: None,
-            };
             let session = ready.identity.authenticate(server, &presented).await;
             let session = session.map_err(|denial| denied(denial, note))?;
             note.session(&session);
@@ -120,7 +124,7 @@ impl App {
             by_name: route.server.is_some(),
             served,
             endpoints: &ready.endpoints,
-            client,
+            client: client.address,
             request_id: note.request_id(),
         };
         request.act(route.target, body).await

@@ -3,7 +3,9 @@
 //! Without TLS only HTTP/1.1 is spoken: nothing behind a proxy needs h2c.
 
 use super::address::{canonical, is_trusted};
+use super::tls::Tls;
 use super::watch::{Activity, Doubt, Noted, Patience, Watched};
+use crate::identity::certificate::Certificate;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -12,7 +14,6 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ipnet::IpNet;
-use rustls::ServerConfig;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::convert::Infallible;
@@ -28,12 +29,14 @@ use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 /// The other end of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// Its address; a trusted proxy's, perhaps.
     pub address: IpAddr,
     /// Whether it speaks TLS with us.
     pub tls: bool,
+    /// Its certificate, where it has one that TLS found good.
+    pub certificate: Option<Arc<Certificate>>,
     /// What makes the head of its request doubtful.
     pub doubt: Option<Doubt>,
 }
@@ -70,12 +73,12 @@ pub struct Settings {
 /// A bound socket.
 pub struct Listener {
     socket: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Listener {
     /// Binds an address. An address that was in use a moment ago can be bound again.
-    pub fn bind(address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr, tls: Option<Arc<Tls>>) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
@@ -116,7 +119,7 @@ async fn accept<S: Serve>(
     mut stop: watch::Receiver<bool>,
     alive: mpsc::Sender<()>,
 ) {
-    let acceptor = listener.tls.map(TlsAcceptor::from);
+    let tls = listener.tls;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -140,9 +143,9 @@ async fn accept<S: Serve>(
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let (acceptor, service, stop, alive) = (acceptor.clone(), Arc::clone(&service), stop.clone(), alive.clone());
+        let (tls, service, stop, alive) = (tls.clone(), Arc::clone(&service), stop.clone(), alive.clone());
         tokio::spawn(async move {
-            connection(stream, address, acceptor, service, &entry.door.settings, stop).await;
+            connection(stream, address, tls, service, &entry.door.settings, stop).await;
             drop(entry);
             drop(alive);
         });
@@ -152,15 +155,16 @@ async fn accept<S: Serve>(
 async fn connection<S: Serve>(
     stream: TcpStream,
     address: IpAddr,
-    acceptor: Option<TlsAcceptor>,
+    tls: Option<Arc<Tls>>,
     service: Arc<S>,
     settings: &Settings,
     stop: watch::Receiver<bool>,
 ) {
-    let peer = Peer { address, tls: acceptor.is_some(), doubt: None };
-    let Some(acceptor) = acceptor else {
+    let peer = Peer { address, tls: tls.is_some(), certificate: None, doubt: None };
+    let Some(tls) = tls else {
         return http_1(stream, peer, service, settings, stop).await;
     };
+    let acceptor = TlsAcceptor::from(tls.config());
     let stream = match tokio::time::timeout(settings.handshake, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
@@ -174,6 +178,15 @@ async fn connection<S: Serve>(
             return;
         }
     };
+    let certificate = match tls.peer(stream.get_ref().1) {
+        Ok(certificate) => certificate.map(Arc::new),
+        Err(why) => {
+            metrics::counter!("scimshim_tls_handshakes_failed_total").increment(1);
+            tracing::info!(%address, why, "a client certificate was refused");
+            return;
+        }
+    };
+    let peer = Peer { certificate, ..peer };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         http_2(stream, peer, service, settings, stop).await;
     } else {
@@ -218,7 +231,7 @@ async fn http_1<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let noted = Arc::clone(&activity);
     let answer = service_fn(move |request: Request<Incoming>| {
         let (service, in_flight) = (Arc::clone(&service), noted.request());
-        let peer = Peer { doubt: in_flight.doubt(), ..peer };
+        let peer = Peer { doubt: in_flight.doubt(), ..peer.clone() };
         async move {
             let request = Request::map(request, |body| in_flight.note(body));
             let response = service.serve(peer, request).await;
@@ -245,7 +258,7 @@ async fn http_2<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let noted = Arc::clone(&activity);
     let answer = service_fn(move |request: Request<Incoming>| {
         let (service, in_flight) = (Arc::clone(&service), noted.request());
-        let peer = Peer { doubt: in_flight.doubt(), ..peer };
+        let peer = Peer { doubt: in_flight.doubt(), ..peer.clone() };
         async move {
             let request = Request::map(request, |body| in_flight.note(body));
             let response = service.serve(peer, request).await;

@@ -5,9 +5,9 @@ use super::assemble::{Assembler, Trouble};
 use super::listener::{self, Listener, Peer, Serve, Settings};
 use super::metrics;
 use super::state::App;
-use super::tls::Certificate;
+use super::tls::Tls;
 use super::watch::{Noted, Patience};
-use crate::config::{Config, TlsVersion};
+use crate::config::Config;
 use crate::document::Findings;
 use crate::identity::Memory;
 use arc_swap::ArcSwap;
@@ -73,7 +73,7 @@ pub struct Running {
     pub admin: SocketAddr,
     service: Arc<Service>,
     memory: Arc<Memory>,
-    certificate: Option<Arc<Certificate>>,
+    tls: Option<Arc<Tls>>,
     stop: watch::Sender<bool>,
     listeners: JoinHandle<()>,
     supervisor: JoinHandle<()>,
@@ -86,13 +86,13 @@ pub struct Running {
 pub async fn start(config: Config) -> Result<Running, Failed> {
     let config = Arc::new(config);
     let recorder = metrics::start();
-    let certificate = match &config.tls {
-        Some(tls) => Some(Certificate::load(&tls.certificate, &tls.private_key).map_err(Failed::Message)?),
+    let tls = match &config.tls {
+        Some(tls) => Some(Tls::load(tls, nobody_without_certificate(&config)).map_err(Failed::Message)?),
         None => None,
     };
     let assembler = Assembler::new(&config).map_err(Failed::from)?;
     let memory = Arc::clone(assembler.memory());
-    let listeners = bind(&config, certificate.as_ref())?;
+    let listeners = bind(&config, tls.as_ref())?;
     let private =
         Listener::bind(config.admin.listen, None).map_err(|error| cannot_listen(config.admin.listen, &error))?;
     let addresses = listeners.iter().filter_map(|listener| listener.address().ok()).collect();
@@ -123,19 +123,18 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         });
     }
     let listeners = tokio::spawn(public);
-    Ok(Running { addresses, admin, service, memory, certificate, stop, listeners, supervisor, failed_sender, failed })
+    Ok(Running { addresses, admin, service, memory, tls, stop, listeners, supervisor, failed_sender, failed })
 }
 
-fn bind(config: &Config, certificate: Option<&Arc<Certificate>>) -> Result<Vec<Listener>, Failed> {
-    let tls = match (certificate, &config.tls) {
-        (Some(certificate), Some(tls)) => {
-            Some(certificate.server_config(tls.minimum == TlsVersion::V1_2).map_err(Failed::Message)?)
-        }
-        _ => None,
-    };
+fn bind(config: &Config, tls: Option<&Arc<Tls>>) -> Result<Vec<Listener>, Failed> {
     let bind =
-        |address: &SocketAddr| Listener::bind(*address, tls.clone()).map_err(|error| cannot_listen(*address, &error));
+        |address: &SocketAddr| Listener::bind(*address, tls.cloned()).map_err(|error| cannot_listen(*address, &error));
     config.listen.iter().map(bind).collect()
+}
+
+/// Whether every identity server needs a client certificate: then TLS itself refuses those who have none.
+fn nobody_without_certificate(config: &Config) -> bool {
+    config.identity_servers.iter().all(|server| server.client_certificate.is_some())
 }
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failed {
@@ -254,27 +253,33 @@ impl Running {
         let _ = self.listeners.await;
     }
 
+    /// Reads certificate, key and the authorities of clients' certificates again.
     fn reload_certificate(&self) {
         let app = self.service.app();
-        if let (Some(certificate), Some(tls)) = (&self.certificate, &app.config.tls)
-            && let Err(why) = certificate.reload(&tls.certificate, &tls.private_key)
-        {
-            tracing::error!(why, "the certificate could not be read again; the old one stays");
+        if let (Some(tls), Some(settings)) = (&self.tls, &app.config.tls) {
+            let prepared = tls.prepare(settings, nobody_without_certificate(&app.config));
+            if let Err(why) = prepared.and_then(|prepared| tls.replace(prepared)) {
+                tracing::error!(why, "the certificate could not be read again; the old one stays");
+            }
         }
     }
 
     /// Reads everything anew and swaps it in one step; on any failure the old stays.
     async fn reload(&mut self, path: Option<PathBuf>) {
         let Some(path) = path else { return };
-        let memory = Arc::clone(&self.memory);
+        let (memory, tls) = (Arc::clone(&self.memory), self.tls.clone());
         let read = tokio::task::spawn_blocking(move || {
             let mut findings = Findings::new();
             let config = crate::config::load(&path, &mut findings).ok_or(Failed::Findings(findings))?;
             let assembler = Assembler::again(&config, memory).map_err(Failed::from)?;
             let ready = assembler.begin().map_err(Failed::from)?;
-            Ok::<_, Failed>((config, assembler, ready))
+            let prepared = match (&tls, &config.tls) {
+                (Some(tls), Some(settings)) => tls.prepare(settings, nobody_without_certificate(&config)).map(Some),
+                _ => Ok(None),
+            };
+            Ok::<_, Failed>((config, assembler, ready, prepared.map_err(Failed::Message)?))
         });
-        let (config, assembler, ready) = match read.await {
+        let (config, assembler, ready, prepared) = match read.await {
             Ok(Ok(read)) => read,
             Ok(Err(failure)) => return tracing::error!(why = %failure, "not reloaded: nothing was changed"),
             Err(panic) => return tracing::error!(%panic, "not reloaded"),
@@ -290,12 +295,17 @@ impl Running {
                 tracing::warn!(key, "this setting is not reloaded; restart the service");
             }
         }
+        // Before anybody is served by the new configuration: whom it does not let in any more must not be let in by TLS.
+        if let (Some(tls), Some(prepared)) = (&self.tls, prepared)
+            && let Err(why) = tls.replace(prepared)
+        {
+            return tracing::error!(why, "not reloaded: nothing was changed");
+        }
         let app = App::new(Arc::new(config));
         app.set_ready(ready);
         self.service.app.store(Arc::clone(&app));
         self.supervisor.abort();
         self.supervisor = tokio::spawn(supervise(app, assembler, None, self.failed_sender.clone()));
-        self.reload_certificate();
         tracing::info!("reloaded");
     }
 }

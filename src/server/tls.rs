@@ -1,63 +1,174 @@
 //! TLS as Mozilla's intermediate profile has it: 1.2 and 1.3, ECDHE with AEAD alone, X25519MLKEM768
-//! first. The certificate can be replaced while connections live.
+//! first. The certificate, and who signs those of clients, can be replaced while connections live.
+//!
+//! Clients are asked for a certificate where `tls.client_ca` names who signs them. One that another authority signed, that has
+//! expired or is not for clients ends the handshake; none at all does so only where nobody may come without. A session that is
+//! resumed brings its client's certificate along unlooked at: [`Tls::peer`] looks at it again, by the authorities and the time
+//! of now.
 
+use crate::config::{self, TlsVersion};
+use crate::identity::certificate::Certificate;
 use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, SupportedProtocolVersion};
+use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The certificate in use, and how to replace it.
-pub struct Certificate {
+/// What the public listeners speak TLS with.
+pub struct Tls {
     provider: Arc<CryptoProvider>,
-    current: ArcSwap<CertifiedKey>,
+    own: Arc<Own>,
+    current: ArcSwap<Current>,
 }
 
-impl fmt::Debug for Certificate {
+impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Certificate")
+        f.write_str("Tls")
     }
 }
 
-impl ResolvesServerCert for Certificate {
+/// The certificate in use.
+struct Own {
+    key: ArcSwap<CertifiedKey>,
+}
+
+impl fmt::Debug for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Own")
+    }
+}
+
+impl ResolvesServerCert for Own {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.load_full())
+        Some(self.key.load_full())
     }
 }
 
-impl Certificate {
-    /// Reads a chain and its key, in PEM; the error says which file is wrong, and how.
-    pub fn load(certificate: &Path, private_key: &Path) -> Result<Arc<Self>, String> {
+/// What connections begin with now.
+struct Current {
+    config: Arc<ServerConfig>,
+    clients: Option<Clients>,
+    minimum: TlsVersion,
+}
+
+/// Whose certificates clients may have.
+#[derive(Clone)]
+struct Clients {
+    verifier: Arc<dyn ClientCertVerifier>,
+    /// What the verifier was made from.
+    pem: String,
+    required: bool,
+}
+
+/// Files that were read and found good, not in use yet.
+pub struct Prepared {
+    key: CertifiedKey,
+    clients: Option<Clients>,
+    minimum: TlsVersion,
+}
+
+impl Tls {
+    /// Reads the files; the error says which is wrong, and how. `required`: nobody may come without a certificate.
+    pub fn load(settings: &config::Tls, required: bool) -> Result<Arc<Self>, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let key = certified_key(&provider, certificate, private_key)?;
-        Ok(Arc::new(Self { provider, current: ArcSwap::from_pointee(key) }))
+        let prepared = prepare(&provider, settings, required)?;
+        let own = Arc::new(Own { key: ArcSwap::from_pointee(prepared.key) });
+        let current = begin(&provider, &own, prepared.clients, prepared.minimum)?;
+        Ok(Arc::new(Self { provider, own, current: ArcSwap::from_pointee(current) }))
     }
 
-    /// Reads the files again. New connections get what is read; on an error the old one stays.
-    pub fn reload(&self, certificate: &Path, private_key: &Path) -> Result<(), String> {
-        self.current.store(Arc::new(certified_key(&self.provider, certificate, private_key)?));
+    /// Reads the files again and changes nothing.
+    pub fn prepare(&self, settings: &config::Tls, required: bool) -> Result<Prepared, String> {
+        prepare(&self.provider, settings, required)
+    }
+
+    /// From now on connections begin with these. Sessions are forgotten where who signs clients' certificates changed.
+    pub fn replace(&self, prepared: Prepared) -> Result<(), String> {
+        let same = {
+            let current = self.current.load();
+            let clients = |clients: &Option<Clients>| clients.as_ref().map(|c| (c.pem.clone(), c.required));
+            clients(&current.clients) == clients(&prepared.clients) && current.minimum == prepared.minimum
+        };
+        if !same {
+            let current = begin(&self.provider, &self.own, prepared.clients, prepared.minimum)?;
+            self.current.store(Arc::new(current));
+        }
+        self.own.key.store(Arc::new(prepared.key));
         Ok(())
     }
 
-    /// What a listener needs. `tls12`: whether TLS 1.2 is spoken besides 1.3.
-    pub fn server_config(self: &Arc<Self>, tls12: bool) -> Result<Arc<ServerConfig>, String> {
-        const BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
-        const NEWEST: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_protocol_versions(if tls12 { BOTH } else { NEWEST })
-            .map_err(|error| error.to_string())?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::<Self>::clone(self));
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        // Identity providers connect anew all the time; a ticket saves them and us a key exchange.
-        config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;
-        Ok(Arc::new(config))
+    /// What a connection begins with.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current.load().config)
     }
+
+    /// The client's certificate, once a handshake is over. The error: it may not go on with it.
+    pub fn peer(&self, connection: &ServerConnection) -> Result<Option<Certificate>, String> {
+        let Some([first, others @ ..]) = connection.peer_certificates() else {
+            return Ok(None);
+        };
+        let current = self.current.load();
+        let Some(clients) = &current.clients else {
+            // It was asked for a moment ago; what it is worth is not known any more.
+            return Ok(None);
+        };
+        if connection.handshake_kind() == Some(HandshakeKind::Resumed) {
+            let again = clients.verifier.verify_client_cert(first, others, UnixTime::now());
+            again.map_err(|error| format!("the certificate of a resumed session is not good any more: {error}"))?;
+        }
+        Ok(Some(Certificate::read(first)))
+    }
+}
+
+fn prepare(provider: &Arc<CryptoProvider>, settings: &config::Tls, required: bool) -> Result<Prepared, String> {
+    let key = certified_key(provider, &settings.certificate, &settings.private_key)?;
+    let clients = match &settings.client_ca {
+        Some(path) => Some(clients(provider, path, required)?),
+        None => None,
+    };
+    Ok(Prepared { key, clients, minimum: settings.minimum })
+}
+
+/// What a listener needs.
+fn begin(
+    provider: &Arc<CryptoProvider>,
+    own: &Arc<Own>,
+    clients: Option<Clients>,
+    minimum: TlsVersion,
+) -> Result<Current, String> {
+    const BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+    const NEWEST: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(if minimum == TlsVersion::V1_2 { BOTH } else { NEWEST })
+        .map_err(|error| error.to_string())?;
+    let builder = match &clients {
+        Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
+        None => builder.with_no_client_auth(),
+    };
+    let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(own) as Arc<_>;
+    let mut config = builder.with_cert_resolver(resolver);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // Identity providers connect anew all the time; a ticket saves them and us a key exchange.
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;
+    Ok(Current { config: Arc::new(config), clients, minimum })
+}
+
+fn clients(provider: &Arc<CryptoProvider>, path: &Path, required: bool) -> Result<Clients, String> {
+    let cannot = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
+    let pem = std::fs::read_to_string(path).map_err(|error| cannot(&error))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        roots.add(certificate.map_err(|error| cannot(&error))?).map_err(|error| cannot(&error))?;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let builder = if required { builder } else { builder.allow_unauthenticated() };
+    Ok(Clients { verifier: builder.build().map_err(|error| cannot(&error))?, pem, required })
 }
 
 fn certified_key(provider: &CryptoProvider, certificate: &Path, private_key: &Path) -> Result<CertifiedKey, String> {

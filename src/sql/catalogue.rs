@@ -30,6 +30,21 @@ pub struct TableInfo {
     pub primary_key: Vec<Ident>,
     /// Every index, the primary key's included.
     pub indexes: Vec<Index>,
+    /// What the connection's user may do; `None` where that is not known.
+    pub held: Option<Held>,
+}
+
+/// What a user may do with a table, or with some of its columns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// `SELECT`.
+    pub select: bool,
+    /// `INSERT`.
+    pub insert: bool,
+    /// `UPDATE`.
+    pub update: bool,
+    /// `DELETE`.
+    pub delete: bool,
 }
 
 impl TableInfo {

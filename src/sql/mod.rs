@@ -22,7 +22,7 @@ mod statement;
 mod value;
 
 pub use aliases::{aliases_in, aliases_in_predicate};
-pub use catalogue::{Catalogue, ColumnInfo, ColumnKind, Index, TableInfo};
+pub use catalogue::{Catalogue, ColumnInfo, ColumnKind, Held, Index, TableInfo};
 pub use connection::{Connection, Database, Isolation, Row, open};
 pub use error::{Error, Failure};
 pub use name::{Alias, Cast, Ident, Table};

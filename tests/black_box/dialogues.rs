@@ -8,8 +8,8 @@ use crate::support::replay::replay;
 use crate::support::service::{Options, Service, describe};
 use crate::support::{file, real_case, report, repository, shared};
 
-/// Every dialogue of ours, each on an empty application.
-fn all_on(engine: Engine) {
+/// Every dialogue of ours.
+fn ours() -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(file("tests/dialogues"))
         .expect("the dialogues")
         .map(|entry| entry.expect("an entry").path())
@@ -17,6 +17,18 @@ fn all_on(engine: Engine) {
         .collect();
     files.sort();
     assert!(!files.is_empty());
+    files
+}
+
+/// Every dialogue there is: ours, and the captured ones where those are at hand.
+pub fn all() -> Vec<PathBuf> {
+    let captured = CAPTURED.iter().filter_map(|name| shared(&format!("idp/{name}.yaml")));
+    captured.chain(ours()).collect()
+}
+
+/// Ours, each on an empty application.
+fn all_on(engine: Engine) {
+    let files = ours();
     let mut problems = Vec::new();
     for dialogue in files {
         let database = Database::small(engine);
@@ -143,4 +155,54 @@ fn snipe_it_8_4_okta() {
 #[test]
 fn snipe_it_8_4_authentik() {
     on_snipe_it("8.4.1", "authentik");
+}
+
+/// Every dialogue, on a database that somebody works with: an administrator and a group are there, outside the scope.
+fn in_use(version: &str) {
+    let Some(schema) = shared(&format!("schemas/snipe-it-{version}.sql")) else {
+        println!("../shared is not here: nothing was tested");
+        return;
+    };
+    let mut problems = Vec::new();
+    for dialogue in all() {
+        let database = Database::create(Engine::MariaDb);
+        database.load(&schema);
+        database.execute(
+            "INSERT INTO users (id, username, first_name, password, activated, permissions) VALUES
+                (1, 'admin', 'Admin', 'x', 1, '{\"superuser\":\"1\"}'), (2, 'ann@example.com', 'Ann', 'x', 1, NULL);
+             INSERT INTO permission_groups (id, name) VALUES (1, 'Admins');
+             INSERT INTO users_groups (user_id, group_id) VALUES (1, 1), (2, 1);",
+        );
+        let seed = || {
+            ["users", "permission_groups"]
+                .map(|table| database.rows(&format!("SELECT * FROM {table} WHERE id < 3 ORDER BY id")))
+        };
+        let before = seed();
+        let servers = "{ test: { default: true, authentication: bearer, acting_user: admin, scope: { User: { id: { gt: 2 } }, Group: { id: { gt: 1 } } }, switches: { patch_answers: auto } } }";
+        let service = Service::start(&database, Options::adapter("adapters/snipe-it.yaml").identity_servers(servers));
+        let outcome = replay(&dialogue, &mut service.client().anonymous(), service.token());
+        let name = dialogue.file_stem().unwrap_or_default().display().to_string();
+        if !outcome.failures.is_empty() {
+            problems.push(format!("{name}\n{}", outcome.failures.join("\n")));
+            continue;
+        }
+        assert_eq!(seed(), before, "{name}");
+        assert_eq!(database.count("SELECT COUNT(*) FROM users_groups WHERE group_id = 1"), 2, "{name}");
+        assert_eq!(
+            database.count("SELECT COUNT(*) FROM users WHERE id > 2 AND (first_name IS NULL OR first_name = '')"),
+            0
+        );
+        real_case(&format!("snipe-it {version} in use {name}"));
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn snipe_it_8_6_in_use() {
+    in_use("8.6.3");
+}
+
+#[test]
+fn snipe_it_8_4_in_use() {
+    in_use("8.4.1");
 }

@@ -242,8 +242,28 @@ fn setup_by_somebody_else() {
         database.administer_here(&grants.join("\n"));
         let checked = service.run(&["check"]);
         assert!(checked.status.success(), "{engine:?}: {}", describe(&checked));
+        let said = |checked: &std::process::Output| String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert!(!said(&checked).contains("the database user may"), "{engine:?}: {}", describe(&checked));
         service.start_again();
         a_life(&mut service.client_with("/scim/v2", Some(service.issue("test"))));
+
+        // One less is missed, one more is noticed.
+        let (user, at) = match engine {
+            Engine::MariaDb => (format!("{}@'%'", database.login()), format!("{}.", database.name)),
+            _ => (database.login().to_owned(), String::new()),
+        };
+        database.administer_here(&format!(
+            "REVOKE INSERT ON {at}history FROM {user}; GRANT DELETE ON {at}people TO {user}; GRANT UPDATE ON {at}equipment TO {user};"
+        ));
+        let checked = service.run(&["check"]);
+        assert_eq!(checked.status.code(), Some(1), "{engine:?}: {}", describe(&checked));
+        for sentence in [
+            "error: the database user may not INSERT on `history`, which the adapter does",
+            "`scimshim setup` prints the GRANTs that are needed",
+            "warning: the database user may do what the adapter never does: UPDATE on `equipment`; DELETE on `people`",
+        ] {
+            assert!(said(&checked).contains(sentence), "{engine:?}: {sentence}\n{}", describe(&checked));
+        }
     }
 }
 

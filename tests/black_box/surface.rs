@@ -360,3 +360,28 @@ fn put_by_mutability() {
         assert!(put.get("title").is_none(), "left out: cleared");
     }
 }
+
+/// What the profiles preset is told to people and to scripts, and is what the configuration takes.
+#[test]
+fn profiles() {
+    let database = Database::small(Engine::Sqlite);
+    let service = Service::prepare(&database, Options::small());
+    let table = service.run(&["adapters", "--profiles"]);
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(
+        table.lines().any(|line| line.split_whitespace().eq(["okta", "auto", "keep_unmentioned", "make", "refuse"])),
+        "{table}"
+    );
+    let told = service.run(&["adapters", "--profiles", "--json"]);
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(
+        told["standard"],
+        json!({ "patch_answers": "200", "put": "replace", "no_target": "make", "adopt": "refuse" })
+    );
+    for (profile, switches) in told.as_object().unwrap() {
+        let more = format!("{{ test: {{ profile: {profile}, switches: {switches} }} }}");
+        let service = Service::prepare(&database, Options::small().identity_servers(&more));
+        let checked = service.run(&["check", "--offline"]);
+        assert!(checked.status.success(), "{profile}: {}", crate::support::service::describe(&checked));
+    }
+}

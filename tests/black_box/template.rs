@@ -24,8 +24,12 @@ fn every_attribute() {
     database.load(&crate::support::file("tests/schemas/template.postgres.sql"));
     let options = Options::adapter("adapters/template.yaml").parameters("{ passwords: true }");
     let service = Service::start(&database, options);
-    let check = service.run(&["check", "--strict"]);
-    assert!(check.status.success(), "not one warning: {}", describe(&check));
+    let check = service.run(&["check"]);
+    let said = String::from_utf8_lossy(&check.stderr).into_owned();
+    // The login owns the tables here: that it may do more is the only warning.
+    let warnings: Vec<&str> = said.lines().filter(|line| line.contains("warning: ")).collect();
+    let [only] = warnings.as_slice() else { panic!("{}", describe(&check)) };
+    assert!(check.status.success() && only.contains("may do what the adapter never does"), "{}", describe(&check));
     let mut client = service.client();
     let boss = client.post("/Users", &client::user("Boss", json!({}))).expect(201).id();
     let body = json!({

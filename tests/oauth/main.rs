@@ -12,15 +12,8 @@
 
 #[path = "../support/mod.rs"]
 mod support;
-#[path = "../conformance/tools.rs"]
-mod tools;
 
-mod applications;
-mod assertions;
-mod browser;
-mod consent;
 mod flows;
-mod library;
 mod page;
 mod races;
 mod setup;

@@ -7,6 +7,8 @@
 
 pub mod client;
 pub mod databases;
+pub mod difference;
+pub mod issuer;
 pub mod ledger;
 pub mod replay;
 pub mod servers;

@@ -24,6 +24,8 @@ pub struct Options {
     pub identity_servers: String,
     /// More top-level keys, YAML.
     pub more: String,
+    /// More keys under `tls`, YAML.
+    pub tls: String,
 }
 
 impl Options {
@@ -35,6 +37,7 @@ impl Options {
             identity_servers: "{ test: { default: true, authentication: bearer, switches: { patch_answers: auto } } }"
                 .to_owned(),
             more: String::new(),
+            tls: String::new(),
         }
     }
 
@@ -53,6 +56,12 @@ impl Options {
     pub fn more(mut self, yaml: &str) -> Options {
         self.more.push_str(yaml);
         self.more.push('\n');
+        self
+    }
+
+    /// With more keys under `tls`.
+    pub fn tls(mut self, yaml: &str) -> Options {
+        self.tls = yaml.to_owned();
         self
     }
 
@@ -98,13 +107,14 @@ impl Service {
         let ca = certificates(folder.path());
         let (port, admin) = (free_port(), free_port());
         let configuration = format!(
-            "tls: {{ certificate: {folder}/certificate.pem, private_key: {folder}/key.pem }}\n\
+            "tls: {{ certificate: {folder}/certificate.pem, private_key: {folder}/key.pem, {tls} }}\n\
              public_url: https://localhost:{port}\n\
              {database}\
              adapter: {adapter}\n\
              identity_servers: {servers}\n\
              {more}",
             folder = folder.path().display(),
+            tls = options.tls,
             database = database.configuration(),
             adapter = options.adapter,
             servers = options.identity_servers,

@@ -206,7 +206,7 @@ impl Words {
             parts.push(format!("an empty one is {}", self.value(empty)));
         }
         for (key, words) in [("min", "at least"), ("max", "at most")] {
-            parts.extend(said(node, key).map(|count| format!("{words} {} characters", text_of(count))));
+            parts.extend(said(node, key).map(|count| characters(words, count)));
         }
         if named(node, "on_overflow") == "keep" {
             parts.push("cut to the column, the rest kept".to_owned());
@@ -217,6 +217,7 @@ impl Words {
     /// One attribute: a line, and one for each field where its values are rows.
     pub fn attribute(&self, path: &str, node: &Node) -> Vec<Line> {
         let line = |place: String, conversion: String, notes: Vec<String>| Line {
+            home: String::new(),
             attribute: path.to_owned(),
             place,
             conversion,
@@ -317,7 +318,7 @@ impl Words {
         }
         rules.extend(said(node, "pattern").map(|pattern| format!("must match {}", self.value(pattern))));
         for (key, words) in [("min", "at least"), ("max", "at most")] {
-            rules.extend(said(node, key).map(|count| format!("{words} {} characters", text_of(count))));
+            rules.extend(said(node, key).map(|count| characters(words, count)));
         }
         if let Some(fallback) = said(node, "fallback") {
             let templates = fallback.one_or_many().iter().map(|template| code(&text_of(template)));
@@ -373,6 +374,7 @@ impl Words {
         notes.extend(self.of_rows(node));
         let table = named(node, "table");
         let mut lines = vec![Line {
+            home: String::new(),
             attribute: path.to_owned(),
             place: format!("`{table}` ({})", end(said(node, "parent"))),
             conversion: "one row for each value".to_owned(),
@@ -393,6 +395,7 @@ impl Words {
             for (column, part) in parts.entries() {
                 let mut made = match said(part, "lookup") {
                     Some(lookup) => Line {
+                        home: String::new(),
                         attribute: path.clone(),
                         place: format!(
                             "`{table}.{}` → `{}.{}`",
@@ -404,6 +407,7 @@ impl Words {
                         notes: sentences(self.lookup(lookup)),
                     },
                     None => Line {
+                        home: String::new(),
                         attribute: path.clone(),
                         place: format!("`{table}.{}`", column.text),
                         conversion: self.conversion(said(part, "type")),
@@ -425,6 +429,12 @@ const OWN: &str = "scimshim's own tables";
 /// The parameter that alone stands for a value.
 pub(super) fn parameter(node: &Node) -> Option<&str> {
     node.as_str()?.strip_prefix("${parameter:")?.strip_suffix('}')
+}
+
+/// How long a text may be.
+fn characters(words: &str, count: &Node) -> String {
+    let count = text_of(count);
+    format!("{words} {count} character{}", if count == "1" { "" } else { "s" })
 }
 
 /// What a foreign key holds for nothing.

@@ -116,6 +116,16 @@ fn rows_refused() {
             "this binding has no column of the resource's own row",
             "",
         ),
+        (
+            mails("fields: { value: { column: address, unique: { within: [knid] } } }"),
+            "the table `mails` has no column `knid`",
+            "did you mean `kind`?",
+        ),
+        (
+            mails("fields: { value: { column: address, unique: { within: [kind] } } }"),
+            "nothing says what `kind` of a new row holds, within which it is unique",
+            "`set: { kind: ... }`",
+        ),
         (posts("[]"), "`as` says how the parts are written, and it is empty", ""),
         (posts("[\"${each.role}${each.place}\"]"), "nothing stands between them", "a separator"),
         (posts("[\"${each.place}\"]"), "this form leaves `role` out, which has no default", "give the part a `default`"),
@@ -138,6 +148,7 @@ fn rows_refused() {
 fn rows_accepted() {
     for adapter in [
         rows("mails", "fields: { value: address, primary: main, type: kind }, exactly_one_primary: true, where: { gone: null }, delete: { set: { gone: \"${now}\" } }"),
+        rows("mails", "fields: { value: { column: address, unique: { within: [kind] } } }, set: { kind: y }, where: { gone: { gt: \"${now}\" } }"),
         // A lookup that makes the value needs nothing for nothing, though its column takes no NULL.
         "      roles: { rows: { table: posts, parent: person, fields: { value: { column: role, lookup: { table: roles, match: label } } } } }\n".to_owned(),
         "      title: { rows: { table: mails, parent: { column: address, key: login }, single: true, set: { person: 1 }, fields: { value: kind } } }\n".to_owned(),
@@ -170,6 +181,7 @@ fn links_refused() {
         ("added: [ { insert: places, values: { path: \"${each.paht}\" } } ]", "has no column `paht`"),
         ("removed: [ { update: people, values: { name: null } } ]", "has no `where`: it would take every row"),
         ("touchh: true", "unknown key `touchh`"),
+        ("where: { kind: \"${server}\" }", "`where` of a link means the same for every request"),
     ] {
         let findings = link(more).render(false);
         assert!(findings.contains(message), "{more}\nwanted: {message}\nfound:\n{findings}");

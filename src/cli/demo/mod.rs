@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         application::create(database.as_ref())?;
     }
     setup::apply(&assembler)?;
-    let (token, _) = token::make(&config, &assembler, SERVER, "demonstration", token::TEN_YEARS, false)?;
+    let (token, _) = token::make(&config, &assembler, SERVER, "demonstration", token::TEN_YEARS, false, false)?;
 
     let stays = arguments.serve || std::io::stdin().is_terminal();
     block_on(&config.clone(), async move {

@@ -28,7 +28,16 @@ pub(super) const CASES: &[(&str, &str)] = &[
     ("tls: { certificate: cert.pem, private_key: key.pem, minimum: 1.3 }", ""),
     (
         "tls: { certificate: cert.pem, private_key: key.pem, client_ca: ca.pem }",
-        "1:53: error: this version of scimshim does not support `client_ca` yet | remove it",
+        "1:64: warning: clients are asked for a certificate that no identity server needs | say whose under \
+         `client_certificate` of an identity server, or remove this",
+    ),
+    (
+        "tls: { certificate: cert.pem, private_key: key.pem, client_ca: cert.pem }",
+        "1:64: error: DIR/cert.pem: no certificate in it",
+    ),
+    (
+        "tls: { certificate: cert.pem, private_key: key.pem, client_ca: nope.pem }",
+        "1:64: error: cannot read DIR/nope.pem: No such file or directory (os error 2)",
     ),
     (
         "public_url: http://scim.example.com",
@@ -209,4 +218,68 @@ pub(super) const CASES: &[(&str, &str)] = &[
     ("log: { level: loud }", "1:15: error: expected one of `error`, `warn`, `info`, `debug`, `trace`, found `loud`"),
     ("limits: { page: 500, filter_length: 16KiB, request_timeout: 1m30s }", ""),
     ("limits: { page: many }", "1:17: error: expected a whole number, found `many`"),
+    // tokens of others
+    (
+        "identity_servers: { a: { authentication: jwt } }",
+        "1:42: error: `jwt` needs to know whose tokens are taken | authentication: { jwt: { issuer: URL, audience: NAME, \
+         claims: { scope: scim } } }",
+    ),
+    (
+        "identity_servers: { a: { authentication: { jwt: { issuer: \"https://idp.example.com\", audience: scim } } } }",
+        "1:49: warning: every token of this issuer for this audience is taken, whoever got it | say whose under `subject`, \
+         or what it must claim under `claims`",
+    ),
+    (
+        "identity_servers: { a: { authentication: { jwt: { issuer: idp, audience: [], algorithms: [HS256, none, rs256], \
+         claims: { scope: [], roles: { a: [x, null] } } } } } }",
+        "1:59: error: the issuer is no https URL, so its keys cannot be found by it | write `jwks_url: https://...`\n\
+         1:74: error: this list is empty\n\
+         1:91: error: `HS256` proves nothing that a public key could check | use what the issuer signs with, most often \
+         RS256\n\
+         1:98: error: `none` proves nothing that a public key could check | use what the issuer signs with, most often \
+         RS256\n\
+         1:104: error: expected one of `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `ES256`, `ES384`, `EdDSA`, found \
+         `rs256` | did you mean `RS256`?\n\
+         1:130: error: this list is empty, and would ask for nothing\n\
+         1:150: error: expected what the claim must have, found null",
+    ),
+    (
+        "identity_servers: { a: { authentication: { jwt: { issuer: idp, audience: scim, subject: x, jwks_url: \
+         \"http://idp.example.com/keys\", ca: cert.pem } } } }",
+        "1:102: error: this URL cannot be used: it must start with `https://`\n1:137: error: DIR/cert.pem: no certificate in it",
+    ),
+    (
+        "identity_servers: { a: { authentication: { introspection: { url: \"https://idp.example.com/introspect\", client_id: \
+         scim, client_secret: hunter2, cache: 10m } } } }",
+        "1:59: warning: every active token of this server is taken, whoever got it for whatever | say for whom under \
+         `audience`, or whose or what it must claim under `subject` or `claims`\n\
+         1:140: warning: a secret stands in the configuration itself | keep it in a file that only scimshim can read: \
+         ${file:PATH}, or ${credential:NAME}\n\
+         1:156: error: what the server said of a token is kept from 1s to 5m | a token that was revoked is taken for as long",
+    ),
+    // client certificates
+    (
+        "identity_servers: { a: { client_certificate: { san: idp.example.com } } }",
+        "1:46: error: no client certificate is ever asked for | say who signs them: tls: { client_ca: PATH }",
+    ),
+    (
+        "tls: { certificate: cert.pem, private_key: key.pem, client_ca: ca.pem }\n\
+         identity_servers: { a: { client_certificate: { san: [\"*.com\", \"*.idp.example.com\", \"a b\"] } } }",
+        "2:54: error: `*.com` is no name of a certificate: below a top-level domain is everybody | for example \
+         `idp.example.com`, `*.idp.example.com`, `scim@example.com`, `spiffe://example.com/idp`\n\
+         2:84: error: `a b` is no name of a certificate: a host is letters, digits and `-` between dots | for example \
+         `idp.example.com`, `*.idp.example.com`, `scim@example.com`, `spiffe://example.com/idp`",
+    ),
+    (
+        "tls: { certificate: cert.pem, private_key: key.pem, client_ca: ca.pem }\n\
+         identity_servers: { a: { client_certificate: {} } }",
+        "2:46: error: no name is asked for: whoever the authority signed for would be let in | client_certificate: { san: \
+         [\"idp.example.com\"] }",
+    ),
+    (
+        "tls: { certificate: cert.pem, private_key: key.pem, client_ca: ca.pem }\n\
+         identity_servers: { a: { client_certificate: { common_name: idp }, authentication: none } }",
+        "2:84: warning: no credential is asked for: whoever holds such a client certificate may speak for this identity \
+         server",
+    ),
 ];

@@ -154,9 +154,11 @@ fn versions_guard_users_and_groups() {
             assert_eq!(refused.status, 412, "{wrong:?}");
         }
         for right in [condition(&["\"other\"", &version], &[]), condition(&["*"], &[]), condition(&[], &["\"x\""])] {
-            let done = application.patch_if(type_, id, operations.clone(), &right).unwrap().unwrap();
+            // 204 of a group.
+            let done = application.patch_if(type_, id, operations.clone(), &right).unwrap();
             if right.if_match.as_ref().is_some_and(|tags| tags.len() == 2) {
-                assert_ne!(done["meta"]["version"], version.as_str());
+                let now = done.unwrap_or_else(|| application.get(type_, id).unwrap());
+                assert_ne!(now["meta"]["version"], version.as_str());
             }
         }
     }

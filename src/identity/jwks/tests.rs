@@ -202,7 +202,8 @@ async fn server(keys: String) -> Server {
 }
 
 fn jwks(server: &Server, pace: Pace) -> Arc<Jwks> {
-    Arc::new(Jwks::new(&Place::Url(format!("{}/keys", server.url)), server.client(), pace).unwrap())
+    let url = Url::parse(&format!("{}/keys", server.url)).unwrap();
+    Arc::new(Jwks::new(Place::Url(url), server.client(), pace))
 }
 
 fn wanted(id: &str) -> Wanted<'_> {
@@ -383,11 +384,29 @@ async fn discovery() {
                 _ => fake::status("404 Not Found", "", ""),
             }
         });
-        let keys = Jwks::new(&Place::Issuer(issuer.clone()), server.client(), pace(HOURS, 1, HOURS)).unwrap();
+        let place = Place::Issuer(issuer.clone(), Url::parse(&issuer).unwrap());
+        let keys = Jwks::new(place, server.client(), pace(HOURS, 1, HOURS));
         match (keys.key(wanted("a")).await, reason) {
             (Ok(_), None) => {}
             (Err(Denied::Unavailable(why)), Some(reason)) if why.contains(reason) => {}
             (got, reason) => panic!("{path}: {got:?}, expected {reason:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn the_same_issuer_has_the_same_keys() {
+    let sets = KeySets::default();
+    let server = server(set(&[Signer::new("a", Algorithm::ES256).jwk()])).await;
+    let trust = Trust { ca: Some(server.ca.clone()), private_network: false };
+    let place = || Place::Url(Url::parse(&format!("{}/keys", server.url)).unwrap());
+    let (one, two) = (sets.get(place(), &trust).unwrap(), sets.get(place(), &trust).unwrap());
+    one.key(wanted("a")).await.unwrap();
+    two.key(wanted("a")).await.unwrap();
+    assert_eq!(server.requests(), 1);
+    let other = sets.get(place(), &Trust { private_network: true, ..trust.clone() }).unwrap();
+    assert!(!Arc::ptr_eq(&one, &other), "another trust is another set");
+    drop((one, two, other));
+    sets.get(place(), &trust).unwrap().key(wanted("a")).await.unwrap();
+    assert_eq!(server.requests(), 2, "nobody used it any more");
 }

@@ -28,9 +28,9 @@ fn verifier(signer: &Signer, rules: Rules) -> Verifier {
     Verifier { rules, keys: Arc::new(Jwks::fixed(keys)) }
 }
 
-fn rule(path: &[&str], values: &[&str]) -> Rule {
+fn rule(path: &[&str], values: &[&str]) -> ClaimRule {
     let texts = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect();
-    Rule { path: texts(path), values: texts(values) }
+    ClaimRule { path: texts(path), values: texts(values) }
 }
 
 #[tokio::test]
@@ -203,12 +203,8 @@ async fn the_form_of_a_token() {
 #[test]
 fn an_assertion_is_good_once() {
     let seen = Seen::default();
-    let token = |id: Option<&str>, expires| Verified {
-        claims: Map::new(),
-        subject: None,
-        id: id.map(str::to_owned),
-        expires,
-    };
+    let token =
+        |id: Option<&str>, expires| Verified { claims: Map::new(), subject: None, id: id.map(str::to_owned), expires };
     let note = |issuer: &str, id: Option<&str>, expires, now| seen.note_at(issuer, &token(id, expires), now);
     note("a", Some("1"), NOW + 10, NOW).unwrap();
     assert!(matches!(note("a", Some("1"), NOW + 10, NOW), Err(Denied::Refused(_))));

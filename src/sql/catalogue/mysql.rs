@@ -1,6 +1,6 @@
 //! MySQL's and MariaDB's `information_schema`.
 
-use super::{ColumnInfo, ColumnKind, Index, Reader, TableInfo, bounds, table_of, text_at};
+use super::{ColumnInfo, ColumnKind, Held, Index, Reader, TableInfo, bounds, table_of, text_at};
 use crate::sql::{Catalogue, Error, Ident, Value};
 
 pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalogue, Error> {
@@ -75,7 +75,69 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
     if own.1.contains("MariaDB") {
         mark_json(&mut catalogue, schemas, &own.0, &list, &names, run)?;
     }
+    privileges(&mut catalogue, &own.0, run)?;
     Ok(catalogue)
+}
+
+/// What the user holds itself. What it holds by a role is not told of it, so that with a role nothing is known.
+fn privileges(catalogue: &mut Catalogue, own: &str, run: Reader<'_>) -> Result<(), Error> {
+    let role = run("SELECT CURRENT_ROLE()", &[]).map(|rows| rows.first().map(|row| text_at(row, 0)));
+    if !matches!(role.as_ref().map(Option::as_deref), Ok(Some("" | "NONE"))) {
+        return Ok(());
+    }
+    let me = "CONCAT('''', SUBSTR(CURRENT_USER(), 1, \
+              LENGTH(CURRENT_USER()) - LENGTH(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)) - 1), \
+              '''@''', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''')";
+    let of = |schema: &str, table: &str, view: &str| {
+        format!(
+            "SELECT {schema}, {table}, PRIVILEGE_TYPE FROM information_schema.{view}_PRIVILEGES WHERE GRANTEE = {me}"
+        )
+    };
+    let all = [
+        of("TABLE_SCHEMA", "TABLE_NAME", "TABLE"),
+        of("TABLE_SCHEMA", "TABLE_NAME", "COLUMN"),
+        of("TABLE_SCHEMA", "''", "SCHEMA"),
+        of("'%'", "''", "USER"),
+    ];
+    let held = run(&all.join(" UNION "), &[])?;
+    for (table, info) in &mut catalogue.tables {
+        let schema = table.schema.as_ref().map_or(own, Ident::as_str);
+        let mut of = Held::default();
+        let here = held.iter().filter(|row| match text_at(row, 1).as_str() {
+            "" => meant(&text_at(row, 0), schema),
+            name => text_at(row, 0).eq_ignore_ascii_case(schema) && name.eq_ignore_ascii_case(table.name.as_str()),
+        });
+        for row in here {
+            match text_at(row, 2).as_str() {
+                "SELECT" => of.select = true,
+                "INSERT" => of.insert = true,
+                "UPDATE" => of.update = true,
+                "DELETE" => of.delete = true,
+                _ => {}
+            }
+        }
+        info.held = Some(of);
+    }
+    Ok(())
+}
+
+/// Whether the schema of a GRANT, in which `%` and `_` are patterns, is this one.
+fn meant(pattern: &str, schema: &str) -> bool {
+    let mut characters = pattern.chars();
+    match characters.next() {
+        None => schema.is_empty(),
+        Some('%') => (0..=schema.len()).filter_map(|at| schema.get(at..)).any(|rest| meant(characters.as_str(), rest)),
+        Some(first) => {
+            let (any, wanted) = match first {
+                '_' => (true, first),
+                '\\' => (false, characters.next().unwrap_or(first)),
+                first => (false, first),
+            };
+            let mut rest = schema.chars();
+            rest.next().is_some_and(|found| any || found.eq_ignore_ascii_case(&wanted))
+                && meant(characters.as_str(), rest.as_str())
+        }
+    }
 }
 
 /// MariaDB's JSON is longtext with a check of the column's name.
@@ -156,6 +218,22 @@ fn labels(sql_type: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn schemas_of_grants() {
+        for (pattern, schema, expected) in [
+            ("app", "app", true),
+            ("app", "apps", false),
+            ("app%", "apps", true),
+            ("%", "anything", true),
+            ("a_p", "app", true),
+            ("a\\_p", "app", false),
+            ("a\\_p", "a_p", true),
+            ("", "", true),
+        ] {
+            assert_eq!(meant(pattern, schema), expected, "{pattern} {schema}");
+        }
+    }
 
     #[test]
     fn kinds() {

@@ -1,6 +1,6 @@
 //! PostgreSQL's `pg_catalog`.
 
-use super::{ColumnInfo, ColumnKind, Index, Reader, bounds, text_at};
+use super::{ColumnInfo, ColumnKind, Held, Index, Reader, bounds, text_at};
 use crate::sql::{Cast, Catalogue, Error, Ident, Row, Table, Value};
 
 /// Between the parts of an aggregated text.
@@ -67,6 +67,23 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
                 info.primary_key.clone_from(&columns);
             }
             info.indexes.push(Index { name: text_at(row, 1), columns, unique: flag(row, 2) });
+        }
+        let held = run(
+            &format!(
+                "SELECT CAST(c.relname AS text), {}, pg_catalog.has_table_privilege(c.oid, 'DELETE') \
+                 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {which}",
+                ["SELECT", "INSERT", "UPDATE"]
+                    .map(|verb| format!("pg_catalog.has_any_column_privilege(c.oid, '{verb}')"))
+                    .join(", ")
+            ),
+            &params,
+        )?;
+        for row in &held {
+            if let Some(info) = catalogue.tables.get_mut(&name(row)) {
+                let [select, insert, update, delete] = [1, 2, 3, 4].map(|at| flag(row, at));
+                info.held = Some(Held { select, insert, update, delete });
+            }
         }
     }
     Ok(catalogue)
