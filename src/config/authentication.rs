@@ -18,7 +18,7 @@ pub use bearer::Bearer;
 pub use digest::{Digest, DigestAlgorithm};
 pub use jwt::{ALGORITHMS, ClaimRule, Introspection, Jwt, Required};
 pub use none::{Confined, NoCredential};
-pub use oauth2::{Administrator, Assertion, Flows, Oauth2, OauthClient, Trust};
+pub use oauth2::{Administrator, Assertion, Flows, Oauth2, OauthClient};
 pub use password_hash::MAX_BCRYPT;
 
 /// The ways that an identity server has, at least one.

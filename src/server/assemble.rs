@@ -222,7 +222,7 @@ impl Assembler {
             return Ok(None);
         };
         let (url, hash) = (&self.config.public_url, directory.administrators_hash());
-        let authority = Authority::new(url, &server.name, oauth2, hash, grants.clone(), live.clone());
+        let authority = Authority::new(url, &server.name, oauth2, hash, grants.clone(), live.clone(), &self.memory.key_sets);
         let authority = authority.map_err(|why| Trouble::Database(sql::Error::new(Failure::Other, why)))?;
         if !authority.accounts.any() && oauth2.clients.iter().any(|client| client.flows.authorization_code) {
             findings

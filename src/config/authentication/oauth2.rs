@@ -4,7 +4,7 @@
 //! https, clients without a secret that speak for themselves, hashes that are no hashes.
 
 use super::{Around, password_hash};
-use crate::config::{Secret, values};
+use crate::config::{Secret, Trust, Url, remote, values};
 use crate::document::{Findings, Node, Reader};
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub enum Assertion {
     /// Signed by the client itself.
     PrivateKeyJwt {
         /// Where its public keys are.
-        jwks_url: String,
+        jwks_url: Url,
         /// Whom to believe that.
         trust: Trust,
     },
@@ -69,19 +69,10 @@ pub enum Assertion {
         /// `aud`.
         audience: String,
         /// Where the provider's public keys are.
-        jwks_url: String,
+        jwks_url: Url,
         /// Whom to believe that.
         trust: Trust,
     },
-}
-
-/// Who is believed to be the server of a URL.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trust {
-    /// The certificate authorities, PEM; None for those of the system.
-    pub ca: Option<String>,
-    /// Whether its host may have an address of a private network.
-    pub private_network: bool,
 }
 
 /// Somebody who may agree.
@@ -242,9 +233,9 @@ fn redirect_uri(node: &Node, findings: &mut Findings) -> Option<String> {
 fn private_key_jwt(node: &Node, around: Around<'_>, findings: &mut Findings) -> Option<Assertion> {
     let mut reader = Reader::mapping(node, findings)?;
     let url = reader.required("jwks_url", findings);
-    let trust = trust(&mut reader, around, findings);
+    let trust = remote::read_trust(&mut reader, around.context, findings);
     reader.finish(findings);
-    Some(Assertion::PrivateKeyJwt { jwks_url: jwks_url(url?, findings)?, trust })
+    Some(Assertion::PrivateKeyJwt { jwks_url: remote::read_url(url?, findings)?, trust: trust? })
 }
 
 fn federated(node: &Node, around: Around<'_>, findings: &mut Findings) -> Option<Assertion> {
@@ -261,34 +252,10 @@ fn federated(node: &Node, around: Around<'_>, findings: &mut Findings) -> Option
     let (issuer, subject) = (text("issuer", findings), text("subject", findings));
     let audience = text("audience", findings);
     let url = reader.required("jwks_url", findings);
-    let trust = trust(&mut reader, around, findings);
+    let trust = remote::read_trust(&mut reader, around.context, findings);
     reader.finish(findings);
-    let jwks_url = jwks_url(url?, findings)?;
-    Some(Assertion::Federated { issuer: issuer?, subject: subject?, audience: audience?, jwks_url, trust })
-}
-
-/// `ca` and `private_network`: for keys that are kept inside.
-fn trust(reader: &mut Reader<'_>, around: Around<'_>, findings: &mut Findings) -> Trust {
-    let private_network = reader.boolean("private_network", findings).unwrap_or(false);
-    let ca = reader.given("ca").and_then(|_| values::file(reader, "ca", around.context, findings));
-    let ca = ca.and_then(|path| match std::fs::read_to_string(&path) {
-        Ok(pem) => Some(pem),
-        Err(error) => {
-            let at = reader.node().get("ca").cloned();
-            findings.error(&at, format!("cannot read {}: {error}", path.display()));
-            None
-        }
-    });
-    Trust { ca, private_network }
-}
-
-fn jwks_url(node: &Node, findings: &mut Findings) -> Option<String> {
-    let text = node.read_str(findings)?;
-    if !text.starts_with("https://") || text.contains(char::is_whitespace) {
-        findings.error(node, "keys are fetched over https").help("jwks_url: https://...");
-        return None;
-    }
-    Some(text.to_owned())
+    let jwks_url = remote::read_url(url?, findings)?;
+    Some(Assertion::Federated { issuer: issuer?, subject: subject?, audience: audience?, jwks_url, trust: trust? })
 }
 
 fn administrator(node: &Node, around: Around<'_>, findings: &mut Findings) -> Option<Administrator> {

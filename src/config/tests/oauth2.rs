@@ -73,7 +73,7 @@ fn mistakes() {
         (uri("https://a.example/\\u00e9"), "ASCII without spaces"),
         (uri("https://a.example/'<b>"), "a character that no URI has"),
         (uri("https:///cb"), "must name a host"),
-        (client("private_key_jwt: { jwks_url: \"http://a.example/jwks\" }"), "keys are fetched over https"),
+        (client("private_key_jwt: { jwks_url: \"http://a.example/jwks\" }"), "must start with `https://`"),
         (client("private_key_jwt: {}"), "the key `jwks_url` is missing"),
         (client("federated: { issuer: i, audience: a, jwks_url: \"https://a/b\" }"), "the key `subject` is missing"),
         (client("federated: { issuer: i, subject: \"\", audience: a, jwks_url: \"https://a/b\" }"), "`subject` is empty"),

@@ -7,14 +7,12 @@
 use super::Authority;
 use super::refusal::{Code, Refusal};
 use crate::config::{Assertion, OauthClient};
-use crate::identity::fetch::{Client, Trust};
-use crate::identity::jwks::{Jwks, Pace, Place, asymmetric};
+use crate::identity::jwks::{KeySets, Place, asymmetric};
 use crate::identity::jwt::{CLIENT_ASSERTION, Rules, Verifier};
 use crate::identity::live::Denied;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
-use std::sync::Arc;
 
 /// The algorithms that an assertion may be signed with.
 pub const ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "ES384", "EdDSA"];
@@ -34,7 +32,7 @@ pub struct Asserting {
 
 impl Asserting {
     /// For a client of the authorization server `issuer`; none where it signs nothing.
-    pub fn of(client: &OauthClient, issuer: &str) -> Result<Option<Self>, String> {
+    pub fn of(client: &OauthClient, issuer: &str, sets: &KeySets) -> Result<Option<Self>, String> {
         let Some(assertion) = &client.assertion else {
             return Ok(None);
         };
@@ -58,9 +56,8 @@ impl Asserting {
             lifetime: once.then_some(LONGEST_LIFE),
             types: if once { CLIENT_ASSERTION } else { ANY_JWT },
         };
-        let trust = Trust { ca: trust.ca.clone(), private_network: trust.private_network };
-        let keys = Jwks::new(&Place::Url(jwks_url.clone()), Client::new(&trust)?, Pace::default())?;
-        Ok(Some(Self { issuer: their_issuer, subject, once, verifier: Verifier { rules, keys: Arc::new(keys) } }))
+        let keys = sets.get(Place::Url(jwks_url.clone()), trust)?;
+        Ok(Some(Self { issuer: their_issuer, subject, once, verifier: Verifier { rules, keys } }))
     }
 }
 

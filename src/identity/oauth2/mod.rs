@@ -63,9 +63,10 @@ impl Authority {
         application: Option<crate::adapter::Hash>,
         store: GrantStore,
         live: LiveAccess,
+        sets: &super::jwks::KeySets,
     ) -> Result<Self, String> {
         let issuer = format!("{public_url}/oauth2/{server}");
-        let asserting = configured.clients.iter().map(|client| assertion::Asserting::of(client, &issuer));
+        let asserting = configured.clients.iter().map(|client| assertion::Asserting::of(client, &issuer, sets));
         Ok(Self {
             server: Arc::from(server),
             asserting: asserting.collect::<Result<_, _>>()?,
@@ -147,7 +148,7 @@ mod tests {
         let store = store(std::path::Path::new("/nowhere/own.db"));
         let live = LiveAccess::new(Arc::new(store.clone()));
         let application = Some(Hash::Bcrypt(4));
-        Authority::new("https://scim.example.com", "test", &configured, application, store, live).unwrap()
+        Authority::new("https://scim.example.com", "test", &configured, application, store, live, &crate::identity::jwks::KeySets::default()).unwrap()
     }
 
     /// Our own tables in a SQLite file.

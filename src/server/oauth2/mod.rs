@@ -15,13 +15,13 @@ mod metadata;
 mod page;
 mod token;
 
-use super::address::client_address;
+use super::address;
 use super::body::{self, BodyError};
 use super::listener::Peer;
 use super::note::Note;
 use super::refusals::refuse;
 use super::state::{App, Ready, Served};
-use crate::identity::Denial;
+use crate::identity::{Denial, Presented};
 use crate::identity::oauth2::Authority;
 use crate::identity::oauth2::parameters::Parameters;
 use crate::identity::oauth2::refusal::Refusal;
@@ -113,6 +113,7 @@ struct Call<'r> {
     authority: &'r Arc<Authority>,
     head: &'r Parts,
     client: IpAddr,
+    presented: Presented<'r>,
     request_id: Arc<str>,
 }
 
@@ -123,6 +124,7 @@ impl App {
         B: Body<Data = Bytes> + Unpin + Send + 'static,
     {
         let limit = self.config.limits.request_timeout;
+        let tls = peer.tls;
         let answer = match tokio::time::timeout(limit, self.authorization_server(head, body, peer, note)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(problem)) => {
@@ -133,7 +135,7 @@ impl App {
             }
             Err(_) => Problem::Unavailable(format!("the request took longer than {limit:?}")).into_json(),
         };
-        answer.finish(note.request_id(), peer.tls)
+        answer.finish(note.request_id(), tls)
     }
 
     async fn authorization_server<B>(
@@ -157,15 +159,26 @@ impl App {
         let server = ready.identity.server(Some(&name)).ok_or_else(nothing)?;
         let served = ready.servers.get(server).ok_or_else(nothing)?;
         note.routed(&served.name, endpoint.template());
-        let client = client_address(peer.address, &head.headers, &self.config.trusted_proxies);
-        note.client(client);
+        let Ok(client) = address::client(peer.address, &head.headers, &self.config.trusted_proxies) else {
+            return Err(Problem::Other(StatusCode::BAD_REQUEST, "Forwarded and X-Forwarded-For name different clients"));
+        };
+        note.client(client.address);
         let authority = served.oauth2.as_ref().ok_or_else(nothing)?;
         if !self.config.identity_server(&name).is_some_and(|server| server.active) {
             return Err(Problem::Other(StatusCode::FORBIDDEN, "this identity server is switched off"));
         }
         let get = matches!(head.method, Method::GET | Method::HEAD);
         let request_id = Arc::clone(note.request_id());
-        let call = Call { app: self, ready: &ready, served, server, authority, head, client, request_id };
+        let presented = Presented {
+            method: &head.method,
+            target: head.uri.path_and_query().map_or("", |target| target.as_str()),
+            headers: &head.headers,
+            client: client.address,
+            client_known: client.known,
+            certificate: peer.certificate.as_deref(),
+        };
+        let client = client.address;
+        let call = Call { app: self, ready: &ready, served, server, authority, head, client, presented, request_id };
         match endpoint {
             Endpoint::Metadata if get => Ok(call.metadata()),
             Endpoint::Authorize if get => call.ask().await,
@@ -180,9 +193,10 @@ impl App {
 impl Call<'_> {
     /// Whether the identity provider may call from where it does.
     fn admit(&self) -> Result<(), Problem> {
-        match self.ready.identity.admit(self.server, self.client) {
+        match self.ready.identity.admit(self.server, &self.presented) {
             Ok(_) => Ok(()),
             Err(Denial::Unavailable(why)) => Err(Problem::Unavailable(why)),
+            Err(Denial::Forbidden(why)) => Err(Problem::Other(StatusCode::FORBIDDEN, why)),
             Err(_) => {
                 let why = "this identity server may not call from this address";
                 Err(Problem::Other(StatusCode::FORBIDDEN, why))
