@@ -12,8 +12,15 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+#[allow(dead_code, reason = "only the Python tools are asked here")]
+#[path = "../conformance/tools.rs"]
+mod tools;
 
+mod applications;
+mod assertions;
+mod browser;
 mod flows;
+mod library;
 mod page;
 mod races;
 mod setup;

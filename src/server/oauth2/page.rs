@@ -189,6 +189,36 @@ mod tests {
         assert_eq!(sentence("no such client."), "No such client.");
     }
 
+    /// Each pair of colours is told apart by who sees little (WCAG 2.2: 4.5 for text, 3 for what is used), by day and by night.
+    #[test]
+    fn contrast() {
+        let brightness = |colour: &str| {
+            let channel = |at: usize| {
+                let value = f64::from(u8::from_str_radix(&colour[at..at + 2], 16).unwrap()) / 255.0;
+                if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+            };
+            0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
+        };
+        for scheme in STYLE.split(":root {").skip(1) {
+            let colour = |name: &str| {
+                let rest = scheme.split(&format!("--{name}: ")).nth(1).unwrap_or_else(|| panic!("{name}"));
+                brightness(rest.split(';').next().unwrap())
+            };
+            for (one, other, least) in [
+                ("ink", "card", 4.5),
+                ("soft", "card", 4.5),
+                ("accent", "card", 4.5),
+                ("on-accent", "accent", 4.5),
+                ("alarm", "alarm-ground", 4.5),
+                ("line", "card", 3.0),
+            ] {
+                let (one_is, other_is) = (colour(one), colour(other));
+                let ratio = (one_is.max(other_is) + 0.05) / (one_is.min(other_is) + 0.05);
+                assert!(ratio >= least, "{one} on {other}: {ratio:.2}");
+            }
+        }
+    }
+
     /// A style sheet that held this could end its element, and one with an `@import` or `url` would ask for more.
     #[test]
     fn the_style_sheet_is_alone() {
