@@ -165,7 +165,12 @@ fn bad_input(engine: Engine) {
             client.put("/Groups/1", &client::group("Team", &["2", id]))
         });
     }
-    for element in [json!({ "value": "1", "type": "Group" }), json!({ "display": "Ann" }), json!({ "value": null }), json!({ "value": "" })] {
+    for element in [
+        json!({ "value": "1", "type": "Group" }),
+        json!({ "display": "Ann" }),
+        json!({ "value": null }),
+        json!({ "value": "" }),
+    ] {
         let add = json!([{ "op": "add", "path": "members", "value": [{ "value": "2" }, element] }]);
         house.refuses(400, invalid, "members", |client| client.patch("/Groups/1", add));
     }
