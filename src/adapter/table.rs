@@ -177,12 +177,12 @@ fn describe(variants: &[Variant], resource: &str, source: &str, out: &mut String
             Some((variant.name.as_str(), node, Words::new(variant.root.get("types").cloned())))
         })
         .collect();
-    let facts = by_version(&nodes, variants.len(), |node, words| facts(node, words));
+    let facts = by_version(&nodes, variants.len(), facts);
     for (versions, fact) in facts {
         out.push_str(&format!("- {fact}{}\n", only(&versions)));
     }
     out.push_str("\n| attribute | column | how it travels | besides |\n| --- | --- | --- | --- |\n");
-    let mut lines = by_version(&nodes, variants.len(), |node, words| attributes(node, words));
+    let mut lines = by_version(&nodes, variants.len(), attributes);
     let mut homes: Vec<String> = vec![String::new()];
     lines.iter().for_each(|(_, line)| {
         if !homes.contains(&line.home) {
@@ -205,7 +205,7 @@ fn describe(variants: &[Variant], resource: &str, source: &str, out: &mut String
             cell(notes.trim_start_matches("; ").trim_end_matches("; "))
         ));
     }
-    let beside = by_version(&nodes, variants.len(), |node, words| besides(node, words));
+    let beside = by_version(&nodes, variants.len(), besides);
     if !beside.is_empty() {
         out.push_str("\nWritten beside it, in the same transaction:\n\n| when | what | with |\n| --- | --- | --- |\n");
         for (versions, line) in beside {
