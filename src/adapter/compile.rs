@@ -1,6 +1,7 @@
 //! From a document to an [`Adapter`], against the live catalogue. Everything that is wrong is found in
 //! one go.
 
+use super::administrators::administrators;
 use super::attributes::attribute;
 use super::checks;
 use super::conditions::condition;
@@ -99,6 +100,7 @@ fn compiled(
     for resource in resource_types.iter_mut().filter(|resource| pointed.contains(&resource.name)) {
         add_groups(&mut resource.schema);
     }
+    let administrators = administrators(root.get("administrators"), &context, findings);
     unused_types(&root, findings);
     Some(Adapter {
         name: document.name.clone(),
@@ -107,6 +109,7 @@ fn compiled(
         time_zone: zone,
         strict,
         resource_types,
+        administrators,
     })
 }
 

@@ -117,6 +117,7 @@ const TOP: &[&str] = &[
     "types",
     "versions",
     "resources",
+    "administrators",
 ];
 
 fn from_root(root: Node, configured: &[(String, Node)], findings: &mut Findings) -> Option<Document> {

@@ -5,6 +5,7 @@
 //! needs, [`compile`] turns it into an [`Adapter`], and [`privileges`] says what the database user must
 //! be allowed for it. Everything wrong becomes a finding with its place; nothing here touches a database.
 
+mod administrators;
 mod attributes;
 mod checks;
 mod compile;
@@ -34,6 +35,7 @@ mod tests;
 mod tree;
 mod types;
 
+pub use administrators::Administrators;
 pub use compile::{compile, compile_within};
 pub use conversion::{Refusal, boolean, read_instant, rfc3339, same, stored_instant};
 pub use document::{Document, Parameter, load, read, tables_in, tables_needed};

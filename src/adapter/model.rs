@@ -26,6 +26,8 @@ pub struct Adapter {
     pub strict: bool,
     /// The resource types in the document's order.
     pub resource_types: Vec<ResourceType>,
+    /// Who may agree that a client gets access, where the document says.
+    pub administrators: Option<super::Administrators>,
 }
 
 /// `User`, `Group` or a type of the adapter's own.

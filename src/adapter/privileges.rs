@@ -31,6 +31,10 @@ pub fn privileges_of(adapters: &[&Adapter]) -> Vec<(Table, Needs)> {
     for source in types.flat_map(|resource| &resource.sources) {
         all.source(source);
     }
+    for administrators in adapters.iter().filter_map(|adapter| adapter.administrators.as_ref()) {
+        all.needs(&administrators.table);
+        all.condition(&administrators.filter);
+    }
     all.0.into_iter().collect()
 }
 

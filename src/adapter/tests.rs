@@ -114,6 +114,41 @@ fn what_is_refused() {
         (with("displayName: { column: name, uniqe: true }"), "unknown key `uniqe`", "did you mean `unique`?"),
         (with("displayName: { column: name, type: txet }"), "there is no type `txet`", "did you mean `text`?"),
         (with("displayName: { column: name, pattern: \"(\" }"), "not a regular expression", ""),
+        // administrators
+        (
+            format!("{}administrators: {{ table: people, name: login, password: name }}\n", user(NAMED)),
+            "the key `where` is missing",
+            "",
+        ),
+        (
+            format!("{}administrators: {{ table: people, name: login, password: name, where: {{}} }}\n", user(NAMED)),
+            "every row would be an administrator",
+            "say which are",
+        ),
+        (
+            format!(
+                "{}administrators: {{ table: people, name: logn, password: name, where: {{ active: 1 }} }}\n",
+                user(NAMED)
+            ),
+            "the table `people` has no column `logn`",
+            "did you mean `login`?",
+        ),
+        (
+            format!(
+                "{}administrators: {{ table: people, name: login, password: active, where: {{ active: 1 }} }}\n",
+                user(NAMED)
+            ),
+            "the column `active` does not hold text",
+            "",
+        ),
+        (
+            format!(
+                "{}administrators: {{ table: people, name: login, password: name, hash: md5, where: {{ active: 1 }} }}\n",
+                user(NAMED)
+            ),
+            "expected one of `bcrypt`",
+            "",
+        ),
         (with("displayName: {}"), "`displayName` has no binding", "one of column, lookup"),
         (with("displayName: { sidecar: true, constant: x }"), "`displayName` has two bindings", ""),
         (beside("    tree: { parent: boss_id }\n"), "the key `name` is missing", ""),
@@ -583,7 +618,7 @@ fn fits(name: &str, catalogue: Catalogue, version: &str) {
 const DEMO: &str = "
 CREATE TABLE departments(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL UNIQUE, given TEXT, family TEXT, mail TEXT, phone TEXT, mobile TEXT, job_title TEXT,
-  employee_no TEXT, department_id INTEGER REFERENCES departments(id), manager_id INTEGER, enabled INTEGER DEFAULT 1, created_at TEXT, updated_at TEXT, left_on TEXT, shown_as TEXT);
+  employee_no TEXT, department_id INTEGER REFERENCES departments(id), manager_id INTEGER, enabled INTEGER DEFAULT 1, created_at TEXT, updated_at TEXT, left_on TEXT, shown_as TEXT, password TEXT, is_admin INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE profiles(id INTEGER PRIMARY KEY, label TEXT NOT NULL UNIQUE, kind TEXT NOT NULL DEFAULT 'access', created_at TEXT, updated_at TEXT);
 CREATE TABLE profile_people(profile_id INTEGER NOT NULL, person_id INTEGER NOT NULL, granted_at TEXT, PRIMARY KEY(profile_id, person_id));
 CREATE TABLE projects(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, closed_on TEXT, created_at TEXT, updated_at TEXT);

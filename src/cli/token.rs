@@ -1,11 +1,12 @@
 //! `scimshim token`: issue, rotate, list and revoke. A token is printed once, alone on stdout, and is
-//! kept nowhere; what to do with it goes to stderr.
+//! kept nowhere; what to do with it goes to stderr. What OAuth clients were granted is listed and revoked with the tokens.
 
 use super::common::{Failure, load, print, say};
 use super::duration;
 use crate::config::{Config, Profile};
+use crate::identity::oauth2::store::GrantStore;
 use crate::identity::store::{Issue, TokenStore};
-use crate::own::TokenRow;
+use crate::own::{OauthGrant, TokenRow};
 use crate::server::assemble::Assembler;
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
@@ -137,11 +138,17 @@ pub fn run(given: Option<PathBuf>, verb: &Verb) -> Result<(), Failure> {
             if let Some(server) = server {
                 known(&config, server)?;
             }
-            list(&store.list(server.as_deref()).map_err(failed)?, *json)
+            let mut lines: Vec<Line> =
+                store.list(server.as_deref()).map_err(failed)?.into_iter().map(Line::from).collect();
+            lines.extend(grants(&assembler).list(server.as_deref()).map_err(failed)?.into_iter().map(Line::from));
+            list(&lines, *json)
         }
         Verb::Revoke { server, id, all } => {
             let ended = if *all {
-                store.revoke_all(server, None).map_err(failed)?
+                let granted = grants(&assembler).end_all(server).map_err(failed)?;
+                store.revoke_all(server, None).map_err(failed)?.saturating_add(granted)
+            } else if grants(&assembler).end(server, id.as_deref().unwrap_or_default()).map_err(failed)? {
+                1
             } else {
                 let id = id.as_deref().unwrap_or_default();
                 let known = store.list(Some(server)).map_err(failed)?;
@@ -160,6 +167,10 @@ pub fn run(given: Option<PathBuf>, verb: &Verb) -> Result<(), Failure> {
 
 fn store(assembler: &Assembler) -> TokenStore {
     TokenStore::new(Arc::clone(assembler.database()), assembler.own().clone())
+}
+
+fn grants(assembler: &Assembler) -> GrantStore {
+    GrantStore::new(Arc::clone(assembler.database()), assembler.own().clone())
 }
 
 /// Makes a token and notes its fingerprint; gives the token and its id.
@@ -235,30 +246,79 @@ fn next_steps(config: &Config, name: &str) {
     say(steps);
 }
 
-fn list(rows: &[TokenRow], as_json: bool) -> Result<(), Failure> {
-    let now = Utc::now().timestamp_micros();
-    let state = |row: &TokenRow| match row.revoked_at {
-        Some(_) => "revoked",
-        None if row.is_live(now) => "live",
-        None => "expired",
-    };
+/// What is listed: a token of ours, or what an OAuth client was granted. Instants in microseconds since 1970.
+struct Line {
+    kind: &'static str,
+    id: String,
+    server: String,
+    label: String,
+    state: &'static str,
+    read_only: bool,
+    created: i64,
+    expires: Option<i64>,
+    last_used: Option<i64>,
+    revoked: Option<i64>,
+}
+
+impl From<TokenRow> for Line {
+    fn from(row: TokenRow) -> Self {
+        let state = match row.revoked_at {
+            Some(_) => "revoked",
+            None if row.is_live(Utc::now().timestamp_micros()) => "live",
+            None => "expired",
+        };
+        Self {
+            kind: "bearer",
+            id: row.id,
+            server: row.server,
+            label: row.label,
+            state,
+            read_only: row.read_only,
+            created: row.created_at,
+            expires: row.expires_at,
+            last_used: row.last_used_at,
+            revoked: row.revoked_at,
+        }
+    }
+}
+
+impl From<OauthGrant> for Line {
+    fn from(grant: OauthGrant) -> Self {
+        let by = if grant.subject.is_empty() { String::new() } else { format!(", agreed by {}", grant.subject) };
+        Self {
+            kind: "oauth2",
+            id: grant.id,
+            server: grant.server,
+            label: format!("OAuth client {}{by}", grant.client),
+            state: "live",
+            read_only: grant.scope != "scim",
+            created: grant.created_at,
+            expires: Some(grant.expires_at),
+            last_used: grant.last_used_at,
+            revoked: None,
+        }
+    }
+}
+
+fn list(lines: &[Line], as_json: bool) -> Result<(), Failure> {
     if as_json {
-        let each = rows.iter().map(|row| {
+        let each = lines.iter().map(|line| {
             json!({
-                "id": row.id,
-                "server": row.server,
-                "label": row.label,
-                "state": state(row),
-                "read_only": row.read_only,
-                "created": instant(row.created_at),
-                "expires": row.expires_at.map(instant),
-                "last_used": row.last_used_at.map(instant),
-                "revoked": row.revoked_at.map(instant),
+                "id": line.id,
+                "kind": line.kind,
+                "server": line.server,
+                "label": line.label,
+                "state": line.state,
+                "read_only": line.read_only,
+                "created": instant(line.created),
+                "expires": line.expires.map(instant),
+                "last_used": line.last_used.map(instant),
+                "revoked": line.revoked.map(instant),
             })
         });
         return print(&each.collect::<Value>().to_string());
     }
-    if rows.is_empty() {
+    if lines.is_empty() {
         say("no tokens");
         return Ok(());
     }
@@ -267,19 +327,19 @@ fn list(rows: &[TokenRow], as_json: bool) -> Result<(), Failure> {
         "{:16}  {:12}  {:7}  {:10}  {:10}  {:20}  LABEL",
         "ID", "SERVER", "STATE", "CREATED", "EXPIRES", "LAST USED"
     ))?;
-    for row in rows {
-        let label = &row.label;
-        let read_only = if row.read_only { " (read only)" } else { "" };
-        let line = format!(
+    for line in lines {
+        let label = &line.label;
+        let read_only = if line.read_only { " (read only)" } else { "" };
+        let text = format!(
             "{:16}  {:12}  {:7}  {:10}  {:10}  {:20}  {label}{read_only}",
-            row.id,
-            row.server,
-            state(row),
-            day(row.created_at),
-            row.expires_at.map_or_else(|| "never".to_owned(), day),
-            row.last_used_at.map_or_else(|| "never".to_owned(), instant),
+            line.id,
+            line.server,
+            line.state,
+            day(line.created),
+            line.expires.map_or_else(|| "never".to_owned(), day),
+            line.last_used.map_or_else(|| "never".to_owned(), instant),
         );
-        print(line.trim_end())?;
+        print(text.trim_end())?;
     }
     Ok(())
 }

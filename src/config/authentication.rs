@@ -6,6 +6,7 @@ mod bearer;
 mod digest;
 mod jwt;
 mod none;
+mod oauth2;
 mod password_hash;
 
 use super::identity::Profile;
@@ -17,6 +18,7 @@ pub use bearer::Bearer;
 pub use digest::{Digest, DigestAlgorithm};
 pub use jwt::{ALGORITHMS, ClaimRule, Introspection, Jwt, Required};
 pub use none::{Confined, NoCredential};
+pub use oauth2::{Administrator, Assertion, Flows, Oauth2, OauthClient};
 pub use password_hash::MAX_BCRYPT;
 
 /// The ways that an identity server has, at least one.
@@ -30,6 +32,8 @@ pub struct Authentication {
     pub digest: Option<Digest>,
     /// Tokens of `scimshim token`.
     pub bearer: Option<Bearer>,
+    /// Tokens of our own authorization server.
+    pub oauth2: Option<Oauth2>,
     /// Tokens that somebody else signed.
     pub jwt: Option<Jwt>,
     /// Tokens that somebody else is asked about.
@@ -49,7 +53,7 @@ pub(super) struct Around<'a> {
 
 const PATH: &str = "identity_servers.*.authentication";
 /// The methods that this version knows.
-const METHODS: [&str; 6] = ["none", "basic", "digest", "bearer", "jwt", "introspection"];
+const METHODS: [&str; 7] = ["none", "basic", "digest", "bearer", "oauth2", "jwt", "introspection"];
 
 /// A method's name, or a mapping of methods; bearer when nothing is said.
 pub(super) fn read(reader: &mut Reader<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Authentication> {
@@ -75,6 +79,7 @@ pub(super) fn read(reader: &mut Reader<'_>, around: Around<'_>, findings: &mut F
     methods.basic = reader.optional("basic").and_then(|node| basic::read(node, around, findings));
     methods.digest = reader.optional("digest").and_then(|node| digest::read(node, around, findings));
     methods.bearer = reader.optional("bearer").and_then(|node| bearer::read(node, around, findings));
+    methods.oauth2 = reader.optional("oauth2").and_then(|node| oauth2::read(node, around, findings));
     methods.jwt = reader.optional("jwt").and_then(|node| jwt::read(node, around, findings));
     methods.introspection =
         reader.optional("introspection").and_then(|node| jwt::read_introspection(node, around, findings));
@@ -96,6 +101,11 @@ fn word(method: &str, node: &Node, around: Around<'_>, findings: &mut Findings) 
             let example = "{ username: NAME, password: \"${file:PATH}\" }";
             let finding = findings.error(node, format!("`{method}` needs a username and a password"));
             finding.help(format!("authentication: {{ {method}: {example} }}"));
+            None
+        }
+        "oauth2" => {
+            let finding = findings.error(node, "`oauth2` needs clients");
+            finding.help("authentication: { oauth2: { clients: [...] } }, see docs/oauth2.md");
             None
         }
         "jwt" | "introspection" => {

@@ -23,15 +23,13 @@ enum Shape {
     Duration,
     /// Text or whole number, one of these.
     Word(&'static [&'static str]),
-    /// One or a list.
-    Many(&'static Shape),
     /// A mapping with these keys; true marks those that must be there.
     Map(&'static [(&'static str, bool, Shape)]),
     /// A mapping, or only the value of its first key.
     Short(&'static [(&'static str, bool, Shape)]),
 }
 
-use Shape::{Bool, Duration, Many, Map, Short, Text, Word};
+use Shape::{Bool, Duration, Map, Short, Text, Word};
 
 const SERVER: &str = "identity_servers.*";
 const AUTHENTICATION: &str = "identity_servers.*.authentication";
@@ -43,7 +41,6 @@ const TABLE: &[Later] = &[
     Later { section: SERVER, key: "save_requests", harmless: Some("none"), shape: Word(&["none", "redacted", "full"]) },
     Later { section: SERVER, key: "brake", harmless: None, shape: Map(&[("deactivations_per_hour", false, Text)]) },
     Later { section: SERVER, key: "dry_run", harmless: Some("false"), shape: Bool },
-    Later { section: AUTHENTICATION, key: "oauth2", harmless: None, shape: Map(OAUTH2) },
 ];
 
 const UPSTREAM: &[(&str, bool, Shape)] = &[
@@ -53,20 +50,6 @@ const UPSTREAM: &[(&str, bool, Shape)] = &[
     ("idle_timeout", false, Duration),
     ("ca", false, Text),
 ];
-const OAUTH2: &[(&str, bool, Shape)] = &[
-    ("clients", true, Many(&Map(CLIENT))),
-    ("administrators", false, Many(&Map(&[("name", true, Text), ("password_hash", true, Text)]))),
-    ("access_token_lifetime", false, Duration),
-];
-const CLIENT: &[(&str, bool, Shape)] = &[
-    ("id", true, Text),
-    ("secret_hash", false, Text),
-    ("flows", false, Many(&Word(&["authorization_code", "client_credentials"]))),
-    ("redirect_uris", false, Many(&Text)),
-    ("federated", false, Map(FEDERATED)),
-];
-const FEDERATED: &[(&str, bool, Shape)] =
-    &[("issuer", true, Text), ("subject", true, Text), ("audience", true, Text), ("jwks_url", true, Text)];
 
 /// Reads the settings of a section that have no effect yet, and refuses those that ask for something.
 pub(super) fn refuse(reader: &mut Reader<'_>, section: &str, findings: &mut Findings) {
@@ -121,7 +104,6 @@ impl Shape {
                 let words: Vec<(&str, ())> = words.iter().map(|word| (*word, ())).collect();
                 node.read_word(&words, findings);
             }
-            Many(shape) => node.one_or_many().iter().for_each(|item| shape.check(item, findings)),
             Short(_) if node.as_str().is_some() => {}
             Map(keys) | Short(keys) => {
                 let Some(mut reader) = Reader::mapping(node, findings) else {

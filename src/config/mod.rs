@@ -27,8 +27,8 @@ use crate::document::{Findings, Node, Reader, Source, parse};
 
 pub use adapter::{AdapterChoice, PACKAGED_ADAPTERS, adapter_path};
 pub use authentication::{
-    ALGORITHMS, Authentication, Basic, Bearer, ClaimRule, Confined, Digest, DigestAlgorithm, Introspection, Jwt,
-    MAX_BCRYPT, NoCredential, Password, Required,
+    ALGORITHMS, Administrator, Assertion, Authentication, Basic, Bearer, ClaimRule, Confined, Digest, DigestAlgorithm,
+    Flows, Introspection, Jwt, MAX_BCRYPT, NoCredential, Oauth2, OauthClient, Password, Required,
 };
 pub use certificate::{CertificateName, ClientCertificate};
 pub use database::{Backend, Database, Pool};

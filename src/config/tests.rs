@@ -1,6 +1,7 @@
 //! Broken configurations, and what is printed; the example, which has nothing wrong.
 
 mod mistakes;
+mod oauth2;
 
 use std::time::Duration;
 

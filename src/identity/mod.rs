@@ -17,6 +17,7 @@ pub mod jwks;
 pub mod jwt;
 pub mod live;
 mod none;
+pub mod oauth2;
 pub mod passwords;
 pub mod store;
 pub mod token;
@@ -47,6 +48,8 @@ pub const METHOD_BASIC: &str = "basic";
 pub const METHOD_DIGEST: &str = "digest";
 /// Tokens of ours.
 pub const METHOD_BEARER: &str = "bearer";
+/// Tokens of our own authorization server.
+pub const METHOD_OAUTH2: &str = "oauth2";
 /// Tokens that somebody else signed (RFC 9068).
 pub const METHOD_JWT: &str = "jwt";
 /// Tokens that somebody else is asked about (RFC 7662).
@@ -82,6 +85,8 @@ pub struct Methods {
     pub digest: Option<Digest>,
     /// Tokens of ours.
     pub bearer: Option<Bearer>,
+    /// Tokens of our own authorization server.
+    pub oauth2: Option<Arc<oauth2::Authority>>,
     /// Tokens of others.
     pub foreign: Foreign,
 }
@@ -213,6 +218,11 @@ impl Identity {
         Self { servers, tokens, memory }
     }
 
+    /// How often who may fail.
+    pub fn failures(&self) -> &Failures {
+        &self.memory.failures
+    }
+
     /// The position of an identity server; `None` asks for the default one.
     pub fn server(&self, name: Option<&str>) -> Option<usize> {
         match name {
@@ -309,13 +319,19 @@ impl Identity {
 
     /// A Bearer credential, by its kind.
     async fn token(&self, token: &str, server: &Server) -> Result<Session, Refused> {
+        if let Some(authority) = server.methods.oauth2.as_ref().filter(|_| oauth2::live::LiveAccess::fits(token)) {
+            return authority.check(token).await;
+        }
         if let Some(checked) = server.methods.foreign.check(token, self.tokens.issuer()).await {
             return checked;
         }
         if server.methods.bearer.is_some() {
             return bearer::check(token, server, &self.tokens).await;
         }
-        Err(not_taken(METHOD_BEARER))
+        Err(match server.methods.oauth2 {
+            Some(_) => Refused::wrong("the token is not one of this service's", (METHOD_OAUTH2, token)),
+            None => not_taken(METHOD_BEARER),
+        })
     }
 
     /// One challenge for each method, the strongest first: clients that speak several take the first they know.
@@ -326,7 +342,7 @@ impl Identity {
         {
             challenges.extend(digest::challenges(digest, &server.name, &keys, stale));
         }
-        if server.methods.bearer.is_some() || server.methods.foreign.is_some() {
+        if server.methods.bearer.is_some() || server.methods.oauth2.is_some() || server.methods.foreign.is_some() {
             challenges.push(bearer::challenge(matches!(credential, Credential::Bearer(_))));
         }
         if server.methods.basic.is_some() {

@@ -5,10 +5,10 @@ use super::{Own, OwnTable};
 use crate::sql::{Dialect, Table};
 
 /// The newest migration's number.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// All migrations in order; the first has number 1.
-const MIGRATIONS: [&[Step]; 2] = [
+const MIGRATIONS: [&[Step]; 3] = [
     &[
         Step::Table(SIGNING_KEYS),
         Step::Table(TOKENS),
@@ -18,6 +18,7 @@ const MIGRATIONS: [&[Step]; 2] = [
         Step::Table(CLAIMS),
     ],
     &[Step::Table(IDENTITIES)],
+    &[Step::Table(OAUTH_GRANTS), Step::Table(OAUTH_TOKENS)],
 ];
 
 /// One change of the schema.
@@ -159,6 +160,41 @@ const CLAIMS: Spec = Spec {
     key: &["kind", "hash"],
     unique: &[],
     indexes: &[],
+};
+
+const OAUTH_GRANTS: Spec = Spec {
+    table: OwnTable::OauthGrants,
+    columns: &[
+        ("id", Text(64), REQUIRED),
+        ("server", Text(64), REQUIRED),
+        ("client", Text(191), REQUIRED),
+        ("subject", Text(255), REQUIRED),
+        ("scope", Text(64), REQUIRED),
+        ("created_at", Instant, REQUIRED),
+        ("expires_at", Instant, REQUIRED),
+        ("last_used_at", Instant, NULL),
+    ],
+    key: &["id"],
+    unique: &[],
+    indexes: &[("oauth_grants_server", &["server", "client"]), ("oauth_grants_expires_at", &["expires_at"])],
+};
+
+const OAUTH_TOKENS: Spec = Spec {
+    table: OwnTable::OauthTokens,
+    columns: &[
+        ("hash", Text(64), REQUIRED),
+        ("kind", Text(16), REQUIRED),
+        ("grant_id", Text(64), REQUIRED),
+        ("scope", Text(64), REQUIRED),
+        ("redirect_uri", Document, NULL),
+        ("challenge", Text(64), NULL),
+        ("created_at", Instant, REQUIRED),
+        ("expires_at", Instant, REQUIRED),
+        ("used_at", Instant, NULL),
+    ],
+    key: &["hash"],
+    unique: &[],
+    indexes: &[("oauth_tokens_grant", &["grant_id", "kind"]), ("oauth_tokens_expires_at", &["expires_at"])],
 };
 
 /// What brings the tables from version `found` (0: nothing there) to [`VERSION`].

@@ -8,11 +8,13 @@ mod claims;
 mod ddl;
 mod grants;
 mod keys;
+mod oauth;
 mod sidecar;
 mod tokens;
 
 pub use grants::{Access, Needs};
 pub use keys::SigningKey;
+pub use oauth::{OauthGrant, OauthKind, OauthToken};
 pub use sidecar::Tombstone;
 pub use tokens::TokenRow;
 
@@ -29,7 +31,7 @@ pub struct Own {
     schema: Arc<str>,
 }
 
-/// scimshim's own tables. The journal and OAuth's codes and tokens will join them.
+/// scimshim's own tables. The journal will join them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum OwnTable {
     /// Which migrations were applied.
@@ -48,11 +50,15 @@ pub enum OwnTable {
     Identities,
     /// Mutexes: rows inserted and deleted within one transaction.
     Claims,
+    /// What OAuth clients were allowed.
+    OauthGrants,
+    /// OAuth's codes and tokens, by their hash.
+    OauthTokens,
 }
 
 impl OwnTable {
     /// All of them.
-    pub const ALL: [OwnTable; 8] = [
+    pub const ALL: [OwnTable; 10] = [
         OwnTable::SchemaVersion,
         OwnTable::SigningKeys,
         OwnTable::Tokens,
@@ -61,6 +67,8 @@ impl OwnTable {
         OwnTable::Tombstones,
         OwnTable::Identities,
         OwnTable::Claims,
+        OwnTable::OauthGrants,
+        OwnTable::OauthTokens,
     ];
 
     /// The table's name, without schema or prefix.
@@ -74,6 +82,8 @@ impl OwnTable {
             OwnTable::Tombstones => "tombstones",
             OwnTable::Identities => "identities",
             OwnTable::Claims => "claims",
+            OwnTable::OauthGrants => "oauth_grants",
+            OwnTable::OauthTokens => "oauth_tokens",
         }
     }
 }

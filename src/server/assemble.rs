@@ -14,6 +14,9 @@ use crate::identity::bearer::Bearer;
 use crate::identity::digest::Digest;
 use crate::identity::foreign::Foreign;
 use crate::identity::live::LiveTokens;
+use crate::identity::oauth2::Authority;
+use crate::identity::oauth2::live::LiveAccess;
+use crate::identity::oauth2::store::GrantStore;
 use crate::identity::store::TokenStore;
 use crate::identity::token::audience;
 use crate::identity::{Identity, Memory, Methods, Server};
@@ -22,6 +25,10 @@ use crate::sql::{self, Catalogue, Database, Failure};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// So many keys are derived at once for OAuth.
+const DERIVATIONS: usize = 2;
 
 /// Why there is nothing to answer with.
 #[derive(Debug)]
@@ -173,15 +180,18 @@ impl Assembler {
         let common = directory(adapter);
         let mut servers = Vec::new();
         let mut known = Vec::new();
+        let grants = GrantStore::new(Arc::clone(&self.database), self.own.clone());
+        let live = LiveAccess::new(Arc::new(grants.clone()));
         for ((server, own), foreign) in self.config.identity_servers.iter().zip(own).zip(&self.foreign) {
             let directory = own.map_or_else(|| Arc::clone(&common), directory);
             let actor = acting_user(server, &directory, &mut findings).map_err(Trouble::Database)?;
-            servers.push(self.served(server, actor, directory));
+            let authority = self.authority(server, &directory, &grants, &live, &mut findings)?;
+            servers.push(self.served(server, actor, directory, authority.clone()));
             known.push(Server {
                 name: Arc::from(server.name.as_str()),
                 default: server.default,
                 active: server.active,
-                methods: methods(server, foreign.clone()),
+                methods: methods(server, authority, foreign.clone()),
                 certificate: server.client_certificate.clone(),
                 allow_from: server.allow_from.clone(),
                 audience: audience(&self.config.public_url, &server.name),
@@ -196,10 +206,41 @@ impl Assembler {
             endpoints,
             identity: Identity::new(known, tokens, Arc::clone(&self.memory)),
             servers,
+            derivations: Arc::new(Semaphore::new(DERIVATIONS)),
         })
     }
 
-    fn served(&self, server: &IdentityServer, actor: Option<Actor>, directory: Arc<Directory>) -> Served {
+    /// The authorization server of an identity server, where it has one. One to which nobody may agree is an error.
+    fn authority(
+        &self,
+        server: &IdentityServer,
+        directory: &Directory,
+        grants: &GrantStore,
+        live: &LiveAccess,
+        findings: &mut Findings,
+    ) -> Result<Option<Arc<Authority>>, Trouble> {
+        let Some(oauth2) = &server.authentication.oauth2 else {
+            return Ok(None);
+        };
+        let (url, hash) = (&self.config.public_url, directory.administrators_hash());
+        let authority =
+            Authority::new(url, &server.name, oauth2, hash, grants.clone(), live.clone(), &self.memory.key_sets);
+        let authority = authority.map_err(|why| Trouble::Database(sql::Error::new(Failure::Other, why)))?;
+        if !authority.accounts.any() && oauth2.clients.iter().any(|client| client.flows.authorization_code) {
+            findings
+                .error(&server.place, format!("nobody could agree to what the clients of `{}` ask for", server.name))
+                .help("add `administrators: [{ name, password_hash }]`: this adapter does not say who the application's are");
+        }
+        Ok(Some(Arc::new(authority)))
+    }
+
+    fn served(
+        &self,
+        server: &IdentityServer,
+        actor: Option<Actor>,
+        directory: Arc<Directory>,
+        oauth2: Option<Arc<Authority>>,
+    ) -> Served {
         let adapter = directory.adapter();
         let limits = &self.config.limits;
         let form = |base_url: String| {
@@ -228,6 +269,7 @@ impl Assembler {
             }),
             bulk_together: server.bulk_transaction == BulkTransaction::Request,
             open_discovery: server.discovery_without_authentication,
+            oauth2,
             by_default,
             by_name,
         }
@@ -317,13 +359,14 @@ fn acting_user(
 }
 
 /// How an identity server may prove who it is.
-fn methods(server: &IdentityServer, foreign: Foreign) -> Methods {
+fn methods(server: &IdentityServer, oauth2: Option<Arc<Authority>>, foreign: Foreign) -> Methods {
     let configured = &server.authentication;
     Methods {
         none: configured.none,
         basic: configured.basic.as_ref().map(Basic::new),
         digest: configured.digest.as_ref().map(Digest::new),
         bearer: configured.bearer.map(|bearer| Bearer { scheme_optional: bearer.scheme_optional }),
+        oauth2,
         foreign,
     }
 }

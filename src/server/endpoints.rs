@@ -7,6 +7,7 @@ use super::body::{self, BodyError};
 use super::discovery::Discovery;
 use super::listener::Peer;
 use super::note::Note;
+use super::oauth2;
 use super::refusals::refuse;
 use super::route::{Endpoint, Target, is_ours, route};
 use super::state::{App, Form, Served, unavailable};
@@ -26,6 +27,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
 
 impl App {
     /// Answers one request. Dropped where the client hangs up; a write that was begun goes on then,
@@ -37,6 +39,11 @@ impl App {
         let (head, body) = request.into_parts();
         let manner = Manner::of(&head.method, head.version, &head.headers, peer.tls);
         let mut note = Note::new(self, &head.method, peer.address);
+        if oauth2::is_here(head.uri.path()) {
+            let response = self.oauth2(&head, body, peer, &mut note).await;
+            note.answered(response.status());
+            return response;
+        }
         let limit = self.config.limits.request_timeout;
         let reply = match tokio::time::timeout(limit, self.answer(&head, body, peer, &mut note)).await {
             Ok(Ok(reply) | Err(reply)) => reply,
@@ -125,26 +132,30 @@ impl App {
         request.act(route.target, body).await
     }
 
+    /// The right to a database connection, when one is free; else why there is none.
+    pub(super) async fn connection(&self) -> Result<OwnedSemaphorePermit, String> {
+        if let Ok(permit) = Arc::clone(&self.pool).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let patience = self.config.database.pool.checkout_timeout;
+        let waiting = self.waiting();
+        let permit = tokio::time::timeout(patience, Arc::clone(&self.pool).acquire_owned()).await;
+        drop(waiting);
+        match permit {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => {
+                metrics::counter!("scimshim_pool_timeouts_total").increment(1);
+                Err(format!("no database connection was free within {patience:?}"))
+            }
+        }
+    }
+
     /// Runs `work` on a blocking thread, with no more of them at once than there are connections.
     async fn blocking(&self, work: impl FnOnce() -> Result<Reply, Error> + Send + 'static) -> Result<Reply, Reply> {
-        let permit = match Arc::clone(&self.pool).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                let patience = self.config.database.pool.checkout_timeout;
-                let waiting = self.waiting();
-                let permit = tokio::time::timeout(patience, Arc::clone(&self.pool).acquire_owned()).await;
-                drop(waiting);
-                match permit {
-                    Ok(Ok(permit)) => permit,
-                    Ok(Err(_)) | Err(_) => {
-                        metrics::counter!("scimshim_pool_timeouts_total").increment(1);
-                        let error =
-                            Error::unavailable(format_args!("no database connection was free within {patience:?}"));
-                        return Err(Reply { retry_after: Some(Duration::from_secs(1)), ..Reply::error(error) });
-                    }
-                }
-            }
-        };
+        let permit = self.connection().await.map_err(|why| Reply {
+            retry_after: Some(Duration::from_secs(1)),
+            ..Reply::error(Error::unavailable(why))
+        })?;
         let worked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             work()

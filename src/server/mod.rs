@@ -17,6 +17,7 @@ pub mod listener;
 pub mod log;
 pub mod metrics;
 pub mod note;
+mod oauth2;
 pub mod openapi;
 pub mod refusals;
 pub mod route;

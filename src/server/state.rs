@@ -8,6 +8,7 @@ use super::route::Endpoint;
 use crate::config::Config;
 use crate::directory::{Directory, ServerView};
 use crate::identity::Identity;
+use crate::identity::oauth2::Authority;
 use crate::sql::Database;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use metrics::Gauge;
@@ -41,6 +42,8 @@ pub struct Ready {
     pub(super) identity: Identity,
     /// The identity servers, in the configuration's order.
     pub(super) servers: Vec<Served>,
+    /// As many permits as keys may be derived at once for OAuth: each takes tens of megabytes and milliseconds.
+    pub(super) derivations: Arc<Semaphore>,
 }
 
 /// One identity server, as its requests are answered.
@@ -53,6 +56,8 @@ pub struct Served {
     pub(super) open_discovery: bool,
     /// Runs its operations: within its scope, by its parameters.
     pub(super) directory: Arc<Directory>,
+    /// Its authorization server, where it has OAuth on.
+    pub(super) oauth2: Option<Arc<Authority>>,
     /// Under `/scim/v2`.
     pub(super) by_default: Arc<Form>,
     /// Under `/scim/NAME/v2`.

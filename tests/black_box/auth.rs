@@ -97,10 +97,14 @@ impl DigestClient {
 /// `curl`'s status for each of the URLs, over TLS.
 fn curl(service: &Service, arguments: &[&str]) -> String {
     let output = Command::new("curl")
-        .args(["--silent", "--show-error", "--noproxy", "*", "--write-out", "%{http_code} ", "--output", "/dev/null"])
+        .args(["--silent", "--show-error", "--noproxy", "*", "--write-out", "%{http_code} "])
         .arg("--cacert")
         .arg(service.ca_file())
         .args(arguments)
+        // One for each URL.
+        .args(
+            arguments.iter().filter(|argument| argument.starts_with("https:")).flat_map(|_| ["--output", "/dev/null"]),
+        )
         .stdin(Stdio::null())
         .output()
         .expect("curl runs (scripts/need test)");
@@ -327,9 +331,10 @@ fn keys_and_short_tokens(engine: Engine) {
     }
     let (list, _) = run(&["token", "list", "test", "--json"]);
     let list: serde_json::Value = serde_json::from_str(&list).expect("JSON");
-    let states: Vec<&str> = list.as_array().expect("a list").iter().map(|row| row["state"].as_str().unwrap()).collect();
-    assert_eq!(states, ["expired", "expired", "live"]);
-    assert!(list[0]["last_used"].is_string() && list[1]["last_used"].is_string(), "{list}");
+    let rows = list.as_array().expect("a list");
+    let states = |state: &str| rows.iter().filter(|row| row["state"] == state).count();
+    assert_eq!((states("expired"), states("live")), (2, 1), "{list}");
+    assert!(rows.iter().all(|row| row["last_used"].is_string()), "{list}");
     let three = one.second("three");
     assert_eq!(status(&three, &new), 200);
 }
@@ -429,9 +434,8 @@ fn secret_keeps_secrets() {
         ("hunter2hunter2\\rhunter2hunter3\\r", 1, "not the same"),
         ("hunter2\\x03", 1, "interrupted"),
     ] {
-        let expected = if shown == "$argon2id$" && typed.contains("x7f") { (1, "not the same") } else { (code, shown) };
         let script = format!(
-            "import os, pty, sys, time, termios\n\
+            "import os, pty, sys, time\n\
              pid, fd = pty.fork()\n\
              if pid == 0: os.execv({BINARY:?}, ['scimshim', 'secret', 'hash'])\n\
              seen = b''\n\
@@ -445,15 +449,14 @@ fn secret_keeps_secrets() {
              \x20       if not more: break\n\
              \x20       seen += more\n\
              except OSError: pass\n\
-             echo = bool(termios.tcgetattr(fd)[3] & termios.ECHO) if False else True\n\
              status = os.waitpid(pid, 0)[1]\n\
              sys.stdout.buffer.write(seen)\n\
              sys.exit(os.waitstatus_to_exitcode(status))\n"
         );
         let output = Command::new("python3").args(["-c", &script]).stdin(Stdio::null()).output().expect("python3 runs");
         let seen = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert_eq!(output.status.code(), Some(expected.0), "{typed}: {}", describe(&output));
-        assert!(seen.contains(expected.1), "{typed}: {seen}");
+        assert_eq!(output.status.code(), Some(code), "{typed}: {}", describe(&output));
+        assert!(seen.contains(shown), "{typed}: {seen}");
         assert!(!seen.contains("hunter"), "the password is shown: {seen}");
     }
 }

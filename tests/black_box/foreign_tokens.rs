@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client};
 use crate::support::databases::{Database, Engine};
-use crate::support::issuer::{Issuer, Key, Reply, answer, now};
+use crate::support::issuer::{Issuer, Key, Mood, Reply, answer, now};
 use crate::support::service::{Options, Service, signal};
 
 /// One identity server that takes tokens of ours and, as `method` says, others'; one more that takes ours alone.
@@ -173,7 +173,7 @@ fn keys_change_and_the_issuer_has_moods() {
     );
     let claims = json!({"iss": url, "aud": "scim", "sub": "p", "exp": now() + 600});
     let database = Database::small(Engine::Sqlite);
-    let bad: Vec<(&str, Box<dyn Fn(&str) -> Reply + Send>)> = vec![
+    let bad: Vec<(&str, Mood)> = vec![
         ("answered 302", Box::new(|_| answer("302 Found", "Location: https://127.0.0.1:1/\r\n", ""))),
         ("answered 500", Box::new(|_| answer("500 Internal Server Error", "", "oops"))),
         ("not a JSON object", Box::new(|_| answer("200 OK", "Content-Type: text/html\r\n", "<html>sign in</html>"))),

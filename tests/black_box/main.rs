@@ -20,6 +20,7 @@ mod adopt;
 mod auth;
 mod auth_hostile;
 mod auth_matrix;
+mod auth_timing;
 mod bad_input;
 mod beside;
 mod broken;

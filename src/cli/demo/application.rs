@@ -28,7 +28,9 @@ CREATE TABLE people (
     created_at TEXT,
     updated_at TEXT,
     left_on TEXT,
-    shown_as TEXT
+    shown_as TEXT,
+    password TEXT,
+    is_admin INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX people_by_mail ON people (mail);
 CREATE INDEX people_by_department ON people (department_id);
@@ -157,10 +159,11 @@ fn rows() -> String {
         line(format_args!(
             "INSERT INTO people VALUES ({n}, '{login}', '{given}', '{family}', '{login}@example.com', \
              '+1 555 01{:02}', {}, '{title}', 'E{:05}', {department}, {manager}, {enabled}, \
-             '2024-{month:02}-{day:02} 08:00:00', '2024-{month:02}-{day:02} 08:00:00', {left}, NULL);",
+             '2024-{month:02}-{day:02} 08:00:00', '2024-{month:02}-{day:02} 08:00:00', {left}, NULL, NULL, {});",
             n % 100,
             if n % 3 == 0 { format!("'+1 555 02{:02}'", n % 100) } else { "NULL".to_owned() },
             10_000 + n,
+            u8::from(n == 1),
         ));
         line(format_args!("INSERT INTO profile_people VALUES (2, {n}, '2024-{month:02}-{day:02} 08:00:00');"));
         if n % 4 == 0 {

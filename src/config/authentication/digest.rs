@@ -84,6 +84,7 @@ pub(super) fn read(node: &Node, around: Around<'_>, findings: &mut Findings) -> 
     let realm = realm(&mut reader, findings);
     let algorithms = algorithms(&mut reader, findings);
     let (password, ha1) = (reader.given("password"), reader.given("ha1"));
+    [password, ha1].into_iter().flatten().for_each(|node| secret::hide(node, findings));
     reader.finish(findings);
     let (username, realm) = (username?, realm?);
     let ha1 = match (password, ha1) {
@@ -100,7 +101,6 @@ pub(super) fn read(node: &Node, around: Around<'_>, findings: &mut Findings) -> 
             stored(node, text.expose(), &algorithms, findings)?
         }
         (Some(_), Some(both)) => {
-            findings.hide(both);
             findings.error(both, "`password` stands here too: one of the two").help("keep `ha1`");
             return None;
         }
