@@ -126,17 +126,26 @@ fn what_is_refused() {
             "say which are",
         ),
         (
-            format!("{}administrators: {{ table: people, name: logn, password: name, where: {{ active: 1 }} }}\n", user(NAMED)),
+            format!(
+                "{}administrators: {{ table: people, name: logn, password: name, where: {{ active: 1 }} }}\n",
+                user(NAMED)
+            ),
             "the table `people` has no column `logn`",
             "did you mean `login`?",
         ),
         (
-            format!("{}administrators: {{ table: people, name: login, password: active, where: {{ active: 1 }} }}\n", user(NAMED)),
+            format!(
+                "{}administrators: {{ table: people, name: login, password: active, where: {{ active: 1 }} }}\n",
+                user(NAMED)
+            ),
             "the column `active` does not hold text",
             "",
         ),
         (
-            format!("{}administrators: {{ table: people, name: login, password: name, hash: md5, where: {{ active: 1 }} }}\n", user(NAMED)),
+            format!(
+                "{}administrators: {{ table: people, name: login, password: name, hash: md5, where: {{ active: 1 }} }}\n",
+                user(NAMED)
+            ),
             "expected one of `bcrypt`",
             "",
         ),

@@ -188,8 +188,15 @@ pub fn make(
     }
     let now = Utc::now().timestamp();
     let life = i64::try_from(life.as_secs()).unwrap_or(i64::MAX);
-    let what =
-        Issue { public_url: &config.public_url, server, label, now, expires: now.saturating_add(life), read_only, opaque };
+    let what = Issue {
+        public_url: &config.public_url,
+        server,
+        label,
+        now,
+        expires: now.saturating_add(life),
+        read_only,
+        opaque,
+    };
     store(assembler).issue(&what).map_err(|error| assembler.own_trouble(error).into())
 }
 

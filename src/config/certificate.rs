@@ -91,9 +91,8 @@ fn name(text: &str) -> Result<CertificateName, &'static str> {
 }
 
 fn host(text: &str) -> Result<(), &'static str> {
-    let plain = |label: &str| {
-        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-    };
+    let plain =
+        |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
     if text.split('.').all(plain) { Ok(()) } else { Err("a host is letters, digits and `-` between dots") }
 }
 

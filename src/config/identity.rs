@@ -3,8 +3,8 @@
 use ipnet::IpNet;
 
 use super::authentication::{self, Around, Authentication, Confined};
-use super::door::Door;
 use super::certificate::{self, ClientCertificate};
+use super::door::Door;
 use super::{Context, later, values};
 use crate::document::{Findings, Key, Node, Place, Reader};
 
@@ -302,8 +302,7 @@ fn server(
     if let Some(node) = reader.given("allow_from").filter(|node| node.one_or_many().is_empty()) {
         findings.error(node, "an empty list would allow nobody").help("leave `allow_from` out to allow every address");
     }
-    let client_certificate =
-        reader.given("client_certificate").map(|node| certificate::read(node, door, findings));
+    let client_certificate = reader.given("client_certificate").map(|node| certificate::read(node, door, findings));
     let confined = if reader.given("client_certificate").is_some() {
         Some(Some(Confined::Certificate))
     } else if reader.given("allow_from").is_some() {

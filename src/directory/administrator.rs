@@ -21,11 +21,7 @@ impl Directory {
         let mut select = Select::new(administrators.table.clone(), plan::MAIN, columns);
         let named = Expr::Value(Value::from(name), administrators.name.cast.clone());
         select.filter = Predicate::eq(column(&administrators.name), named).and(
-            blank_environment(&self.adapter).predicate(
-                &administrators.filter,
-                Some(plan::MAIN),
-                &mut Aliases::from(1),
-            ),
+            blank_environment(&self.adapter).predicate(&administrators.filter, Some(plan::MAIN), &mut Aliases::from(1)),
         );
         select.limit = Some(2);
         let statement = Statement::Select(select);

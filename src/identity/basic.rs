@@ -55,9 +55,7 @@ pub(super) async fn check(
         }
     };
     match verdict {
-        Verdict::Right => {
-            Ok(Session { credential: basic.username.clone(), method: METHOD_BASIC, read_only: false })
-        }
+        Verdict::Right => Ok(Session { credential: basic.username.clone(), method: METHOD_BASIC, read_only: false }),
         Verdict::Wrong => Err(wrong()),
         Verdict::Busy(wait) => Err(Refused::TooMany { method: METHOD_BASIC, wait }),
     }

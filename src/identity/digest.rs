@@ -41,11 +41,7 @@ pub struct Digest {
 impl Digest {
     /// As configured.
     pub fn new(configured: &config::Digest) -> Self {
-        Self {
-            username: configured.username.clone(),
-            realm: configured.realm.clone(),
-            ha1: configured.ha1.clone(),
-        }
+        Self { username: configured.username.clone(), realm: configured.realm.clone(), ha1: configured.ha1.clone() }
     }
 }
 
@@ -88,8 +84,7 @@ pub(super) fn check(
         ));
     }
     let ha2 = algorithm.hash(&[presented.method.as_str(), &given.uri]);
-    let response =
-        algorithm.hash(&[ha1.expose(), &given.nonce, &given.nc_text, &given.cnonce, "auth", &ha2]);
+    let response = algorithm.hash(&[ha1.expose(), &given.nonce, &given.nc_text, &given.cnonce, "auth", &ha2]);
     let same = |a: &str, b: &str| verify_slices_are_equal(a.as_bytes(), b.as_bytes()).is_ok();
     let name = if given.userhash {
         same(&algorithm.hash(&[&digest.username, &digest.realm]), &given.username.to_ascii_lowercase())
@@ -147,7 +142,9 @@ impl Given {
         };
         let username = match (take("username"), take("username*")) {
             (Some(name), None) => name,
-            (None, Some(name)) if !userhash => extended(&name).ok_or("`username*` of the Digest response cannot be read")?,
+            (None, Some(name)) if !userhash => {
+                extended(&name).ok_or("`username*` of the Digest response cannot be read")?
+            }
             _ => return Err("the Digest response has no user name, or two"),
         };
         match take("qop").as_deref() {
@@ -162,7 +159,8 @@ impl Given {
         let nc_text = take("nc").ok_or(missing)?;
         let nc = u32::from_str_radix(&nc_text, 16).ok().filter(|nc| *nc > 0);
         let digits = nc_text.len() == 8 && nc_text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let nc = nc.filter(|_| digits).ok_or("`nc` of the Digest response is not eight hexadecimal digits above zero")?;
+        let nc =
+            nc.filter(|_| digits).ok_or("`nc` of the Digest response is not eight hexadecimal digits above zero")?;
         let cnonce = take("cnonce").ok_or(missing)?;
         if cnonce.is_empty() || cnonce.len() > CNONCE {
             return Err("`cnonce` of the Digest response is empty or too long");
@@ -203,7 +201,8 @@ fn parse(text: &str) -> Option<Vec<(String, String)>> {
             None => {
                 let end = after.find([',', ' ', '\t']).unwrap_or(after.len());
                 let (value, after) = after.split_at(end);
-                let plain = !value.is_empty() && value.bytes().all(|byte| is_token(byte) || matches!(byte, b'/' | b'='));
+                let plain =
+                    !value.is_empty() && value.bytes().all(|byte| is_token(byte) || matches!(byte, b'/' | b'='));
                 (plain.then(|| value.to_owned())?, after)
             }
         };

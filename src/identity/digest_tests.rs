@@ -10,9 +10,8 @@ fn ring() -> Keyring {
 }
 
 fn digest(algorithms: &[DigestAlgorithm]) -> Digest {
-    let ha1 = |algorithm: &DigestAlgorithm| {
-        (*algorithm, Secret::new(algorithm.ha1("Mufasa", "scim", "Circle of Life")))
-    };
+    let ha1 =
+        |algorithm: &DigestAlgorithm| (*algorithm, Secret::new(algorithm.ha1("Mufasa", "scim", "Circle of Life")));
     Digest { username: "Mufasa".into(), realm: "scim".into(), ha1: algorithms.iter().map(ha1).collect() }
 }
 

@@ -71,8 +71,7 @@ impl Introspection {
     /// As the configuration has it; nothing is asked yet.
     pub fn new(configured: &config::Introspection, client: Client) -> Self {
         // RFC 6749 2.3.1: both are form-encoded before they are put together.
-        let pair =
-            [configured.client_id.as_str(), configured.client_secret.expose()].map(form_encoded).join(":");
+        let pair = [configured.client_id.as_str(), configured.client_secret.expose()].map(form_encoded).join(":");
         let authorization = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)));
         let shared = Shared {
             url: configured.url.clone(),
@@ -143,14 +142,16 @@ impl Shared {
             return Err(Denied::Unavailable(why));
         }
         let Ok(_place) = self.questions.try_acquire() else {
-            return Err(Denied::Unavailable(format!("{}: too many tokens are being asked about", self.url.authority())));
+            return Err(Denied::Unavailable(format!(
+                "{}: too many tokens are being asked about",
+                self.url.authority()
+            )));
         };
         let fields = [("token", token), ("token_type_hint", "access_token")];
         let answer = self.client.post_form(&self.url, &fields, Some(self.authorization.clone())).await;
         let now = chrono::Utc::now().timestamp();
-        let outcome = answer.and_then(|answer| {
-            self.read(&answer, now).map_err(|why| format!("{}: {why}", self.url.authority()))
-        });
+        let outcome =
+            answer.and_then(|answer| self.read(&answer, now).map_err(|why| format!("{}: {why}", self.url.authority())));
         metrics::counter!(
             "scimshim_introspections_total", "outcome" => if outcome.is_ok() { "ok" } else { "failed" }
         )

@@ -6,8 +6,8 @@
 //! be used are left out of the set rather than spoiling it.
 
 use super::fetch::{Client, Trust, Url};
-pub use crate::config::ALGORITHMS;
 use super::live::Denied;
+pub use crate::config::ALGORITHMS;
 use arc_swap::ArcSwapOption;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

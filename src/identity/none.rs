@@ -31,9 +31,9 @@ pub(super) fn refuse(none: NoCredential, presented: &Presented<'_>) -> Result<()
 
 #[cfg(test)]
 mod tests {
+    use super::super::certificate::Certificate;
     use super::*;
     use hyper::Method;
-    use super::super::certificate::Certificate;
 
     #[test]
     fn confined() {

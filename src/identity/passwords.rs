@@ -247,9 +247,7 @@ mod tests {
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..10 {
             let passwords = Arc::clone(&passwords);
-            tasks.spawn(async move {
-                passwords.check(claim("hr", "Circle of Life", "192.0.2.1"), || Ok(())).await
-            });
+            tasks.spawn(async move { passwords.check(claim("hr", "Circle of Life", "192.0.2.1"), || Ok(())).await });
         }
         while let Some(verdict) = tasks.join_next().await {
             assert_eq!(verdict.unwrap(), Verdict::Right);

@@ -209,12 +209,7 @@ impl Own {
     }
 
     /// Lets a grant live until `expires_at`.
-    pub fn extend_oauth_grant(
-        &self,
-        connection: &mut dyn Connection,
-        id: &str,
-        expires_at: i64,
-    ) -> Result<(), Error> {
+    pub fn extend_oauth_grant(&self, connection: &mut dyn Connection, id: &str, expires_at: i64) -> Result<(), Error> {
         let set = vec![(Ident::new("expires_at"), Expr::value(expires_at))];
         self.update_oauth(connection, OwnTable::OauthGrants, set, Predicate::eq(bare("id"), Expr::value(id)))
     }
@@ -233,10 +228,7 @@ impl Own {
         now: i64,
         expires_at: i64,
     ) -> Result<(), Error> {
-        let set = vec![
-            (Ident::new("used_at"), Expr::value(now)),
-            (Ident::new("expires_at"), Expr::value(expires_at)),
-        ];
+        let set = vec![(Ident::new("used_at"), Expr::value(now)), (Ident::new("expires_at"), Expr::value(expires_at))];
         self.update_oauth(connection, OwnTable::OauthTokens, set, Predicate::eq(bare("hash"), Expr::value(hash)))
     }
 
@@ -296,12 +288,7 @@ impl Own {
         connection.execute(&Statement::Update(update), &[]).map(|_| ())
     }
 
-    fn delete_oauth(
-        &self,
-        connection: &mut dyn Connection,
-        table: OwnTable,
-        filter: Predicate,
-    ) -> Result<u64, Error> {
+    fn delete_oauth(&self, connection: &mut dyn Connection, table: OwnTable, filter: Predicate) -> Result<u64, Error> {
         connection.execute(&Statement::Delete(Delete { table: self.table(table), filter }), &[])
     }
 }

@@ -87,12 +87,7 @@ fn unquoted(end: char) -> impl FnMut(char) -> bool {
 
 /// The first address from the right that is not a trusted proxy's; `None` without such a header. An element that names no
 /// address ends the walk at the hop that wrote it.
-fn walk(
-    peer: IpAddr,
-    elements: Vec<&str>,
-    trusted: &[IpNet],
-    read: impl Fn(&str) -> Option<&str>,
-) -> Option<Client> {
+fn walk(peer: IpAddr, elements: Vec<&str>, trusted: &[IpNet], read: impl Fn(&str) -> Option<&str>) -> Option<Client> {
     let mut last = None;
     for element in elements {
         let Some(address) = read(element.trim()).and_then(node_address) else {

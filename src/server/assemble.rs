@@ -79,7 +79,8 @@ impl Assembler {
             return Err(Trouble::Findings(findings));
         };
         let foreign = config.identity_servers.iter().map(|server| {
-            let unusable = |why| Trouble::Setup(format!("tokens of others for `{}` cannot be checked: {why}", server.name));
+            let unusable =
+                |why| Trouble::Setup(format!("tokens of others for `{}` cannot be checked: {why}", server.name));
             Foreign::new(&server.authentication, &memory.key_sets).map_err(unusable)
         });
         let foreign = foreign.collect::<Result<_, _>>()?;
@@ -222,7 +223,8 @@ impl Assembler {
             return Ok(None);
         };
         let (url, hash) = (&self.config.public_url, directory.administrators_hash());
-        let authority = Authority::new(url, &server.name, oauth2, hash, grants.clone(), live.clone(), &self.memory.key_sets);
+        let authority =
+            Authority::new(url, &server.name, oauth2, hash, grants.clone(), live.clone(), &self.memory.key_sets);
         let authority = authority.map_err(|why| Trouble::Database(sql::Error::new(Failure::Other, why)))?;
         if !authority.accounts.any() && oauth2.clients.iter().any(|client| client.flows.authorization_code) {
             findings

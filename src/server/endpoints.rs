@@ -88,7 +88,8 @@ impl App {
         };
         note.routed(&served.name, route.target.template(&ready.endpoints));
         let Ok(client) = client(peer.address, &head.headers, &self.config.trusted_proxies) else {
-            let detail = "Forwarded and X-Forwarded-For name different clients; a proxy passes on the one it does not write";
+            let detail =
+                "Forwarded and X-Forwarded-For name different clients; a proxy passes on the one it does not write";
             return Err(Error::new(400, detail).into());
         };
         note.client(client.address);

@@ -6,7 +6,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
@@ -53,7 +55,11 @@ impl Authority {
     }
 }
 
-fn tls(service: &Service, identity: Option<&Identity>, version: &'static rustls::SupportedProtocolVersion) -> ClientConfig {
+fn tls(
+    service: &Service,
+    identity: Option<&Identity>,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> ClientConfig {
     let ca = std::fs::read(service.ca_file()).expect("the authority");
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&ca).expect("a certificate")).expect("a root");
@@ -113,7 +119,8 @@ fn who_may_come() {
     let idp = ours.named("idp.example.com");
     let dns = |name: &str| SanType::DnsName(name.try_into().expect("a name"));
     let email = ours.sign(|params| {
-        params.subject_alt_names = vec![dns("x.example.org"), SanType::Rfc822Name("scim@EXAMPLE.com".try_into().expect("a name"))];
+        params.subject_alt_names =
+            vec![dns("x.example.org"), SanType::Rfc822Name("scim@EXAMPLE.com".try_into().expect("a name"))];
     });
     let uri = ours.sign(|params| {
         params.subject_alt_names = vec![SanType::URI("spiffe://example.com/idp".try_into().expect("a name"))];
@@ -127,7 +134,11 @@ fn who_may_come() {
         ("scim@example.com", Some(&email), [200, 403, 403, 403, 403]),
         ("spiffe://example.com/idp", Some(&uri), [403, 200, 403, 403, 403]),
         ("CN=Provisioner", Some(&common), [403, 403, 200, 403, 403]),
-        ("CN alone is no DNS name", Some(&ours.sign(|params| params.distinguished_name.push(DnType::CommonName, "idp.example.com"))), [403, 403, 403, 403, 403]),
+        (
+            "CN alone is no DNS name",
+            Some(&ours.sign(|params| params.distinguished_name.push(DnType::CommonName, "idp.example.com"))),
+            [403, 403, 403, 403, 403],
+        ),
     ];
     for (name, identity, expected) in table {
         let at = |server: &str, token: Option<&str>| {
@@ -155,7 +166,8 @@ fn who_may_come() {
     ] {
         for server in ["below", "uri", "common"] {
             let path = format!("/scim/{server}/v2/Users");
-            let answer = client(&service, None, "", None).send("GET", &path, &[(name, value)], None).expect("an answer");
+            let answer =
+                client(&service, None, "", None).send("GET", &path, &[(name, value)], None).expect("an answer");
             assert_eq!(answer.status, 403, "{name} at {server}");
         }
     }
@@ -164,18 +176,27 @@ fn who_may_come() {
     let year = |year| rcgen::date_time_ymd(year, 1, 1);
     let refused = [
         ("another authority's", others.named("one.idp.example.com")),
-        ("expired", ours.sign(|params| {
-            params.subject_alt_names = vec![dns("one.idp.example.com")];
-            (params.not_before, params.not_after) = (year(2019), year(2020));
-        })),
-        ("not valid yet", ours.sign(|params| {
-            params.subject_alt_names = vec![dns("one.idp.example.com")];
-            (params.not_before, params.not_after) = (year(2090), year(2091));
-        })),
-        ("for servers", ours.sign(|params| {
-            params.subject_alt_names = vec![dns("one.idp.example.com")];
-            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        })),
+        (
+            "expired",
+            ours.sign(|params| {
+                params.subject_alt_names = vec![dns("one.idp.example.com")];
+                (params.not_before, params.not_after) = (year(2019), year(2020));
+            }),
+        ),
+        (
+            "not valid yet",
+            ours.sign(|params| {
+                params.subject_alt_names = vec![dns("one.idp.example.com")];
+                (params.not_before, params.not_after) = (year(2090), year(2091));
+            }),
+        ),
+        (
+            "for servers",
+            ours.sign(|params| {
+                params.subject_alt_names = vec![dns("one.idp.example.com")];
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            }),
+        ),
     ];
     for (what, identity) in &refused {
         for (base, token) in [("/scim/below/v2", None), ("/scim/v2", Some(service.token()))] {
@@ -187,7 +208,8 @@ fn who_may_come() {
         }
     }
     // A certificate whose key somebody else has.
-    let stolen = Identity { certificate: one.certificate.clone(), key: KeyPair::generate().expect("a key").serialize_pem() };
+    let stolen =
+        Identity { certificate: one.certificate.clone(), key: KeyPair::generate().expect("a key").serialize_pem() };
     let out = curl(&service, folder.path(), &stolen, &["--http1.1"], "/scim/below/v2/Users");
     assert_ne!(out.0, 200);
 

@@ -82,8 +82,16 @@ fn algorithms(table: &mut Table) {
     table.header("alg null", json!({"alg": null, "kid": "e1"}), "no `alg`");
     table.header("alg list", json!({"alg": ["ES256"], "kid": "e1"}), "no `alg`");
     table.header("another algorithm than pinned", json!({"alg": "ES384", "kid": "e1"}), "`algorithms` does not name");
-    table.header("RSA's name on an EC signature", json!({"alg": "RS256", "kid": "e1"}), "not for the token's algorithm");
-    table.header("RSA's key for an EC signature", json!({"alg": "ES256", "kid": "r1"}), "not for the token's algorithm");
+    table.header(
+        "RSA's name on an EC signature",
+        json!({"alg": "RS256", "kid": "e1"}),
+        "not for the token's algorithm",
+    );
+    table.header(
+        "RSA's key for an EC signature",
+        json!({"alg": "ES256", "kid": "r1"}),
+        "not for the token's algorithm",
+    );
     table.header("RSA alone by its kind", json!({"alg": "RS256"}), "signature is wrong");
     let claims = table.claims();
     let pss = table.rsa.with_header(&json!({"alg": "PS256", "kid": "r1"}), &claims);
@@ -188,7 +196,11 @@ fn forms(table: &mut Table) {
         ("a space inside", format!("{head}.{body} .{signature}"), wrong),
         ("an empty header", format!(".{body}.{signature}"), "header is not JSON"),
         ("empty claims", format!("{head}..{signature}"), wrong),
-        ("JSON serialization", json!({"payload": body, "protected": head, "signature": signature}).to_string(), "not a JWT"),
+        (
+            "JSON serialization",
+            json!({"payload": body, "protected": head, "signature": signature}).to_string(),
+            "not a JWT",
+        ),
         ("quoted", format!("\"{good}\""), "header is not base64url"),
         ("commas", good.replace('.', ","), "not a JWT"),
         ("twice", format!("{good},{good}"), "encrypted"),
@@ -203,21 +215,41 @@ fn forms(table: &mut Table) {
         ("alg twice", raw(br#"{"alg":"none","alg":"ES256","kid":"e1"}"#, plain.as_bytes()), "header has a name twice"),
         ("kid twice", raw(br#"{"kid":"r1","alg":"ES256","kid":"e1"}"#, plain.as_bytes()), "header has a name twice"),
         ("sub twice", raw(header, plain.replacen('{', "{\"sub\":\"root\",", 1).as_bytes()), "claims has a name twice"),
-        ("exp twice", raw(header, plain.replacen('{', "{\"\\u0065xp\":9999999999,", 1).as_bytes()), "claims has a name twice"),
-        ("twice inside", raw(header, plain.replacen('{', "{\"a\":[{\"b\":1,\"b\":2}],", 1).as_bytes()), "claims has a name twice"),
+        (
+            "exp twice",
+            raw(header, plain.replacen('{', "{\"\\u0065xp\":9999999999,", 1).as_bytes()),
+            "claims has a name twice",
+        ),
+        (
+            "twice inside",
+            raw(header, plain.replacen('{', "{\"a\":[{\"b\":1,\"b\":2}],", 1).as_bytes()),
+            "claims has a name twice",
+        ),
         ("trailing data", raw(header, format!("{plain}{{}}").as_bytes()), "claims is not JSON"),
         ("a NUL at the end", raw(header, format!("{plain}\0").as_bytes()), "claims is not JSON"),
         ("a comment", raw(header, format!("/* */{plain}").as_bytes()), "claims is not JSON"),
         ("a BOM", raw(b"\xef\xbb\xbf{\"alg\":\"ES256\"}", plain.as_bytes()), "header is not JSON"),
         ("claims not UTF-8", raw(header, &[plain.as_bytes(), b"\xff"].concat()), "claims is not JSON"),
-        ("half a surrogate", raw(header, plain.replacen('{', "{\"a\":\"\\ud800\",", 1).as_bytes()), "claims is not JSON"),
-        ("UTF-16", raw(header, &plain.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()), "claims is not JSON"),
+        (
+            "half a surrogate",
+            raw(header, plain.replacen('{', "{\"a\":\"\\ud800\",", 1).as_bytes()),
+            "claims is not JSON",
+        ),
+        (
+            "UTF-16",
+            raw(header, &plain.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()),
+            "claims is not JSON",
+        ),
         ("a list", raw(header, format!("[{plain}]").as_bytes()), "claims is not a JSON object"),
         ("text", raw(header, b"\"scim\""), "claims is not a JSON object"),
         ("nothing", raw(header, b""), "claims is not JSON"),
         ("deep", raw(header, deep.as_bytes()), "claims is not JSON"),
         ("NaN", raw(header, plain.replacen('{', "{\"nbf\":NaN,", 1).as_bytes()), "claims is not JSON"),
-        ("a token in a token", raw(br#"{"alg":"ES256","kid":"e1","cty":"JWT"}"#, good.as_bytes()), "claims is not JSON"),
+        (
+            "a token in a token",
+            raw(br#"{"alg":"ES256","kid":"e1","cty":"JWT"}"#, good.as_bytes()),
+            "claims is not JSON",
+        ),
     ];
     for (what, token, reason) in rows {
         table.row(what, token, reason);
@@ -262,7 +294,9 @@ fn claims(table: &mut Table) {
     table.claim("iss", json!([issuer]), "`iss` is not text");
     table.claim("iss", json!({"iss": issuer}), "`iss` is not text");
     table.missing("iss", "no `iss`");
-    for wrong in [json!("SCIM"), json!("scim "), json!("scimitar"), json!("sc"), json!([]), json!(["a", "b"]), json!("a scim")] {
+    for wrong in
+        [json!("SCIM"), json!("scim "), json!("scimitar"), json!("sc"), json!([]), json!(["a", "b"]), json!("a scim")]
+    {
         table.claim("aud", wrong, "`aud` is `");
     }
     for wrong in [json!([["scim"]]), json!({"scim": true}), json!(["scim", null]), json!(null), json!(1)] {
@@ -272,7 +306,9 @@ fn claims(table: &mut Table) {
     table.claim("exp", json!(now() - 61), "expired");
     table.claim("exp", json!(1), "expired");
     table.claim("exp", json!(0), "expired");
-    for wrong in [json!((now() + 600).to_string()), json!(null), json!(true), json!([now() + 600]), json!(-1), json!(1e300)] {
+    for wrong in
+        [json!((now() + 600).to_string()), json!(null), json!(true), json!([now() + 600]), json!(-1), json!(1e300)]
+    {
         table.claim("exp", wrong, "`exp` is not a time");
     }
     table.missing("exp", "no `exp`");
@@ -286,7 +322,15 @@ fn claims(table: &mut Table) {
     }
     table.claim("sub", json!(["p"]), "`sub` is not text");
     table.missing("sub", "`sub` is missing");
-    for wrong in [json!("openid"), json!("scimitar"), json!("SCIM"), json!("a,scim"), json!(["openid"]), json!({"scim": 1}), json!(null)] {
+    for wrong in [
+        json!("openid"),
+        json!("scimitar"),
+        json!("SCIM"),
+        json!("a,scim"),
+        json!(["openid"]),
+        json!({"scim": 1}),
+        json!(null),
+    ] {
         table.claim("scope", wrong, "`scope` does not have `scim`");
     }
     table.missing("scope", "does not claim `scope`");

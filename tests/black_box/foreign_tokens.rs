@@ -150,7 +150,8 @@ fn of_entra_okta_and_keycloak() {
             get(other, &token).expect(401);
         }
         get("test", &token).expect(401);
-        let created = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": format!("by.{server}")});
+        let created =
+            json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": format!("by.{server}")});
         service.client_with(&format!("/scim/{server}/v2"), Some(token)).post("/Users", &created).expect(201);
     }
     // One fetch of each key set, and of each issuer's metadata, however many tokens came.
@@ -176,7 +177,10 @@ fn keys_change_and_the_issuer_has_moods() {
         ("answered 500", Box::new(|_| answer("500 Internal Server Error", "", "oops"))),
         ("not a JSON object", Box::new(|_| answer("200 OK", "Content-Type: text/html\r\n", "<html>sign in</html>"))),
         ("has no `keys`", Box::new(|_| answer("200 OK", "", "{}"))),
-        ("no key that can be used", Box::new(|_| answer("200 OK", "", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"}]}"))),
+        (
+            "no key that can be used",
+            Box::new(|_| answer("200 OK", "", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"}]}")),
+        ),
         ("more than 256 KiB", Box::new(|_| answer("200 OK", "", &" ".repeat(300_000)))),
         ("no answer within", Box::new(|_| Reply::Nothing)),
     ];

@@ -42,7 +42,8 @@ impl Signer {
     pub fn pem(&self) -> String {
         let der = self.0.as_der().expect("DER");
         let text = STANDARD.encode(der.as_ref());
-        let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("ASCII")).collect();
+        let lines: Vec<&str> =
+            text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("ASCII")).collect();
         format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"))
     }
 
@@ -119,11 +120,13 @@ fn by_assertion() {
     let mut other = Asking::new(&second, "test");
     let header = json!({ "alg": "RS256", "kid": "k1", "typ": "JWT" });
     let ask = |idp: &mut Asking, assertion: &str, more: &[(&str, &str)]| {
-        let body = [("grant_type", "client_credentials"), ("client_assertion_type", TYPE), ("client_assertion", assertion)];
+        let body =
+            [("grant_type", "client_credentials"), ("client_assertion_type", TYPE), ("client_assertion", assertion)];
         idp.post("token", None, &[&body, more].concat())
     };
     let issuer = format!("{}/oauth2/test", service.url());
-    let own = json!({ "iss": "signing", "sub": "signing", "aud": format!("{issuer}/token"), "exp": now() + 300, "jti": "1" });
+    let own =
+        json!({ "iss": "signing", "sub": "signing", "aud": format!("{issuer}/token"), "exp": now() + 300, "jti": "1" });
     let good = signer.sign(&header, &own);
     let token = text(&ask(&mut idp, &good, &[]).expect(200).json(), "access_token");
     assert_eq!(reads(&service, "/scim/v2", &token), 200);
@@ -152,16 +155,25 @@ fn by_assertion() {
         ("no algorithm", signer.sign(&none, &entra)),
         ("no signature", format!("{}.", signer.sign(&none, &entra).rsplit_once('.').unwrap().0)),
         ("another audience", signer.sign(&header, &with(&entra, "aud", json!("api://other")))),
-        ("another issuer", signer.sign(&header, &with(&entra, "iss", json!("https://login.microsoftonline.com/other/v2.0")))),
+        (
+            "another issuer",
+            signer.sign(&header, &with(&entra, "iss", json!("https://login.microsoftonline.com/other/v2.0"))),
+        ),
         ("another subject", signer.sign(&header, &with(&entra, "sub", json!("other")))),
         ("its end", signer.sign(&header, &with(&entra, "exp", json!(now() - 120)))),
         ("no end", signer.sign(&header, &with(&entra, "exp", Value::Null))),
         ("not begun", signer.sign(&header, &with(&entra, "nbf", json!(now() + 600)))),
         ("the other's audience", signer.sign(&header, &with(&fresh(1), "aud", json!("api://scimshim")))),
-        ("another identity server", signer.sign(&header, &with(&fresh(2), "aud", json!(issuer.replace("test", "other"))))),
+        (
+            "another identity server",
+            signer.sign(&header, &with(&fresh(2), "aud", json!(issuer.replace("test", "other")))),
+        ),
         ("no jti", signer.sign(&header, &with(&own, "jti", Value::Null))),
         ("too long a life", signer.sign(&header, &with(&fresh(3), "exp", json!(now() + 86_400)))),
-        ("a client with a secret", signer.sign(&header, &with(&with(&fresh(4), "iss", json!("machine")), "sub", json!("machine")))),
+        (
+            "a client with a secret",
+            signer.sign(&header, &with(&with(&fresh(4), "iss", json!("machine")), "sub", json!("machine"))),
+        ),
         ("rubbish", "a.b.c".to_owned()),
     ] {
         let answer = ask(&mut idp, &assertion, &[]);

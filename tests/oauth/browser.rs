@@ -30,12 +30,23 @@ struct Chromium {
 impl Chromium {
     fn start() -> Chromium {
         let known = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
-        let on_path = |name: &&&str| std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|at| at.join(name).exists()));
-        let program = known.iter().find(on_path).unwrap_or_else(|| panic!("no Chromium is on the PATH: run scripts/need test"));
+        let on_path = |name: &&&str| {
+            std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|at| at.join(name).exists()))
+        };
+        let program =
+            known.iter().find(on_path).unwrap_or_else(|| panic!("no Chromium is on the PATH: run scripts/need test"));
         let folder = tempfile::tempdir().expect("a folder");
         // Chromium reads commands from descriptor 3 and answers on 4.
         let mut child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--", "sh", "-c", "exec \"$0\" \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null", program])
+            .args([
+                "--pdeathsig",
+                "KILL",
+                "--",
+                "sh",
+                "-c",
+                "exec \"$0\" \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null",
+                program,
+            ])
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
             .args(["--remote-debugging-pipe", "--ignore-certificate-errors", "--hide-scrollbars"])
             .arg(format!("--user-data-dir={}", folder.path().display()))
@@ -55,7 +66,8 @@ impl Chromium {
             _folder: folder,
         };
         let target = chromium.call("Target.createTarget", json!({ "url": "about:blank" }));
-        let attached = chromium.call("Target.attachToTarget", json!({ "targetId": target["targetId"], "flatten": true }));
+        let attached =
+            chromium.call("Target.attachToTarget", json!({ "targetId": target["targetId"], "flatten": true }));
         chromium.session = Some(text(&attached, "sessionId"));
         for domain in ["Page", "DOM", "Log", "Accessibility", "CSS"] {
             chromium.call(&format!("{domain}.enable"), json!({}));
@@ -64,7 +76,12 @@ impl Chromium {
         chromium
     }
 
+    #[track_caller]
     fn call(&mut self, method: &str, parameters: Value) -> Value {
+        self.try_call(method, parameters).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_call(&mut self, method: &str, parameters: Value) -> Result<Value, String> {
         self.next += 1;
         let mut message = json!({ "id": self.next, "method": method, "params": parameters });
         if let Some(session) = &self.session {
@@ -74,8 +91,10 @@ impl Chromium {
         loop {
             let answer = self.read();
             if answer["id"] == self.next {
-                assert!(answer.get("error").is_none(), "{method}: {answer}");
-                return answer["result"].clone();
+                return match answer.get("error") {
+                    None => Ok(answer["result"].clone()),
+                    Some(error) => Err(format!("{method}: {error}")),
+                };
             }
         }
     }
@@ -93,6 +112,7 @@ impl Chromium {
 
     /// Opens a URL and waits until it is there.
     fn open(&mut self, url: &str) {
+        self.call("Page.navigate", json!({ "url": "about:blank" }));
         self.call("Page.navigate", json!({ "url": url }));
         self.until("h1");
     }
@@ -101,9 +121,12 @@ impl Chromium {
     fn until(&mut self, selector: &str) -> Value {
         let patience = Instant::now() + Duration::from_secs(30);
         loop {
-            let root = self.call("DOM.getDocument", json!({}));
-            let found = self.call("DOM.querySelector", json!({ "nodeId": root["root"]["nodeId"], "selector": selector }));
-            if found["nodeId"] != 0 {
+            let root = self.try_call("DOM.getDocument", json!({})).unwrap_or_default();
+            let asked = json!({ "nodeId": root["root"]["nodeId"], "selector": selector });
+            // Between two pages the document goes while it is asked.
+            if let Ok(found) = self.try_call("DOM.querySelector", asked)
+                && found["nodeId"] != 0
+            {
                 return found["nodeId"].clone();
             }
             assert!(Instant::now() < patience, "{selector} does not come");
@@ -147,9 +170,13 @@ impl Chromium {
         let nodes = tree["nodes"].as_array().expect("nodes").iter();
         let focused = |node: &Value| {
             let properties = node["properties"].as_array();
-            properties.is_some_and(|all| all.iter().any(|one| one["name"] == "focused" && one["value"]["value"] == true))
+            properties
+                .is_some_and(|all| all.iter().any(|one| one["name"] == "focused" && one["value"]["value"] == true))
         };
-        nodes.filter(|node| node["ignored"] == false).map(|node| (text(&node["role"]), text(&node["name"]), focused(node))).collect()
+        nodes
+            .filter(|node| node["ignored"] == false)
+            .map(|node| (text(&node["role"]), text(&node["name"]), focused(node)))
+            .collect()
     }
 
     /// A picture below the target folder, for a person to look at.
@@ -165,7 +192,10 @@ impl Chromium {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": if phone { 2 } else { 1 }, "mobile": phone });
         self.call("Emulation.setDeviceMetricsOverride", metrics);
         let scheme = if dark { "dark" } else { "light" };
-        self.call("Emulation.setEmulatedMedia", json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] }));
+        self.call(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] }),
+        );
     }
 }
 
@@ -186,7 +216,11 @@ fn callback(port: u16) -> Receiver<String> {
             let length = socket.read(&mut head).unwrap_or(0);
             let head = String::from_utf8_lossy(&head[..length]).into_owned();
             let body = "<!DOCTYPE html><title>back</title><h1 id=back>Back at the identity provider</h1>";
-            let _ = write!(socket, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            let _ = write!(
+                socket,
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
             let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
             if target.starts_with("/callback") && seen.send(target).is_err() {
                 return;
@@ -229,10 +263,15 @@ fn a_person_agrees_and_refuses() {
     chromium.screen(1280, 900, false, false);
     chromium.open(&url);
     let told = chromium.told();
-    for (role, name) in [("textbox", "Account"), ("textbox", "Password"), ("button", "Agree"), ("button", "Refuse"), ("main", "")] {
+    for (role, name) in
+        [("textbox", "Account"), ("textbox", "Password"), ("button", "Agree"), ("button", "Refuse"), ("main", "")]
+    {
         assert!(told.iter().any(|(known, called, _)| known == role && called == name), "{role} {name}: {told:?}");
     }
-    assert!(told.iter().any(|(_, name, focused)| name == "Account" && *focused), "the cursor is where it is needed: {told:?}");
+    assert!(
+        told.iter().any(|(_, name, focused)| name == "Account" && *focused),
+        "the cursor is where it is needed: {told:?}"
+    );
     chromium.picture("desktop");
     chromium.insert(ADA.0);
     chromium.key("Tab", 9, "");
@@ -296,8 +335,11 @@ fn a_person_agrees_and_refuses() {
     chromium.open(&url.replace("okta", "nobody"));
     assert!(chromium.told().iter().any(|(role, _, _)| role == "alert"));
     chromium.picture("problem");
-    let stopped: Vec<&String> =
-        chromium.complaints.iter().filter(|complaint| complaint.contains("Content Security Policy") || complaint.contains("\"security\"")).collect();
+    let stopped: Vec<&String> = chromium
+        .complaints
+        .iter()
+        .filter(|complaint| complaint.contains("Content Security Policy") || complaint.contains("\"security\""))
+        .collect();
     assert!(stopped.is_empty(), "{stopped:?}");
     assert_eq!(database.count(&format!("SELECT COUNT(*) FROM {}oauth_grants", database.own_tables())), 2);
 }

@@ -4,8 +4,8 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 use crate::setup::{
-    ADA, ADA_HASH, Asking, BOSS, Browser, CALLBACK, SECOND, SECRET, SECRET_HASH, asking, basic, changed, options, reads,
-    refused, sent, start, text, VERIFIER,
+    ADA, ADA_HASH, Asking, BOSS, Browser, CALLBACK, SECOND, SECRET, SECRET_HASH, VERIFIER, asking, basic, changed,
+    options, reads, refused, sent, start, text,
 };
 use crate::support::client;
 use crate::support::databases::{Database, Engine};
@@ -27,7 +27,10 @@ fn whole(engine: Engine) {
     assert_eq!(first.header("cache-control"), Some("no-store"));
     assert_eq!(first.header("pragma"), Some("no-cache"));
     let first = first.json();
-    assert_eq!((&first["token_type"], &first["expires_in"], &first["scope"]), (&json!("Bearer"), &json!(3600), &json!("scim")));
+    assert_eq!(
+        (&first["token_type"], &first["expires_in"], &first["scope"]),
+        (&json!("Bearer"), &json!(3600), &json!("scim"))
+    );
     let (access, refresh) = (text(&first, "access_token"), text(&first, "refresh_token"));
     assert!(access.starts_with("scimshim_at_") && refresh.starts_with("scimshim_rt_"), "{first}");
 
@@ -61,7 +64,8 @@ fn whole(engine: Engine) {
 
     // What was granted is listed, and ends by command.
     let list = service.run(&["token", "list", "test", "--json"]);
-    let list: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap_or_else(|_| panic!("{}", describe(&list)));
+    let list: serde_json::Value =
+        serde_json::from_slice(&list.stdout).unwrap_or_else(|_| panic!("{}", describe(&list)));
     let grant = list.as_array().unwrap().iter().find(|line| line["label"] == "OAuth client idp, agreed by boss");
     let grant = grant.unwrap_or_else(|| panic!("{list}"));
     assert_eq!((&grant["kind"], &grant["state"]), (&json!("oauth2"), &json!("live")));
@@ -206,7 +210,12 @@ fn ways_of_a_client() {
         ("code_challenge_method", "S256"),
     ];
     let code = browser.code(&app);
-    let body = [("grant_type", "authorization_code"), ("code", code.as_str()), ("client_id", "app"), ("code_verifier", VERIFIER)];
+    let body = [
+        ("grant_type", "authorization_code"),
+        ("code", code.as_str()),
+        ("client_id", "app"),
+        ("code_verifier", VERIFIER),
+    ];
     let tokens = idp.post("token", None, &body).expect(200).json();
     let refresh = text(&tokens, "refresh_token");
     let body = [("grant_type", "refresh_token"), ("refresh_token", refresh.as_str()), ("client_id", "app")];
@@ -214,8 +223,6 @@ fn ways_of_a_client() {
     let plain = browser.open(&changed(&app, &[("code_challenge", None), ("code_challenge_method", None)]));
     assert_eq!(sent(&plain.expect(303))["error"], "invalid_request");
 }
-
-
 
 /// What the configuration no longer has opens nothing, whatever was given out before.
 #[test]

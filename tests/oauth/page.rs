@@ -1,8 +1,6 @@
 //! The page, attacked: other sites' forms, frames, scripts in what it shows, redirections to strangers, guesses.
 
-use crate::setup::{
-    ADA, Asking, BOSS, Browser, CALLBACK, asking, changed, encoded, hidden, options, sent, start,
-};
+use crate::setup::{ADA, Asking, BOSS, Browser, CALLBACK, asking, changed, encoded, hidden, options, sent, start};
 use crate::support::client::Answer;
 use crate::support::databases::Engine;
 use crate::support::service::Service;
@@ -71,7 +69,8 @@ fn scripts_in_what_it_shows() {
     guarded(&page);
     assert!(page.text().contains("&lt;b&gt;&amp;&#39;x") && !page.text().contains("<b>"), "{}", page.text());
     assert_eq!(hidden(&page.text())["state"], "\"><script>alert(1)</script>");
-    let page = browser.send(&[("username", "\"><img src=x onerror=alert(1)>"), ("password", "x"), ("decision", "agree")], &[]);
+    let page =
+        browser.send(&[("username", "\"><img src=x onerror=alert(1)>"), ("password", "x"), ("decision", "agree")], &[]);
     guarded(&page);
     assert!(!page.expect(403).text().contains("<img"), "a name that was typed");
     for told in [
@@ -148,7 +147,9 @@ fn other_sites_cannot_agree() {
     let form = other.form.clone();
     (browser.cookie, browser.form) = (cookie.clone(), form);
     browser.send(&filled, &[]).expect(400);
-    for (name, value) in [("scope", "scim:read"), ("state", "x"), ("client_id", "app"), ("issued", "1"), ("nonce", "x"), ("seal", "x")] {
+    for (name, value) in
+        [("scope", "scim:read"), ("state", "x"), ("client_id", "app"), ("issued", "1"), ("nonce", "x"), ("seal", "x")]
+    {
         browser.cookie = cookie.clone();
         browser.open(&asking()).expect(200);
         browser.form.insert(name.to_owned(), value.to_owned());

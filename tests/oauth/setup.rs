@@ -39,9 +39,7 @@ pub fn servers(more: &str) -> String {
          {{ id: \"<b>&'x\", redirect_uris: [\"https://x.example.com/cb\"], secret_hash: \"{SECRET_HASH}\" }}{more}"
     );
     let oauth2 = |clients: &str| {
-        format!(
-            "oauth2: {{ clients: [{clients}], administrators: [{{ name: ada, password_hash: \"{ADA_HASH}\" }}] }}"
-        )
+        format!("oauth2: {{ clients: [{clients}], administrators: [{{ name: ada, password_hash: \"{ADA_HASH}\" }}] }}")
     };
     format!(
         "{{ test: {{ default: true, authentication: {{ bearer: , {} }} }}, other: {{ authentication: {{ {} }} }}, \

@@ -1,8 +1,8 @@
 //! What the endpoints for clients refuse, and how they say so.
 
 use crate::setup::{
-    Asking, Browser, CALLBACK, SECRET, SECOND_CALLBACK, VERIFIER, asking, basic, changed, encoded, options, refused, start,
-    text,
+    Asking, Browser, CALLBACK, SECOND_CALLBACK, SECRET, VERIFIER, asking, basic, changed, encoded, options, refused,
+    start, text,
 };
 use crate::support::databases::Engine;
 use crate::support::service::Service;
@@ -60,7 +60,12 @@ fn grants_that_are_refused() {
 
     // A code in wrong hands, or with a wrong proof, is spent: the thief may be whoever comes first.
     let good = |code: &str| -> Vec<(String, String)> {
-        let all = [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", CALLBACK), ("code_verifier", VERIFIER)];
+        let all = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", CALLBACK),
+            ("code_verifier", VERIFIER),
+        ];
         all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     };
     for change in [
@@ -150,7 +155,11 @@ fn bodies_that_are_refused() {
         http.send("POST", "/oauth2/test/token", &all, Some(body)).expect("an answer")
     };
     let form = ("Content-Type", "application/x-www-form-urlencoded");
-    refused(&post(&[("Content-Type", "application/json")], b"{\"grant_type\":\"client_credentials\"}"), 415, "invalid_request");
+    refused(
+        &post(&[("Content-Type", "application/json")], b"{\"grant_type\":\"client_credentials\"}"),
+        415,
+        "invalid_request",
+    );
     refused(&post(&[], b"grant_type=client_credentials"), 415, "invalid_request");
     refused(&post(&[form, ("Content-Encoding", "gzip")], b"x"), 415, "invalid_request");
     refused(&post(&[form], &vec![b'a'; 30_000]), 413, "invalid_request");
@@ -158,7 +167,8 @@ fn bodies_that_are_refused() {
     refused(&post(&[form], b"grant_type=client_credentials%00"), 400, "invalid_request");
     refused(&post(&[form], "a=1&".repeat(100).as_bytes()), 400, "invalid_request");
     refused(&post(&[form], b""), 400, "invalid_request");
-    post(&[("Content-Type", "Application/X-WWW-Form-Urlencoded; charset=utf-8")], b"grant_type=client_credentials").expect(200);
+    post(&[("Content-Type", "Application/X-WWW-Form-Urlencoded; charset=utf-8")], b"grant_type=client_credentials")
+        .expect(200);
     let get = http.send("GET", "/oauth2/test/token", &[], None).expect("an answer");
     assert_eq!((get.status, get.header("allow")), (405, Some("POST")));
     let put = http.send("PUT", "/oauth2/test/authorize", &[], None).expect("an answer");

@@ -113,11 +113,7 @@ pub(super) fn read(node: &Node, around: Around<'_>, findings: &mut Findings) -> 
     })
 }
 
-pub(super) fn read_introspection(
-    node: &Node,
-    around: Around<'_>,
-    findings: &mut Findings,
-) -> Option<Introspection> {
+pub(super) fn read_introspection(node: &Node, around: Around<'_>, findings: &mut Findings) -> Option<Introspection> {
     let mut reader = Reader::mapping(node, findings)?;
     let url = reader.required("url", findings).and_then(|node| remote::read_url(node, findings));
     let client_id = text(&mut reader, "client_id", findings);

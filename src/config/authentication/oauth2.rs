@@ -172,9 +172,9 @@ fn client(node: &Node, around: Around<'_>, findings: &mut Findings) -> Option<Oa
         findings.error(node, "redirect_uris are for the flow authorization_code").help("leave them out");
     }
     if flows.client_credentials && !proves {
-        findings.error(at, format!("the client `{id}` could be anybody")).help(
-            "client_credentials needs `secret_hash`, `private_key_jwt` or `federated` (RFC 6749 4.4)",
-        );
+        findings
+            .error(at, format!("the client `{id}` could be anybody"))
+            .help("client_credentials needs `secret_hash`, `private_key_jwt` or `federated` (RFC 6749 4.4)");
     }
     if let Some(node) = federation.filter(|_| flows.authorization_code) {
         let finding = findings.error(node, "`federated` is for client_credentials alone");
@@ -194,7 +194,9 @@ fn flows(node: Option<&Node>, redirects: bool, findings: &mut Findings) -> Optio
     let words = [("authorization_code", true), ("client_credentials", false)];
     let said: Vec<bool> = node.one_or_many().iter().filter_map(|word| word.read_word(&words, findings)).collect();
     if node.one_or_many().is_empty() {
-        findings.error(node, "a client without a flow can do nothing").help("[authorization_code], [client_credentials] or both");
+        findings
+            .error(node, "a client without a flow can do nothing")
+            .help("[authorization_code], [client_credentials] or both");
     }
     Some(Flows { authorization_code: said.contains(&true), client_credentials: said.contains(&false) })
 }

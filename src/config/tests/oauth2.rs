@@ -58,7 +58,10 @@ fn mistakes() {
         (client("secret: hunter2"), "unknown key `secret`"),
         (client("flows: [authorization_code], secret_hash: HASH"), "has no redirect_uris"),
         (client("flows: [client_credentials]"), "could be anybody"),
-        (client("flows: [client_credentials], secret_hash: HASH, redirect_uris: [\"https://a/b\"]"), "for the flow authorization_code"),
+        (
+            client("flows: [client_credentials], secret_hash: HASH, redirect_uris: [\"https://a/b\"]"),
+            "for the flow authorization_code",
+        ),
         (client("flows: [], secret_hash: HASH"), "can do nothing"),
         (client("flows: [implicit], secret_hash: HASH"), "expected one of `authorization_code`, `client_credentials`"),
         (client("redirect_uris: [], secret_hash: HASH").replace("[]", "[5]"), "expected text"),
@@ -76,25 +79,41 @@ fn mistakes() {
         (client("private_key_jwt: { jwks_url: \"http://a.example/jwks\" }"), "must start with `https://`"),
         (client("private_key_jwt: {}"), "the key `jwks_url` is missing"),
         (client("federated: { issuer: i, audience: a, jwks_url: \"https://a/b\" }"), "the key `subject` is missing"),
-        (client("federated: { issuer: i, subject: \"\", audience: a, jwks_url: \"https://a/b\" }"), "`subject` is empty"),
+        (
+            client("federated: { issuer: i, subject: \"\", audience: a, jwks_url: \"https://a/b\" }"),
+            "`subject` is empty",
+        ),
         (
             client("secret_hash: HASH, federated: { issuer: i, subject: s, audience: a, jwks_url: \"https://a/b\" }"),
             "the weaker one would do",
         ),
         (
-            client("redirect_uris: [\"https://a/b\"], federated: { issuer: i, subject: s, audience: a, jwks_url: \"https://a/b\" }"),
+            client(
+                "redirect_uris: [\"https://a/b\"], federated: { issuer: i, subject: s, audience: a, jwks_url: \"https://a/b\" }",
+            ),
             "`federated` is for client_credentials alone",
         ),
         (
-            client("private_key_jwt: { jwks_url: \"https://a/b\" }, federated: { issuer: i, subject: s, audience: a, jwks_url: \"https://a/b\" }"),
+            client(
+                "private_key_jwt: { jwks_url: \"https://a/b\" }, federated: { issuer: i, subject: s, audience: a, jwks_url: \"https://a/b\" }",
+            ),
             "one way to sign",
         ),
         (format!("{}, access_token_lifetime: 10s", client("secret_hash: HASH")), "lives from 1m to 24h"),
         (format!("{}, access_token_lifetime: 400d", client("secret_hash: HASH")), "lives from 1m to 24h"),
-        (format!("{}, administrators: [{{ name: ada, password: hunter2 }}]", client("secret_hash: HASH")), "`password_hash`"),
-        (format!("{}, administrators: [{{ name: ada, password_hash: hunter2 }}]", client("secret_hash: HASH")), "a password hash is"),
         (
-            format!("{}, administrators: [{{ name: a, password_hash: HASH }}, {{ name: a, password_hash: HASH }}]", client("secret_hash: HASH")),
+            format!("{}, administrators: [{{ name: ada, password: hunter2 }}]", client("secret_hash: HASH")),
+            "`password_hash`",
+        ),
+        (
+            format!("{}, administrators: [{{ name: ada, password_hash: hunter2 }}]", client("secret_hash: HASH")),
+            "a password hash is",
+        ),
+        (
+            format!(
+                "{}, administrators: [{{ name: a, password_hash: HASH }}, {{ name: a, password_hash: HASH }}]",
+                client("secret_hash: HASH")
+            ),
             "a second administrator `a`",
         ),
         (format!("{}, clientz: 1", client("secret_hash: HASH")), "unknown key `clientz`"),

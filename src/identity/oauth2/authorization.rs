@@ -168,7 +168,8 @@ mod tests {
 
     #[test]
     fn what_is_sent_back() {
-        let url = read(&format!("response_type=code&client_id=okta&redirect_uri={CALLBACK}&state=a%26b%0d%0a")).unwrap();
+        let url =
+            read(&format!("response_type=code&client_id=okta&redirect_uri={CALLBACK}&state=a%26b%0d%0a")).unwrap();
         assert_eq!(
             url,
             "https://okta.example.com/cb?code=the%20code&state=a%26b%0D%0A&iss=https%3A%2F%2Fscim.example.com%2Foauth2%2Ftest"

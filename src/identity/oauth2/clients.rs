@@ -130,19 +130,18 @@ impl Authority {
         self.authenticate_by(presented, Hash::verifies)
     }
 
-    fn authenticate_by(
-        &self,
-        presented: &Presented,
-        verifies: impl Fn(&str, &str) -> bool,
-    ) -> Result<usize, Refusal> {
+    fn authenticate_by(&self, presented: &Presented, verifies: impl Fn(&str, &str) -> bool) -> Result<usize, Refusal> {
         let refused = || Refusal::client("the client is not known, or did not prove that it is the one");
         match presented {
-            Presented::Nothing { id } => {
-                self.position(id).filter(|(_, client)| client.is_public()).map(|(position, _)| position).ok_or_else(refused)
-            }
+            Presented::Nothing { id } => self
+                .position(id)
+                .filter(|(_, client)| client.is_public())
+                .map(|(position, _)| position)
+                .ok_or_else(refused),
             Presented::Secret { ids, secrets } => {
                 let client = ids.iter().find_map(|id| self.position(id));
-                let own: Vec<&str> = client.iter().flat_map(|(_, client)| &client.secret_hashes).map(|hash| hash.expose()).collect();
+                let own: Vec<&str> =
+                    client.iter().flat_map(|(_, client)| &client.secret_hashes).map(|hash| hash.expose()).collect();
                 // As many as the client with the most secrets has, of hashes like theirs.
                 let all = || self.clients().iter().flat_map(|client| &client.secret_hashes).map(|hash| hash.expose());
                 let most = self.clients().iter().map(|client| client.secret_hashes.len()).max().unwrap_or(0);
@@ -205,7 +204,11 @@ mod tests {
             (vec![], "client_id=a&client_secret=b&client_secret=b".into(), "invalid_request"),
             (vec![], "client_id=a&client_assertion=a.b.c".into(), "invalid_client"),
             (vec![], format!("client_assertion_type={JWT_BEARER}"), "invalid_request"),
-            (vec![], format!("client_assertion={}&client_assertion_type={JWT_BEARER}", "a".repeat(20_000)), "invalid_client"),
+            (
+                vec![],
+                format!("client_assertion={}&client_assertion_type={JWT_BEARER}", "a".repeat(20_000)),
+                "invalid_client",
+            ),
         ] {
             let headers: Vec<&str> = header.iter().map(String::as_str).collect();
             let refusal = read(&headers, &body).err().unwrap_or_else(|| panic!("{header:?} {body}"));

@@ -148,7 +148,16 @@ mod tests {
         let store = store(std::path::Path::new("/nowhere/own.db"));
         let live = LiveAccess::new(Arc::new(store.clone()));
         let application = Some(Hash::Bcrypt(4));
-        Authority::new("https://scim.example.com", "test", &configured, application, store, live, &crate::identity::jwks::KeySets::default()).unwrap()
+        Authority::new(
+            "https://scim.example.com",
+            "test",
+            &configured,
+            application,
+            store,
+            live,
+            &crate::identity::jwks::KeySets::default(),
+        )
+        .unwrap()
     }
 
     /// Our own tables in a SQLite file.

@@ -211,7 +211,8 @@ impl GrantStore {
         asked: Option<&str>,
         lifetime: Duration,
     ) -> Result<Issued, Trouble> {
-        let unknown = || Refusal::grant("the refresh token is not known: it was revoked, it has ended, or it never was one");
+        let unknown =
+            || Refusal::grant("the refresh token is not known: it was revoked, it has ended, or it never was one");
         if !Kind::Refresh.fits(refresh) {
             return Err(Trouble::Refused(unknown()));
         }
@@ -332,10 +333,7 @@ impl GrantStore {
     }
 
     /// Runs a transaction, again where the database says that it may succeed then.
-    fn transaction<T>(
-        &self,
-        mut work: impl FnMut(&Own, &mut dyn Connection) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    fn transaction<T>(&self, mut work: impl FnMut(&Own, &mut dyn Connection) -> Result<T, Error>) -> Result<T, Error> {
         let mut attempt = 1;
         loop {
             let mut result = None;

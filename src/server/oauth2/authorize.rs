@@ -198,7 +198,8 @@ impl Call<'_> {
             name,
         };
         let secure = if self.is_secure() { "; Secure" } else { "" };
-        let cookie = format!("{}={cookie}; Path=/; HttpOnly; SameSite=Lax; Max-Age={PATIENCE}{secure}", self.cookie_name());
+        let cookie =
+            format!("{}={cookie}; Path=/; HttpOnly; SameSite=Lax; Max-Age={PATIENCE}{secure}", self.cookie_name());
         Ok(page::ask(status, &ask).with(SET_COOKIE, &cookie))
     }
 

@@ -21,10 +21,10 @@ use super::listener::Peer;
 use super::note::Note;
 use super::refusals::refuse;
 use super::state::{App, Ready, Served};
-use crate::identity::{Denial, Presented};
 use crate::identity::oauth2::Authority;
 use crate::identity::oauth2::parameters::Parameters;
 use crate::identity::oauth2::refusal::Refusal;
+use crate::identity::{Denial, Presented};
 use answer::{Answer, Problem};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -119,7 +119,13 @@ struct Call<'r> {
 
 impl App {
     /// Answers one request for a path that [`is_here`].
-    pub(super) async fn oauth2<B>(&self, head: &Parts, body: B, peer: Peer, note: &mut Note<'_>) -> Response<Full<Bytes>>
+    pub(super) async fn oauth2<B>(
+        &self,
+        head: &Parts,
+        body: B,
+        peer: Peer,
+        note: &mut Note<'_>,
+    ) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Unpin + Send + 'static,
     {
@@ -160,7 +166,10 @@ impl App {
         let served = ready.servers.get(server).ok_or_else(nothing)?;
         note.routed(&served.name, endpoint.template());
         let Ok(client) = address::client(peer.address, &head.headers, &self.config.trusted_proxies) else {
-            return Err(Problem::Other(StatusCode::BAD_REQUEST, "Forwarded and X-Forwarded-For name different clients"));
+            return Err(Problem::Other(
+                StatusCode::BAD_REQUEST,
+                "Forwarded and X-Forwarded-For name different clients",
+            ));
         };
         note.client(client.address);
         let authority = served.oauth2.as_ref().ok_or_else(nothing)?;

@@ -44,7 +44,8 @@ pub(super) struct Ask<'a> {
 pub(super) fn allowed(directory: &Directory, view: &ServerView, scope: Scope) -> Vec<(String, Vec<&'static str>)> {
     use Operation::{Create, Deactivate, Delete, Read, Update};
     let types = directory.adapter().resource_types.iter();
-    let words = [(Read, "read"), (Create, "create"), (Update, "change"), (Deactivate, "deactivate"), (Delete, "delete")];
+    let words =
+        [(Read, "read"), (Create, "create"), (Update, "change"), (Deactivate, "deactivate"), (Delete, "delete")];
     let allowed = types.map(|type_| {
         let may = words.iter().filter(|(operation, _)| {
             (scope == Scope::Everything || *operation == Read) && view.may.allow(&type_.name, *operation)

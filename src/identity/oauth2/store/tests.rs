@@ -103,13 +103,17 @@ fn from_a_code_to_many_tokens() {
     assert!(fresh.lives(&first) && first.expires_in == 3600 && first.scope == Scope::Everything);
     let second = fresh.refresh(first.refresh.as_deref().unwrap()).unwrap();
     assert!(fresh.lives(&first) && fresh.lives(&second), "an access token lives as long as it said");
-    let narrow = told(fresh.store.refresh("okta", "okta", second.refresh.as_deref().unwrap(), Some("scim:read"), LIFETIME));
+    let narrow =
+        told(fresh.store.refresh("okta", "okta", second.refresh.as_deref().unwrap(), Some("scim:read"), LIFETIME));
     let narrow = narrow.unwrap();
     assert_eq!(narrow.scope, Scope::Read);
     // The grant stays as wide as it was (RFC 6749 6).
     assert_eq!(fresh.refresh(narrow.refresh.as_deref().unwrap()).unwrap().scope, Scope::Everything);
     let grants = fresh.store.list(Some("okta")).unwrap();
-    assert_eq!(grants.iter().map(|grant| (grant.client.as_str(), grant.subject.as_str())).collect::<Vec<_>>(), [("okta", "ada")]);
+    assert_eq!(
+        grants.iter().map(|grant| (grant.client.as_str(), grant.subject.as_str())).collect::<Vec<_>>(),
+        [("okta", "ada")]
+    );
     assert!(fresh.store.list(Some("entra")).unwrap().is_empty());
     // Access is no refresh, and refresh no access.
     refused(fresh.refresh(&second.access), "not known");
