@@ -135,9 +135,7 @@ fn bind(config: &Config, tls: Option<&Arc<Tls>>) -> Result<Vec<Listener>, Failed
 /// Whether every identity server needs a client certificate: then TLS itself refuses those who have none. Not where there is
 /// an authorization page: whoever consents has a browser, and its certificate would be nobody's business.
 fn nobody_without_certificate(config: &Config) -> bool {
-    let needs = |server: &IdentityServer| {
-        server.client_certificate.is_some() && server.authentication.oauth2.is_none()
-    };
+    let needs = |server: &IdentityServer| server.client_certificate.is_some() && server.authentication.oauth2.is_none();
     config.identity_servers.iter().all(needs)
 }
 
