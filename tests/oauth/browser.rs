@@ -76,7 +76,12 @@ impl Chromium {
         chromium
     }
 
+    #[track_caller]
     fn call(&mut self, method: &str, parameters: Value) -> Value {
+        self.try_call(method, parameters).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_call(&mut self, method: &str, parameters: Value) -> Result<Value, String> {
         self.next += 1;
         let mut message = json!({ "id": self.next, "method": method, "params": parameters });
         if let Some(session) = &self.session {
@@ -86,8 +91,10 @@ impl Chromium {
         loop {
             let answer = self.read();
             if answer["id"] == self.next {
-                assert!(answer.get("error").is_none(), "{method}: {answer}");
-                return answer["result"].clone();
+                return match answer.get("error") {
+                    None => Ok(answer["result"].clone()),
+                    Some(error) => Err(format!("{method}: {error}")),
+                };
             }
         }
     }
@@ -105,6 +112,7 @@ impl Chromium {
 
     /// Opens a URL and waits until it is there.
     fn open(&mut self, url: &str) {
+        self.call("Page.navigate", json!({ "url": "about:blank" }));
         self.call("Page.navigate", json!({ "url": url }));
         self.until("h1");
     }
@@ -113,10 +121,12 @@ impl Chromium {
     fn until(&mut self, selector: &str) -> Value {
         let patience = Instant::now() + Duration::from_secs(30);
         loop {
-            let root = self.call("DOM.getDocument", json!({}));
-            let found =
-                self.call("DOM.querySelector", json!({ "nodeId": root["root"]["nodeId"], "selector": selector }));
-            if found["nodeId"] != 0 {
+            let root = self.try_call("DOM.getDocument", json!({})).unwrap_or_default();
+            let asked = json!({ "nodeId": root["root"]["nodeId"], "selector": selector });
+            // Between two pages the document goes while it is asked.
+            if let Ok(found) = self.try_call("DOM.querySelector", asked)
+                && found["nodeId"] != 0
+            {
                 return found["nodeId"].clone();
             }
             assert!(Instant::now() < patience, "{selector} does not come");

@@ -186,8 +186,7 @@ pub(super) const CASES: &[(&str, &str)] = &[
     ),
     (
         "identity_servers: { a: { authentication: oauth2 } }",
-        "1:42: error: this version of scimshim does not support `oauth2` yet | this version knows none, basic, digest and \
-         bearer",
+        "1:42: error: `oauth2` needs clients | authentication: { oauth2: { clients: [...] } }, see docs/oauth2.md",
     ),
     (
         "identity_servers: { a: { authentication: digest } }",

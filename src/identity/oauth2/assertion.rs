@@ -16,8 +16,9 @@ use serde_json::Value;
 
 /// The algorithms that an assertion may be signed with.
 pub const ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "ES384", "EdDSA"];
-/// How long a client's own assertion may have left to live, in seconds: it is remembered until then.
-const LONGEST_LIFE: i64 = 600;
+/// How long a client's own assertion may have left to live, in seconds: it is remembered until then. Client libraries give theirs
+/// an hour.
+const LONGEST_LIFE: i64 = 3600;
 /// `typ` of what providers sign: an ID token of theirs says nothing or JWT.
 const ANY_JWT: &[&str] = &["jwt", "client-authentication+jwt", "at+jwt"];
 

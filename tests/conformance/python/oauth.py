@@ -5,6 +5,7 @@ usage: oauth.py URL CA REDIRECT_URI CLIENT SECRET MACHINE MACHINE_SECRET SIGNING
 
 import html
 import json
+import os
 import re
 import sys
 
@@ -14,6 +15,8 @@ from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
 
 (url, ca, redirect_uri, client, secret, machine, machine_secret, signing, key_file, name, password) = sys.argv[1:]
+# What the environment says of certificates would win over a session's own word.
+os.environ["REQUESTS_CA_BUNDLE"] = ca
 issuer = f"{url}/oauth2/test"
 users = f"{url}/scim/v2/Users"
 done = {}
