@@ -7,7 +7,7 @@ use super::metrics;
 use super::state::App;
 use super::tls::Tls;
 use super::watch::{Noted, Patience};
-use crate::config::Config;
+use crate::config::{Config, IdentityServer};
 use crate::document::Findings;
 use crate::identity::Memory;
 use arc_swap::ArcSwap;
@@ -132,9 +132,11 @@ fn bind(config: &Config, tls: Option<&Arc<Tls>>) -> Result<Vec<Listener>, Failed
     config.listen.iter().map(bind).collect()
 }
 
-/// Whether every identity server needs a client certificate: then TLS itself refuses those who have none.
+/// Whether every identity server needs a client certificate: then TLS itself refuses those who have none. Not where there is
+/// an authorization page: whoever consents has a browser, and its certificate would be nobody's business.
 fn nobody_without_certificate(config: &Config) -> bool {
-    config.identity_servers.iter().all(|server| server.client_certificate.is_some())
+    let needs = |server: &IdentityServer| server.client_certificate.is_some() && server.authentication.oauth2.is_none();
+    config.identity_servers.iter().all(needs)
 }
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failed {
