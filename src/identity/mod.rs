@@ -308,7 +308,10 @@ impl Identity {
             Credential::Digest(parameters) => match digest {
                 Some(digest) => {
                     let keys = self.tokens.keys().await.map_err(Refused::from)?;
-                    digest::check(parameters, digest, &server.name, presented, &keys, &self.memory.seen)
+                    let memory = &self.memory;
+                    digest::check(parameters, digest, &server.name, presented, &keys, &memory.seen, |name| {
+                        memory.failures.may_try(presented.client, memory.guess(server, METHOD_DIGEST, name))
+                    })
                 }
                 None => Err(not_taken(METHOD_DIGEST)),
             },
@@ -340,7 +343,7 @@ impl Identity {
         if let Some(digest) = &server.methods.digest
             && let Ok(keys) = self.tokens.keys().await
         {
-            challenges.extend(digest::challenges(digest, &server.name, &keys, stale));
+            challenges.extend(digest::challenges(digest, &server.name, &keys, &self.memory.seen, stale));
         }
         if server.methods.bearer.is_some() || server.methods.oauth2.is_some() || server.methods.foreign.is_some() {
             challenges.push(bearer::challenge(matches!(credential, Credential::Bearer(_))));

@@ -279,6 +279,44 @@ fn guesses_are_slowed_and_good_clients_are_not() {
     ask(&right).expect(200);
 }
 
+/// A password that is kept as it is, and Digest: nothing costs the service much, so what is refused is that one tries on and on.
+#[test]
+fn quick_guesses_are_not_looked_at() {
+    let database = Database::small(Engine::Sqlite);
+    let servers = format!(
+        "{{ test: {{ default: true }}, plain: {{ authentication: {{ basic: {{ username: hr, password: \"{PASSWORD}\" }} }} }}, \
+         digest: {{ authentication: {{ digest: {{ username: hr, password: \"{PASSWORD}\" }} }} }} }}"
+    );
+    let options = Options::small().identity_servers(&servers).more("limits: { failures_per_minute: 5 }");
+    let mut service = Service::start(&database, options);
+    let (plain, digest) = ("/scim/plain/v2/Users", "/scim/digest/v2/Users");
+    let ask = |service: &Service, path: &str, value: &str| {
+        let mut client = service.client_with("", None);
+        client.send("GET", path, &[("Authorization", value)], None).expect("an answer").status
+    };
+    let nonce = |service: &Service| {
+        let challenge = service.client_with("/scim/digest/v2", None).get("/Users").expect(401);
+        DigestClient::nonce(challenge.header("www-authenticate").expect("a challenge"))
+    };
+    let known = nonce(&service);
+    let good = |nc: &str| DigestClient { nc: nc.to_owned(), ..DigestClient::new(digest) }.authorization(&known);
+    assert_eq!((ask(&service, plain, &basic("hr", PASSWORD)), ask(&service, digest, &good("00000001"))), (200, 200));
+    for guess in 0..5 {
+        assert_eq!(ask(&service, plain, &basic("hr", &format!("guess {guess}"))), 401);
+    }
+    let guess = DigestClient { password: "guess".to_owned(), ..DigestClient::new(digest) };
+    let fresh = DigestClient::new(digest).authorization(&nonce(&service));
+    for _ in 0..3 {
+        assert_eq!(ask(&service, plain, &basic("hr", "guess")), 429);
+        assert_eq!(ask(&service, digest, &guess.authorization(&nonce(&service))), 429);
+        assert_eq!(ask(&service, digest, &fresh), 429, "found by guessing: not told from the guesses before");
+    }
+    // Who was right before still is.
+    assert_eq!((ask(&service, plain, &basic("hr", PASSWORD)), ask(&service, digest, &good("00000002"))), (200, 200));
+    assert_eq!(service.client().get("/Users").status, 200);
+    service.stop();
+}
+
 #[test]
 fn tokens_without_their_scheme() {
     let database = Database::small(Engine::Sqlite);

@@ -309,8 +309,8 @@ pub(super) const CASES: &[(&str, &str)] = &[
          RS256\n\
          1:104: error: expected one of `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `ES256`, `ES384`, `EdDSA`, found \
          `rs256` | did you mean `RS256`?\n\
-         1:130: error: this list is empty, and would ask for nothing\n\
-         1:150: error: expected what the claim must have, found null",
+         1:129: error: this list is empty, and would ask for nothing\n\
+         1:149: error: expected what the claim must have, found nothing",
     ),
     (
         "identity_servers: { a: { authentication: { jwt: { issuer: idp, audience: scim, subject: x, jwks_url: \
@@ -322,9 +322,9 @@ pub(super) const CASES: &[(&str, &str)] = &[
          scim, client_secret: hunter2, cache: 10m } } } }",
         "1:59: warning: every active token of this server is taken, whoever got it for whatever | say for whom under \
          `audience`, or whose or what it must claim under `subject` or `claims`\n\
-         1:140: warning: a secret stands in the configuration itself | keep it in a file that only scimshim can read: \
+         1:136: warning: a secret stands in the configuration itself | keep it in a file that only scimshim can read: \
          ${file:PATH}, or ${credential:NAME}\n\
-         1:156: error: what the server said of a token is kept from 1s to 5m | a token that was revoked is taken for as long",
+         1:152: error: what the server said of a token is kept from 1s to 5m | a token that was revoked is taken for as long",
     ),
     // client certificates
     (
