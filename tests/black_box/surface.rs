@@ -202,10 +202,12 @@ fn conditional_requests() {
                 let noop = client::patch(json!([{ "op": "replace", "path": "externalId", "value": null }]));
                 let patch =
                     |client: &mut Client, name| send(client, "PATCH", &path, &[SCIM, (name, tag)], Some(&noop)).status;
-                assert_eq!(patch(&mut client, "If-Match"), if found { 200 } else { 412 }, "{engine:?} {path} {tag}");
+                // Of a group the answer would carry the members.
+                let done = if path.starts_with("/Groups") { 204 } else { 200 };
+                assert_eq!(patch(&mut client, "If-Match"), if found { done } else { 412 }, "{engine:?} {path} {tag}");
                 assert_eq!(
                     patch(&mut client, "If-None-Match"),
-                    if found { 412 } else { 200 },
+                    if found { 412 } else { done },
                     "{engine:?} {path} {tag}"
                 );
             }

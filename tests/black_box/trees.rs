@@ -101,7 +101,9 @@ resources:
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trees.yaml");
     std::fs::write(&path, adapter).unwrap();
-    let service = Service::start(&database, Options { adapter: path.display().to_string(), ..Options::small() });
+    // A PATCH is answered with the group.
+    let options = Options { adapter: path.display().to_string(), ..Options::small() };
+    let service = Service::start(&database, options.identity_servers("{ test: { default: true } }"));
     Application { database, service, _folder: folder }
 }
 

@@ -76,7 +76,8 @@ pub fn shape(template: &str) -> String {
     numbers.replace_all(&list.replace_all(template, "IN (..)"), "$").into_owned()
 }
 
-fn is_control(text: &str) -> bool {
+/// Whether a statement begins or ends a transaction, or sets something.
+pub fn is_control(text: &str) -> bool {
     let first =
         text.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_ascii_uppercase();
     matches!(first.as_str(), "BEGIN" | "START" | "COMMIT" | "ROLLBACK" | "SAVEPOINT" | "RELEASE" | "SET" | "SHOW" | "")
