@@ -170,6 +170,13 @@ fn schemes(authentication: &Authentication) -> Vec<Value> {
             "https://www.rfc-editor.org/info/rfc6750",
         ),
         (
+            authentication.oauth2.is_some(),
+            "oauth2",
+            "OAuth 2.0",
+            "An access token that this service issues",
+            "https://www.rfc-editor.org/info/rfc6749",
+        ),
+        (
             authentication.digest.is_some(),
             "httpdigest",
             "HTTP Digest",
