@@ -53,6 +53,7 @@ impl Document {
         out.push_str(&format!("## The mapping\n\nThe adapter `{}`, for {}, on {on}.\n", self.name, self.title));
         self.versions(&mut out);
         self.parameters_listed(&mut out);
+        types(&variants, &mut out);
         let mut names: Vec<String> = Vec::new();
         for variant in &variants {
             for (key, _) in variant.root.get("resources").map(Node::entries).unwrap_or_default() {
@@ -134,6 +135,28 @@ impl Document {
     }
 }
 
+/// The named conversions.
+fn types(variants: &[Variant], out: &mut String) {
+    let nodes: Vec<(&str, Node, Words)> = variants
+        .iter()
+        .filter_map(|variant| {
+            let types = variant.root.get("types")?;
+            Some((variant.name.as_str(), types.clone(), Words::new(None)))
+        })
+        .collect();
+    let named = by_version(&nodes, variants.len(), |types, words| {
+        let each = types.entries().iter();
+        each.map(|(key, node)| (key.text.clone(), words.conversion(Some(node)))).collect()
+    });
+    if named.is_empty() {
+        return;
+    }
+    out.push_str("\n| type | how a value travels |\n| --- | --- |\n");
+    for (versions, (name, conversion)) in named {
+        out.push_str(&format!("| `{name}` | {}{} |\n", cell(&conversion), only(&versions)));
+    }
+}
+
 /// The sources of a resource in one variant: name (empty where there is one table only) and node.
 fn of(variant: &Variant, resource: &str) -> Vec<(String, Node)> {
     let Some(node) = variant.root.get("resources").and_then(|all| all.get(resource)) else { return Vec::new() };
@@ -154,13 +177,21 @@ fn describe(variants: &[Variant], resource: &str, source: &str, out: &mut String
             Some((variant.name.as_str(), node, Words::new(variant.root.get("types").cloned())))
         })
         .collect();
-    let facts = by_version(&nodes, variants.len(), |node, words| facts(node, words));
+    let facts = by_version(&nodes, variants.len(), facts);
     for (versions, fact) in facts {
         out.push_str(&format!("- {fact}{}\n", only(&versions)));
     }
     out.push_str("\n| attribute | column | how it travels | besides |\n| --- | --- | --- | --- |\n");
+    let mut lines = by_version(&nodes, variants.len(), attributes);
+    let mut homes: Vec<String> = vec![String::new()];
+    lines.iter().for_each(|(_, line)| {
+        if !homes.contains(&line.home) {
+            homes.push(line.home.clone())
+        }
+    });
+    lines.sort_by_key(|(_, line)| homes.iter().position(|home| *home == line.home));
     let mut home = String::new();
-    for (versions, line) in by_version(&nodes, variants.len(), |node, words| attributes(node, words)) {
+    for (versions, line) in lines {
         if line.home != home {
             out.push_str(&format!("| **`{}`** | | | |\n", line.home));
             home.clone_from(&line.home);
@@ -174,7 +205,7 @@ fn describe(variants: &[Variant], resource: &str, source: &str, out: &mut String
             cell(notes.trim_start_matches("; ").trim_end_matches("; "))
         ));
     }
-    let beside = by_version(&nodes, variants.len(), |node, words| besides(node, words));
+    let beside = by_version(&nodes, variants.len(), besides);
     if !beside.is_empty() {
         out.push_str("\nWritten beside it, in the same transaction:\n\n| when | what | with |\n| --- | --- | --- |\n");
         for (versions, line) in beside {

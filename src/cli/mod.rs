@@ -9,6 +9,7 @@ mod duration;
 mod grants;
 mod notify;
 mod profiles;
+mod secret;
 mod serve;
 mod setup;
 mod token;
@@ -41,6 +42,9 @@ enum Verb {
     /// Issue, rotate, list and revoke bearer tokens
     #[command(subcommand)]
     Token(token::Verb),
+    /// Turn a password into what the configuration keeps instead of it
+    #[command(subcommand)]
+    Secret(secret::Verb),
     /// List the adapters found, or one adapter's parameters
     Adapters(adapters::Arguments),
 }
@@ -54,6 +58,7 @@ pub fn main() -> ExitCode {
         Verb::Check(arguments) => check::run(config, &arguments),
         Verb::Serve => serve::run(config),
         Verb::Token(verb) => token::run(config, &verb),
+        Verb::Secret(verb) => secret::run(&verb),
         Verb::Adapters(arguments) => adapters::run(config, &arguments),
     };
     match done {

@@ -129,9 +129,9 @@ fn read(node: &Node, path: &Path, context: Context<'_>, findings: &mut Findings)
     let adapter = adapter::read(&mut reader, context, findings);
     let identity_servers = identity::read(&mut reader, context, door.as_ref(), findings);
     let asks = |door: &door::Door| door.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-    if let Some(servers) = &identity_servers
-        && door.as_ref().is_some_and(asks)
-        && servers.iter().all(|server| server.client_certificate.is_none())
+    let servers = node.get("identity_servers").map(Node::entries).unwrap_or_default();
+    if door.as_ref().is_some_and(asks)
+        && servers.iter().all(|(_, server)| server.get("client_certificate").is_none())
         && let Some(node) = node.get("tls").and_then(|tls| tls.get("client_ca"))
     {
         let finding = findings.warning(node, "clients are asked for a certificate that no identity server needs");

@@ -59,13 +59,19 @@ pub(super) fn read(node: &Node, context: Context<'_>, findings: &mut Findings) -
     Some(secret)
 }
 
-/// The same for what a configuration may hold itself: a hash that `scimshim secret` printed.
-pub(super) fn read_verifier(node: &Node, context: Context<'_>, findings: &mut Findings) -> Option<Secret> {
+/// Keeps what stands at a node from being printed, unless it only names where a secret is. For secrets beside a mistake that
+/// has nobody read them.
+pub(super) fn hide(node: &Node, findings: &mut Findings) {
     let origin = node.as_str().map(origin);
     if !matches!(origin, Some(Ok(Origin::File(_) | Origin::Environment(_) | Origin::Credential(_)))) {
         findings.hide(node);
     }
-    let text = match origin {
+}
+
+/// The same for what a configuration may hold itself: a hash that `scimshim secret` printed.
+pub(super) fn read_verifier(node: &Node, context: Context<'_>, findings: &mut Findings) -> Option<Secret> {
+    hide(node, findings);
+    let text = match node.as_str().map(origin) {
         // Not `read_str`: its message would quote what was found.
         None => {
             findings.hide_rest(node);

@@ -206,7 +206,7 @@ fn the_example_has_nothing_wrong() {
     for (name, mode) in [("tls/fullchain.pem", 0o644), ("tls/privkey.pem", 0o640)] {
         write(&directory, name, "x", mode);
     }
-    for name in ["db-ca.pem", "db-password", "introspection"] {
+    for name in ["db-ca.pem", "db-password", "hr", "introspection"] {
         write(&directory, name, "hunter2", 0o640);
     }
     write(&directory, "tls/idp-ca.pem", CERTIFICATE, 0o644);

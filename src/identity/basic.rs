@@ -2,11 +2,9 @@
 
 use super::passwords::{Claim, Verdict};
 use super::{METHOD_BASIC, Memory, Refused, Server, Session};
-use crate::config::{self, Password};
-use aws_lc_rs::constant_time::verify_slices_are_equal;
+use crate::config::{self, Password, Secret};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 use unicode_normalization::UnicodeNormalization;
 
@@ -20,7 +18,12 @@ pub struct Basic {
 impl Basic {
     /// As configured.
     pub fn new(configured: &config::Basic) -> Self {
-        Self { username: configured.username.nfc().collect(), password: configured.password.clone() }
+        let normal = |text: &str| text.nfc().collect::<String>();
+        let password = match &configured.password {
+            Password::Plain(known) => Password::Plain(Secret::new(normal(known.expose()))),
+            Password::Hash(hash) => Password::Hash(hash.clone()),
+        };
+        Self { username: normal(&configured.username), password }
     }
 }
 
@@ -39,20 +42,12 @@ pub(super) async fn check(
 ) -> Result<Session, Refused> {
     let (name, password) = read(credential).map_err(|why| Refused::wrong(why, (METHOD_BASIC, "")))?;
     let wrong = || Refused::wrong("the user name or the password is wrong", (METHOD_BASIC, &name));
+    let guess = memory.guess(server, METHOD_BASIC, &name);
+    let may_try = || memory.failures.may_try(client, guess);
+    let claim = |stored| Claim { stored, owner: &basic.username, name: &name, password: &password, client };
     let verdict = match &basic.password {
-        Password::Plain(known) => {
-            // Of the same length, and both of them always.
-            let same = |a: &str, b: &str| verify_slices_are_equal(&Sha256::digest(a), &Sha256::digest(b)).is_ok();
-            let known: String = known.expose().nfc().collect();
-            let right = same(&basic.username, &name) & same(&known, &password);
-            if right { Verdict::Right } else { Verdict::Wrong }
-        }
-        Password::Hash(stored) => {
-            let guess = memory.guess(server, METHOD_BASIC, &name);
-            let claim =
-                Claim { stored: stored.expose(), owner: &basic.username, name: &name, password: &password, client };
-            memory.passwords.check(claim, || memory.failures.may_try(client, guess)).await
-        }
+        Password::Plain(known) => memory.passwords.compare(claim(known.expose()), may_try),
+        Password::Hash(stored) => memory.passwords.check(claim(stored.expose()), may_try).await,
     };
     match verdict {
         Verdict::Right => Ok(Session { credential: basic.username.clone(), method: METHOD_BASIC, read_only: false }),

@@ -10,6 +10,8 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Certificate {
     names: Vec<CertificateName>,
+    /// When it ends, in seconds since 1970.
+    ends: i64,
 }
 
 impl Certificate {
@@ -26,7 +28,12 @@ impl Certificate {
         if let (Some(name), None) = (common.next(), common.next()) {
             names.push(CertificateName::CommonName(name.to_owned()));
         }
-        Self { names }
+        Self { names, ends: certificate.validity().not_after.timestamp() }
+    }
+
+    /// When it ends, in seconds since 1970.
+    pub fn ends(&self) -> i64 {
+        self.ends
     }
 
     /// Whether it has one of the names that are asked for.

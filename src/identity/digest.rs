@@ -18,9 +18,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// How long a nonce can be used, in microseconds.
 const LIFE: i64 = 300 * 1_000_000;
+/// How long it is remembered as one of somebody who knows the password.
+const KNOWN: i64 = 3600 * 1_000_000;
 /// A clock of another process may be ahead by so much.
 const SKEW: i64 = 30 * 1_000_000;
 /// The most nonces whose counts are kept: some 8 MB.
@@ -45,11 +48,16 @@ impl Digest {
     }
 }
 
-/// One challenge for each algorithm (RFC 7616 3.7), none without randomness or keys.
-pub(super) fn challenges(digest: &Digest, server: &str, keys: &Keyring, stale: bool) -> Vec<String> {
-    let Some(nonce) = nonce(server, keys, now()) else {
+/// One challenge for each algorithm (RFC 7616 3.7), none without randomness or keys. `stale`: for who has just proved to know
+/// the password, and is known by this nonce from now on.
+pub(super) fn challenges(digest: &Digest, server: &str, keys: &Keyring, seen: &Seen, stale: bool) -> Vec<String> {
+    let now = now();
+    let Some(nonce) = nonce(server, keys, now) else {
         return Vec::new();
     };
+    if stale && let Some(nonce) = opened(&nonce, server, keys) {
+        seen.vouch(nonce, now);
+    }
     let stale = if stale { ", stale=true" } else { "" };
     let realm = &digest.realm;
     let one = |(algorithm, _): &(DigestAlgorithm, Secret)| {
@@ -61,7 +69,8 @@ pub(super) fn challenges(digest: &Digest, server: &str, keys: &Keyring, stale: b
     digest.ha1.iter().map(one).collect()
 }
 
-/// Whether a request carries a proof for itself.
+/// Whether a request carries a proof for itself. `may_try` is asked before a proof is looked at whose nonce is not yet known to
+/// be in good hands: guesses with a password are many, and each is quickly checked.
 pub(super) fn check(
     parameters: &str,
     digest: &Digest,
@@ -69,6 +78,7 @@ pub(super) fn check(
     presented: &Presented<'_>,
     keys: &Keyring,
     seen: &Seen,
+    may_try: impl Fn(&str) -> Result<(), Duration>,
 ) -> Result<Session, Refused> {
     let malformed = |why: &'static str| Refused::wrong(why, (METHOD_DIGEST, ""));
     let given = Given::read(parameters).map_err(malformed)?;
@@ -83,6 +93,10 @@ pub(super) fn check(
             "the `uri` of the Digest response is not this request's target (a proxy that rewrites paths breaks Digest)",
         ));
     }
+    let nonce = opened(&given.nonce, server, keys);
+    if !nonce.is_some_and(|nonce| seen.knows(nonce)) {
+        may_try(&given.username).map_err(|wait| Refused::TooMany { method: METHOD_DIGEST, wait })?;
+    }
     let ha2 = algorithm.hash(&[presented.method.as_str(), &given.uri]);
     let response = algorithm.hash(&[ha1.expose(), &given.nonce, &given.nc_text, &given.cnonce, "auth", &ha2]);
     let same = |a: &str, b: &str| verify_slices_are_equal(a.as_bytes(), b.as_bytes()).is_ok();
@@ -95,7 +109,7 @@ pub(super) fn check(
         return Err(Refused::wrong("the user name or the password is wrong", (METHOD_DIGEST, &given.username)));
     }
     let now = now();
-    let fresh = opened(&given.nonce, server, keys).is_some_and(|nonce| seen.take(nonce, given.nc, now));
+    let fresh = nonce.is_some_and(|nonce| seen.take(nonce, given.nc, now));
     if fresh {
         return Ok(Session { credential: digest.username.clone(), method: METHOD_DIGEST, read_only: false });
     }
@@ -325,15 +339,33 @@ impl Seen {
                 place.insert(Window { highest: count, used: 1 });
             }
         }
-        while let Some((&(oldest, random), _)) = counts.windows.first_key_value() {
-            let over = oldest < now.saturating_sub(LIFE);
-            if !over && counts.windows.len() <= self.most {
+        counts.tidy(now, self.most);
+        true
+    }
+
+    /// Whether a nonce was used by somebody who knows the password, or given to one.
+    fn knows(&self, nonce: Nonce) -> bool {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).windows.contains_key(&nonce)
+    }
+
+    /// Notes that a nonce is given to somebody who knows the password.
+    fn vouch(&self, nonce: Nonce, now: i64) {
+        let mut counts = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.windows.entry(nonce).or_insert(Window { highest: 0, used: 0 });
+        counts.tidy(now, self.most);
+    }
+}
+
+impl Counts {
+    /// Forgets the oldest, which are not taken any more then.
+    fn tidy(&mut self, now: i64, most: usize) {
+        while let Some((&(oldest, random), _)) = self.windows.first_key_value() {
+            if oldest >= now.saturating_sub(KNOWN) && self.windows.len() <= most {
                 break;
             }
-            counts.floor = counts.floor.max(oldest);
-            counts.windows.remove(&(oldest, random));
+            self.floor = self.floor.max(oldest);
+            self.windows.remove(&(oldest, random));
         }
-        true
     }
 }
 

@@ -71,7 +71,7 @@ fn presented<'a>(headers: &'a HeaderMap, target: &'a str) -> Presented<'a> {
 fn outcome(client: &Client, digest: &Digest, keys: &Keyring, seen: &Seen, nonce: &str) -> String {
     let headers = HeaderMap::new();
     let parameters = client.parameters(nonce);
-    match check(&parameters, digest, "hr", &presented(&headers, "/scim/v2/Users?count=1"), keys, seen) {
+    match check(&parameters, digest, "hr", &presented(&headers, "/scim/v2/Users?count=1"), keys, seen, |_| Ok(())) {
         Ok(session) => format!("{} {} {}", session.credential, session.method, session.read_only),
         Err(Refused::Wrong { stale: true, guess: None, .. }) => "stale".to_owned(),
         Err(Refused::Wrong { why, guess: Some(_), .. }) => why.into_owned(),
@@ -205,7 +205,7 @@ fn what_is_kept_is_bounded() {
     assert!(!seen.take(nonce(500), 2, start + 1000), "forgotten, so not taken with any count");
     assert!(seen.take(nonce(950), 2, start + 1000));
     // Later, what has ended is forgotten.
-    assert!(seen.take(nonce(LIFE * 2), 1, start + LIFE * 2));
+    assert!(seen.take(nonce(KNOWN * 2), 1, start + KNOWN * 2));
     assert_eq!(seen.inner.lock().unwrap().windows.len(), 1);
 }
 
@@ -213,10 +213,45 @@ fn what_is_kept_is_bounded() {
 fn challenges_of_each_algorithm() {
     let keys = ring();
     let two = digest(&[DigestAlgorithm::Sha512_256, DigestAlgorithm::Sha256]);
-    let given = challenges(&two, "hr", &keys, true);
+    let seen = Seen::default();
+    let given = challenges(&two, "hr", &keys, &seen, true);
     assert_eq!(given.len(), 2);
     assert!(given[0].starts_with("Digest realm=\"scim\", qop=\"auth\", algorithm=SHA-512-256, nonce=\""));
     assert!(given[0].contains(", stale=true, charset=UTF-8, userhash=true"));
-    assert!(!challenges(&two, "hr", &keys, false)[0].contains("stale"));
-    assert!(challenges(&two, "hr", &Keyring::new(Vec::new(), None), false).is_empty());
+    assert!(!challenges(&two, "hr", &keys, &seen, false)[0].contains("stale"));
+    assert!(challenges(&two, "hr", &Keyring::new(Vec::new(), None), &seen, false).is_empty());
+}
+
+/// While guesses come from a client's own address, the client goes on with the nonce it used, and with the one it is given for
+/// it when that is too old; a guess is not even looked at.
+#[test]
+fn who_is_known_is_not_held_up() {
+    let (keys, one, seen) = (ring(), digest(&[DigestAlgorithm::Sha256]), Seen::since(0, MOST));
+    let headers = HeaderMap::new();
+    let try_ = |client: &Client, nonce: &str, held: bool| {
+        let presented = presented(&headers, "/scim/v2/Users?count=1");
+        let hold = |_: &str| if held { Err(Duration::from_secs(9)) } else { Ok(()) };
+        match check(&client.parameters(nonce), &one, "hr", &presented, &keys, &seen, hold) {
+            Ok(_) => "taken",
+            Err(Refused::Wrong { stale: true, .. }) => "stale",
+            Err(Refused::Wrong { .. }) => "wrong",
+            Err(Refused::TooMany { .. }) => "held",
+            Err(_) => "something else",
+        }
+    };
+    let client = |nc| Client { nc, ..Client::default() };
+    let guess = Client { password: "guess", ..Client::default() };
+    let fresh = || nonce("hr", &keys, now()).unwrap();
+    assert_eq!(try_(&guess, &fresh(), true), "held");
+    assert_eq!(try_(&client("00000001"), &fresh(), true), "held", "nothing tells it from a guess");
+    let known = nonce("hr", &keys, now() - LIFE + 2_000_000).unwrap();
+    assert_eq!(try_(&client("00000001"), &known, false), "taken");
+    assert_eq!(try_(&client("00000002"), &known, true), "taken");
+    std::thread::sleep(Duration::from_millis(2100));
+    assert_eq!(try_(&client("00000003"), &known, true), "stale");
+    let given = challenges(&one, "hr", &keys, &seen, true);
+    let (_, given) = given[0].split_once("nonce=\"").unwrap();
+    let given = given.split('"').next().unwrap();
+    assert_eq!(try_(&client("00000001"), given, true), "taken");
+    assert_eq!(try_(&client("00000001"), given, true), "stale");
 }

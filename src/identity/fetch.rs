@@ -63,7 +63,11 @@ impl Client {
             }
         }
         if roots.is_empty() {
-            return Err("there is no certificate authority to trust".to_owned());
+            return Err(match trust.ca {
+                Some(_) => "`ca` has no certificate authority".to_owned(),
+                None => "the system trusts no certificate authority (install ca-certificates, or write `ca: PATH`)"
+                    .to_owned(),
+            });
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
@@ -278,7 +282,7 @@ mod tests {
     #[test]
     fn authorities() {
         let trust = |ca: &str| Trust { ca: Some(ca.to_owned()), private_network: false };
-        assert!(Client::new(&trust("")).unwrap_err().contains("no certificate authority"));
+        assert!(Client::new(&trust("")).unwrap_err().contains("`ca` has no certificate authority"));
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert!(Client::new(&trust(broken)).unwrap_err().contains("not a certificate"));
     }

@@ -121,7 +121,14 @@ impl LiveTokens {
         let came = Instant::now();
         let snapshot = self.fresh(|snapshot| snapshot.read.elapsed() < STALE).await?;
         let known = match snapshot.tokens.get(&fingerprint) {
-            Some(known) => Arc::clone(known),
+            Some(known) => {
+                if known.verified.get().is_none() && self.is_of_unknown_key(token) {
+                    // The set is newer than the keys.
+                    self.want_keys().await;
+                    self.fresh(|snapshot| snapshot.read >= came).await?;
+                }
+                Arc::clone(known)
+            }
             None => self.just_issued(token, audience, &fingerprint, came).await?,
         };
         if known.token.server != server {
@@ -153,7 +160,7 @@ impl LiveTokens {
         let unknown = |why: &str| Denied::Refused(why.to_owned());
         let (why, patient) = if is_opaque(token) {
             ("the token is not one of this service's, or was revoked", true)
-        } else if key_id(token).is_some_and(|id| self.shared.keys.load().ids().all(|known| known != id)) {
+        } else if self.is_of_unknown_key(token) {
             ("the token is not one of this service's", true)
         } else {
             ("the token was revoked", false)
@@ -162,10 +169,10 @@ impl LiveTokens {
             return Err(unknown(why));
         }
         if patient {
-            if !is_opaque(token) {
-                self.shared.keys_wanted.store(true, Relaxed);
+            match is_opaque(token) {
+                true => self.wait_for_renewal().await,
+                false => self.want_keys().await,
             }
-            self.wait_for_renewal().await;
         } else {
             self.shared.keys.load().verify(token, &self.shared.issuer, audience).map_err(Denied::Refused)?;
         }
@@ -184,6 +191,17 @@ impl LiveTokens {
     pub async fn keys(&self) -> Result<Arc<Keyring>, Denied> {
         self.fresh(|_| true).await?;
         Ok(self.shared.keys.load_full())
+    }
+
+    /// A token that names a key which is not among those that are known.
+    fn is_of_unknown_key(&self, token: &str) -> bool {
+        key_id(token).is_some_and(|id| self.shared.keys.load().ids().all(|known| known != id))
+    }
+
+    /// Until the set may be read again, and the keys with it.
+    async fn want_keys(&self) {
+        self.shared.keys_wanted.store(true, Relaxed);
+        self.wait_for_renewal().await;
     }
 
     /// Until the set may be read again.
@@ -398,6 +416,10 @@ mod tests {
         let old = store.issue(&ring(&["old"]), "entra");
         live.check(&old, "entra", &entra).await.unwrap();
         let new = store.issue(&ring(&["new"]), "entra");
+        let newest = store.issue(&ring(&["new"]), "entra");
+        // Once the set has a token whose key is not there yet, and once not even that.
+        live.fresh(|snapshot| snapshot.read.elapsed() < Duration::ZERO).await.unwrap();
+        live.check(&newest, "entra", &entra).await.expect("the set knows it already");
         live.check(&new, "entra", &entra).await.expect("signed with a key that this process had not seen");
         assert_eq!(store.ring_reads.load(Relaxed), 1);
 

@@ -277,7 +277,12 @@ impl Identity {
         {
             return Err(Denial::TooMany { method, why, wait });
         }
-        Err(Denial::Unauthenticated { method, why, challenges: self.challenges(server, credential, stale).await })
+        let challenges = self.challenges(server, credential, stale).await;
+        if challenges.is_empty() {
+            // Without keys there is no nonce, and a 401 must say how it is overcome (RFC 9110 15.5.2).
+            return Err(Denial::Unavailable("the keys that nonces are made with cannot be read".to_owned()));
+        }
+        Err(Denial::Unauthenticated { method, why, challenges })
     }
 
     /// The one method whose kind of credential this is.
@@ -303,7 +308,10 @@ impl Identity {
             Credential::Digest(parameters) => match digest {
                 Some(digest) => {
                     let keys = self.tokens.keys().await.map_err(Refused::from)?;
-                    digest::check(parameters, digest, &server.name, presented, &keys, &self.memory.seen)
+                    let memory = &self.memory;
+                    digest::check(parameters, digest, &server.name, presented, &keys, &memory.seen, |name| {
+                        memory.failures.may_try(presented.client, memory.guess(server, METHOD_DIGEST, name))
+                    })
                 }
                 None => Err(not_taken(METHOD_DIGEST)),
             },
@@ -335,7 +343,7 @@ impl Identity {
         if let Some(digest) = &server.methods.digest
             && let Ok(keys) = self.tokens.keys().await
         {
-            challenges.extend(digest::challenges(digest, &server.name, &keys, stale));
+            challenges.extend(digest::challenges(digest, &server.name, &keys, &self.memory.seen, stale));
         }
         if server.methods.bearer.is_some() || server.methods.oauth2.is_some() || server.methods.foreign.is_some() {
             challenges.push(bearer::challenge(matches!(credential, Credential::Bearer(_))));

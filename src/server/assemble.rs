@@ -244,7 +244,8 @@ impl Assembler {
         let adapter = directory.adapter();
         let limits = &self.config.limits;
         let form = |base_url: String| {
-            Arc::new(Form { discovery: Discovery::new(adapter, &base_url, limits), base_url: Arc::from(base_url) })
+            let discovery = Discovery::new(adapter, &base_url, limits, &server.authentication);
+            Arc::new(Form { discovery, base_url: Arc::from(base_url) })
         };
         let by_name = form(format!("{}/scim/{}/v2", self.config.public_url, server.name));
         let by_default =

@@ -2,7 +2,7 @@
 
 use super::answer::Reply;
 use crate::adapter::Adapter;
-use crate::config::Limits;
+use crate::config::{Authentication, Limits};
 use crate::directory::CURSOR_TIMEOUT;
 use crate::scim::{Error, ListResponse, Object, urn};
 use bytes::Bytes;
@@ -29,8 +29,9 @@ struct Collection {
 }
 
 impl Discovery {
-    /// The documents of an adapter. `base_url` is `https://scim.example.com/scim/v2`.
-    pub fn new(adapter: &Adapter, base_url: &str, limits: &Limits) -> Self {
+    /// The documents of an adapter, for an identity server that authenticates so. `base_url` is
+    /// `https://scim.example.com/scim/v2`.
+    pub fn new(adapter: &Adapter, base_url: &str, limits: &Limits, authentication: &Authentication) -> Self {
         let types = adapter.resource_types.iter().map(|type_| {
             let extensions: Vec<Value> = type_
                 .schema
@@ -65,7 +66,7 @@ impl Discovery {
             }
         }
         Self {
-            service_provider_config: Document::new(&service_provider_config(adapter, base_url, limits)),
+            service_provider_config: Document::new(&service_provider_config(adapter, base_url, limits, authentication)),
             resource_types: Collection::new(types.collect()),
             schemas: Collection::new(schemas),
         }
@@ -126,7 +127,12 @@ impl Collection {
 
 /// RFC 7643 5, as strictly as the strictest reader wants it: a `documentationUri` that is no absolute
 /// URL, or a scheme without description, makes some clients take everything for unsupported.
-fn service_provider_config(adapter: &Adapter, base_url: &str, limits: &Limits) -> Value {
+fn service_provider_config(
+    adapter: &Adapter,
+    base_url: &str,
+    limits: &Limits,
+    authentication: &Authentication,
+) -> Value {
     let page = limits.page;
     let password = adapter.resource_types.iter().any(|type_| type_.schema.core.attribute("password").is_some());
     json!({
@@ -145,16 +151,39 @@ fn service_provider_config(adapter: &Adapter, base_url: &str, limits: &Limits) -
             "maxPageSize": page,
             "cursorTimeout": CURSOR_TIMEOUT,
         },
-        "authenticationSchemes": [{
-            "type": "oauthbearertoken",
-            "name": "Bearer token",
-            "description": "A long-lived token in the Authorization header, issued by the administrator",
-            "specUri": "https://www.rfc-editor.org/info/rfc6750",
-            "primary": true,
-        }],
+        "authenticationSchemes": schemes(authentication),
         "meta": {
             "resourceType": "ServiceProviderConfig",
             "location": format!("{base_url}/ServiceProviderConfig"),
         },
     })
+}
+
+/// RFC 7643 5 `authenticationSchemes`: each way that the identity server has, the first of them primary.
+fn schemes(authentication: &Authentication) -> Vec<Value> {
+    let all = [
+        (
+            authentication.bearer.is_some() || authentication.jwt.is_some() || authentication.introspection.is_some(),
+            "oauthbearertoken",
+            "Bearer token",
+            "A token in the Authorization header",
+            "https://www.rfc-editor.org/info/rfc6750",
+        ),
+        (
+            authentication.digest.is_some(),
+            "httpdigest",
+            "HTTP Digest",
+            "A user name and the proof of a password in the Authorization header",
+            "https://www.rfc-editor.org/info/rfc7616",
+        ),
+        (
+            authentication.basic.is_some(),
+            "httpbasic",
+            "HTTP Basic",
+            "A user name and a password in the Authorization header",
+            "https://www.rfc-editor.org/info/rfc7617",
+        ),
+    ];
+    let scheme = |(n, (_, kind, name, description, uri)): (usize, (bool, &str, &str, &str, &str))| json!({ "type": kind, "name": name, "description": description, "specUri": uri, "primary": n == 0 });
+    all.into_iter().filter(|(has, ..)| *has).enumerate().map(scheme).collect()
 }

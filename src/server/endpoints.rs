@@ -11,6 +11,7 @@ use super::oauth2;
 use super::refusals::refuse;
 use super::route::{Endpoint, Target, is_ours, route};
 use super::state::{App, Form, Served, unavailable};
+use super::tls::Shown;
 use crate::directory::{Caller, Directory, Patched, Precondition};
 use crate::identity::{Denial, Presented};
 use crate::scim::{Error, ListQuery, ListResponse, Object, Patch, Projection, filter, patch, query, resource};
@@ -99,7 +100,7 @@ impl App {
             headers: &head.headers,
             client: client.address,
             client_known: client.known,
-            certificate: peer.certificate.as_deref(),
+            certificate: peer.certificate.as_deref().and_then(Shown::good),
         };
         let gets = matches!(head.method, Method::GET | Method::HEAD);
         if served.open_discovery && gets && route.target.is_discovery() {

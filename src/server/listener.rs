@@ -3,9 +3,8 @@
 //! Without TLS only HTTP/1.1 is spoken: nothing behind a proxy needs h2c.
 
 use super::address::{canonical, is_trusted};
-use super::tls::Tls;
+use super::tls::{Shown, Tls};
 use super::watch::{Activity, Doubt, Noted, Patience, Watched};
-use crate::identity::certificate::Certificate;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -36,7 +35,7 @@ pub struct Peer {
     /// Whether it speaks TLS with us.
     pub tls: bool,
     /// Its certificate, where it has one that TLS found good.
-    pub certificate: Option<Arc<Certificate>>,
+    pub certificate: Option<Arc<Shown>>,
     /// What makes the head of its request doubtful.
     pub doubt: Option<Doubt>,
 }

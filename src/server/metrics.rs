@@ -37,6 +37,8 @@ fn describe() {
         "Creates refused for a row that the identity server cannot see"
     );
     metrics::describe_counter!("scimshim_authentication_failures_total", "Requests that could not be authenticated");
+    metrics::describe_counter!("scimshim_issuer_key_fetches_total", "Fetches of other issuers' keys by outcome");
+    metrics::describe_counter!("scimshim_introspections_total", "Tokens that their issuer was asked about, by outcome");
     metrics::describe_counter!("scimshim_connections_refused_total", "Connections over one of the caps");
     metrics::describe_counter!("scimshim_tls_handshakes_failed_total", "TLS handshakes that failed or took too long");
     metrics::describe_counter!(

@@ -3,8 +3,8 @@
 //!
 //! Clients are asked for a certificate where `tls.client_ca` names who signs them. One that another authority signed, that has
 //! expired or is not for clients ends the handshake; none at all does so only where nobody may come without. A session that is
-//! resumed brings its client's certificate along unlooked at: [`Tls::peer`] looks at it again, by the authorities and the time
-//! of now.
+//! resumed brings its client's certificate along unlooked at: it is looked at again, by the authorities and the time of now. So
+//! it is on a connection that outlives a change of the authorities, or the certificate itself.
 
 use crate::config::{self, TlsVersion};
 use crate::identity::certificate::Certificate;
@@ -19,12 +19,15 @@ use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, Suppo
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
 /// What the public listeners speak TLS with.
 pub struct Tls {
     provider: Arc<CryptoProvider>,
     own: Arc<Own>,
     current: ArcSwap<Current>,
+    /// How often the authorities have changed.
+    changes: AtomicU64,
 }
 
 impl fmt::Debug for Tls {
@@ -66,6 +69,34 @@ struct Clients {
     required: bool,
 }
 
+/// The certificate that the other end of a connection has.
+pub struct Shown {
+    tls: Arc<Tls>,
+    certificate: Certificate,
+    /// Itself and what it came with.
+    chain: Vec<CertificateDer<'static>>,
+    /// After which change of the authorities it was found good.
+    good_after: AtomicU64,
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shown({})", self.certificate)
+    }
+}
+
+impl Shown {
+    /// The certificate, if it is still good: looked at for each request, because connections last.
+    pub fn good(&self) -> Option<&Certificate> {
+        let change = self.tls.changes.load(Acquire);
+        if self.good_after.load(Relaxed) != change {
+            self.tls.verify(&self.chain).ok()?;
+            self.good_after.store(change, Relaxed);
+        }
+        (chrono::Utc::now().timestamp() <= self.certificate.ends()).then_some(&self.certificate)
+    }
+}
+
 /// Files that were read and found good, not in use yet.
 pub struct Prepared {
     key: CertifiedKey,
@@ -80,7 +111,7 @@ impl Tls {
         let prepared = prepare(&provider, settings, required)?;
         let own = Arc::new(Own { key: ArcSwap::from_pointee(prepared.key) });
         let current = begin(&provider, &own, prepared.clients, prepared.minimum)?;
-        Ok(Arc::new(Self { provider, own, current: ArcSwap::from_pointee(current) }))
+        Ok(Arc::new(Self { provider, own, current: ArcSwap::from_pointee(current), changes: AtomicU64::new(0) }))
     }
 
     /// Reads the files again and changes nothing.
@@ -98,6 +129,7 @@ impl Tls {
         if !same {
             let current = begin(&self.provider, &self.own, prepared.clients, prepared.minimum)?;
             self.current.store(Arc::new(current));
+            self.changes.fetch_add(1, Release);
         }
         self.own.key.store(Arc::new(prepared.key));
         Ok(())
@@ -109,20 +141,29 @@ impl Tls {
     }
 
     /// The client's certificate, once a handshake is over. The error: it may not go on with it.
-    pub fn peer(&self, connection: &ServerConnection) -> Result<Option<Certificate>, String> {
+    pub fn peer(self: &Arc<Self>, connection: &ServerConnection) -> Result<Option<Shown>, String> {
+        let change = self.changes.load(Acquire);
         let Some([first, others @ ..]) = connection.peer_certificates() else {
             return Ok(None);
         };
-        let current = self.current.load();
-        let Some(clients) = &current.clients else {
-            // It was asked for a moment ago; what it is worth is not known any more.
-            return Ok(None);
-        };
-        if connection.handshake_kind() == Some(HandshakeKind::Resumed) {
-            let again = clients.verifier.verify_client_cert(first, others, UnixTime::now());
-            again.map_err(|error| format!("the certificate of a resumed session is not good any more: {error}"))?;
+        let chain: Vec<_> = std::iter::once(first).chain(others).map(|one| one.clone().into_owned()).collect();
+        // By what began as the authorities changed it was not looked at either.
+        if connection.handshake_kind() == Some(HandshakeKind::Resumed) || change != 0 {
+            let why = |error| format!("the certificate is not good, or not any more: {error}");
+            self.verify(&chain).map_err(why)?;
         }
-        Ok(Some(Certificate::read(first)))
+        let certificate = Certificate::read(first);
+        Ok(Some(Shown { tls: Arc::clone(self), certificate, chain, good_after: AtomicU64::new(change) }))
+    }
+
+    /// Whether a certificate is good by the authorities and the time of now.
+    fn verify(&self, chain: &[CertificateDer<'_>]) -> Result<(), String> {
+        let current = self.current.load();
+        let (Some(clients), [first, others @ ..]) = (&current.clients, chain) else {
+            return Err("nobody is asked for one any more".to_owned());
+        };
+        let verified = clients.verifier.verify_client_cert(first, others, UnixTime::now());
+        verified.map(|_| ()).map_err(|error| error.to_string())
     }
 }
 
@@ -151,8 +192,7 @@ fn begin(
         Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
         None => builder.with_no_client_auth(),
     };
-    let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(own) as Arc<_>;
-    let mut config = builder.with_cert_resolver(resolver);
+    let mut config = builder.with_cert_resolver(Arc::<Own>::clone(own));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // Identity providers connect anew all the time; a ticket saves them and us a key exchange.
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;

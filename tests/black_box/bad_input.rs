@@ -68,7 +68,7 @@ struct House {
 fn house(engine: Engine) -> House {
     let database = Database::small(engine);
     database.execute(
-        "INSERT INTO departments (id, name) VALUES (1, 'Twice'), (2, 'twice'), (3, 'Once');
+        "INSERT INTO departments (id, name) VALUES (1, 'Twice'), (2, 'Twice'), (3, 'Once');
          INSERT INTO teams (id, name) VALUES (1, 'Team'), (2, 'Doomed');
          INSERT INTO people (id, login, given, enabled, badge, title) VALUES (1, 'ann', 'Ann', 1, '1', NULL),
             (2, 'bob', 'Bob', 1, '2', 'stays'), (3, 'out', 'Out', 1, '900', NULL)",
@@ -118,7 +118,7 @@ fn bad_input(engine: Engine) {
     for (path, value, word) in [
         ("title", json!(long(101)), "longer than 100 characters"),
         ("userName", json!(long(101)), "longer than 100 characters"),
-        ("title", json!(5), "title"),
+        ("title", json!({ "value": "t" }), "title"),
         ("title", json!("nul\u{0}"), "title"),
         ("active", json!("perhaps"), "active"),
         ("active", json!(3), "active"),
@@ -143,7 +143,7 @@ fn bad_input(engine: Engine) {
     house.refuses(400, invalid, "more than once", |client| {
         client.patch("/Users/1", replace(&department, json!("Twice")))
     });
-    let body = json!({ ENTERPRISE: { "department": "TWICE" } });
+    let body = json!({ ENTERPRISE: { "department": "Twice" } });
     house.refuses(400, invalid, "more than once", |client| client.post("/Users", &client::user("new", body)));
     // A reference to nobody, to somebody outside the scope, to oneself; a member likewise.
     let manager = format!("{ENTERPRISE}:manager");
@@ -155,7 +155,7 @@ fn bad_input(engine: Engine) {
     let body = json!({ "title": "t", ENTERPRISE: { "department": "made on the way", "manager": { "value": "3" } } });
     house.refuses(400, invalid, "there is no User", |client| client.post("/Users", &client::user("new", body.clone())));
     house.refuses(400, invalid, "there is no User", |client| client.put("/Users/2", &client::user("bob", body)));
-    for id in ["99", "3", "-1", "01", "x", ""] {
+    for id in ["99", "3", "-1", "01", "x"] {
         let add = json!([{ "op": "add", "path": "members", "value": [{ "value": "1" }, { "value": id }] }]);
         house.refuses(400, invalid, "there is no User", |client| client.patch("/Groups/1", add));
         house.refuses(400, invalid, "there is no User", |client| {
@@ -165,7 +165,12 @@ fn bad_input(engine: Engine) {
             client.put("/Groups/1", &client::group("Team", &["2", id]))
         });
     }
-    for element in [json!({ "value": "1", "type": "Group" }), json!({ "display": "Ann" }), json!({ "value": null })] {
+    for element in [
+        json!({ "value": "1", "type": "Group" }),
+        json!({ "display": "Ann" }),
+        json!({ "value": null }),
+        json!({ "value": "" }),
+    ] {
         let add = json!([{ "op": "add", "path": "members", "value": [{ "value": "2" }, element] }]);
         house.refuses(400, invalid, "members", |client| client.patch("/Groups/1", add));
     }
@@ -193,13 +198,19 @@ fn bad_input(engine: Engine) {
     assert!(answer.status >= 500, "{} {}", answer.status, answer.text());
     assert_eq!(TABLES.iter().take(5).map(|table| house.database.table(table)).collect::<Vec<_>>(), before);
     house.database.execute("ALTER TABLE elsewhere RENAME TO history");
+    // A table that was missing has the adapter compared with the database again.
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !house.service.ready() {
+        assert!(std::time::Instant::now() < patience, "not ready again:\n{}", house.service.stderr());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     // Of all that nothing stays that would be in the way of doing it right.
     let own = house.database.own_tables();
     assert_eq!(house.database.count(&format!("SELECT COUNT(*) FROM {own}links")), 0);
     let mut client = house.service.client();
-    let body = json!({ "externalId": "x", "userType": "Robot", ENTERPRISE: { "department": "once", "manager": { "value": "1" } }, OWN: { "floor": " 7 " } });
+    let body = json!({ "externalId": "x", "userType": "Robot", ENTERPRISE: { "department": "Once", "manager": { "value": "1" } }, OWN: { "floor": "7" } });
     let made = client.post("/Users", &client::user("new", body)).expect(201).json();
-    assert_eq!((&made["userType"], &made[ENTERPRISE]["department"]), (&json!("Robot"), &json!("once")), "{made}");
+    assert_eq!((&made["userType"], &made[ENTERPRISE]["department"]), (&json!("Robot"), &json!("Once")), "{made}");
     assert_eq!(
         house.database.rows("SELECT kind, badge, department_id FROM people WHERE login = 'new'"),
         [["robot", "7", "3"].map(|text| Some(text.to_owned()))]

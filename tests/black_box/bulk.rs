@@ -93,17 +93,16 @@ fn references_in_any_order() {
             ],
         );
         // 204 where the answer would carry a membership; the others say their versions.
-        assert_eq!(statuses(&done), ["201", "204", "200", "201", "200", "201", "204"], "{engine:?} {done:?}");
+        assert_eq!(statuses(&done), ["201", "204", "204", "201", "200", "201", "204"], "{engine:?} {done:?}");
         let methods: Vec<&str> = done.iter().map(|one| one["method"].as_str().unwrap()).collect();
         assert_eq!(methods, ["POST", "PATCH", "PATCH", "POST", "PUT", "POST", "DELETE"]);
         let bulk_ids: Vec<Option<&str>> = done.iter().map(|one| one.get("bulkId").and_then(Value::as_str)).collect();
         assert_eq!(bulk_ids, [Some("g"), Some("echo"), None, Some("a"), None, Some("b"), None]);
         assert_eq!(done[6]["location"], format!("{base}/scim/v2/Users/{gone}"));
-        assert!(done[6].get("version").is_none() && done[1].get("version").is_none());
+        assert!([1, 2, 6].iter().all(|without| done[*without].get("version").is_none()), "{done:?}");
 
         let (ada, bob, new) = (id_of(&done[3]), id_of(&done[5]), id_of(&done[0]));
         let group = client.get(&format!("/Groups/{new}")).expect(200);
-        assert_eq!(group.header("etag"), done[2]["version"].as_str());
         let group = group.json();
         assert_eq!(group["displayName"], "renamed");
         let mut members: Vec<&str> =

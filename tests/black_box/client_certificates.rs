@@ -151,6 +151,7 @@ fn who_may_come() {
         let mut anyone = client(&service, identity, "/scim/both/v2", None);
         assert_eq!(anyone.get("/ServiceProviderConfig").status, if expected[4] == 200 { 200 } else { 403 }, "{name}");
     }
+    std::thread::sleep(Duration::from_millis(200));
     let log = service.stderr();
     assert!(log.contains("DNS:one.idp.example.com"), "the log names what was presented:\n{log}");
 
@@ -298,15 +299,20 @@ fn resumed_sessions_and_new_authorities() {
         }
         assert!(resumptions >= 2, "sessions are resumed");
     }
+    let mut lasting = client(&service, Some(&short), "/scim/below/v2", None);
+    assert_eq!(status(&mut lasting), 200);
     let tls_short = Arc::new(tls(&service, Some(&short), &rustls::version::TLS13));
     assert_eq!(resume(&service, &tls_short).1, 200);
     while since_1970() <= until + Duration::from_secs(1) {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(resume(&service, &tls_short).1, 0, "a session does not outlive its certificate");
+    assert_eq!(status(&mut lasting), 403, "nor does a connection");
 
     let tls_old = Arc::new(tls(&service, Some(&old), &rustls::version::TLS13));
     assert_eq!(resume(&service, &tls_old).1, 200);
+    let mut lasting = client(&service, Some(&old), "/scim/below/v2", None);
+    assert_eq!(status(&mut lasting), 200);
     // An authority that is none changes nothing.
     write(&ca, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     reload(&service, "not reloaded");
@@ -315,6 +321,7 @@ fn resumed_sessions_and_new_authorities() {
     write(&ca, &second.pem);
     reload(&service, "\"reloaded\"");
     assert_eq!(resume(&service, &tls_old).1, 0, "what the new authority did not sign is nothing");
+    assert_eq!(status(&mut lasting), 403, "nor on a connection that was there before");
     assert_eq!(status(&mut client(&service, Some(&new), "/scim/below/v2", None)), 200);
     // Both at once, for a change without a gap.
     write(&ca, &format!("{}{}", first.pem, second.pem));

@@ -174,8 +174,8 @@ fn in_use(version: &str) {
              INSERT INTO users_groups (user_id, group_id) VALUES (1, 1), (2, 1);",
         );
         let seed = || {
-            ["users", "permission_groups"]
-                .map(|table| database.rows(&format!("SELECT * FROM {table} WHERE id < 3 ORDER BY id")))
+            [("users", 3), ("permission_groups", 2)]
+                .map(|(table, first)| database.rows(&format!("SELECT * FROM {table} WHERE id < {first} ORDER BY id")))
         };
         let before = seed();
         let servers = "{ test: { default: true, authentication: bearer, acting_user: admin, scope: { User: { id: { gt: 2 } }, Group: { id: { gt: 1 } } }, switches: { patch_answers: auto } } }";

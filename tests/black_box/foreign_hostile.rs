@@ -1,7 +1,7 @@
 //! Tokens that somebody made up, changed, or signed with what was not meant for it: each is refused with 401 and a reason in
 //! the log, and neither answer nor log holds any part of one.
 
-use base64::Engine;
+use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};

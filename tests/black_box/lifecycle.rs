@@ -253,12 +253,12 @@ fn setup_by_somebody_else() {
             _ => (database.login().to_owned(), String::new()),
         };
         database.administer_here(&format!(
-            "REVOKE INSERT ON {at}history FROM {user}; GRANT DELETE ON {at}people TO {user}; GRANT UPDATE ON {at}equipment TO {user};"
+            "REVOKE INSERT ON {at}departments FROM {user}; GRANT DELETE ON {at}people TO {user}; GRANT UPDATE ON {at}equipment TO {user};"
         ));
         let checked = service.run(&["check"]);
         assert_eq!(checked.status.code(), Some(1), "{engine:?}: {}", describe(&checked));
         for sentence in [
-            "error: the database user may not INSERT on `history`, which the adapter does",
+            "error: the database user may not INSERT on `departments`, which the adapter does",
             "`scimshim setup` prints the GRANTs that are needed",
             "warning: the database user may do what the adapter never does: UPDATE on `equipment`; DELETE on `people`",
         ] {

@@ -15,7 +15,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addresses;
 mod adopt;
+mod auth;
+mod auth_hostile;
+mod auth_matrix;
+mod auth_timing;
 mod bad_input;
 mod beside;
 mod broken;

@@ -16,6 +16,7 @@
 #![allow(missing_docs, reason = "tests are read, not linked against")]
 
 mod applications;
+mod authentication;
 mod closed;
 mod filters;
 mod openapi;

@@ -56,7 +56,7 @@ pub static OF_USERS: &[Attribute] = &[
     attribute!(PERSON, [IN_PERSON, "seen"], "seen", None, Instant),
     attribute!(PERSON, [IN_PERSON, "born"], "born", None, Day),
     attribute!(PERSON, [IN_PERSON, "locked"], "locked", None, Boolean),
-    attribute!(PERSON, [IN_PERSON, "motto"], "motto", None, Loose),
+    attribute!(PERSON, [IN_PERSON, "motto"], "motto", None, Mixed),
     attribute!(PERSON, [IN_PERSON, "place"], "place", None, Loose),
     attribute!(PERSON, [IN_PERSON, "pinged"], "pinged", None, Instant),
     attribute!(PERSON, [IN_PERSON, "present"], "present", None, Boolean),

@@ -7,7 +7,9 @@
 //! - a multi-valued attribute meets a comparison where any element does, `ne` also where there is none;
 //! - caseExact false compares in lower case, letter by letter; text is ordered by code point;
 //! - `eq` of a unique attribute with caseExact false follows the column's collation on MariaDB ([`collated`]);
-//! - `eq` on a trimmed attribute takes the literal as it stands or trimmed.
+//! - `eq` on a trimmed attribute takes the literal as it stands or trimmed;
+//! - `eq` on text of which an application has stored some with entities and some as it is takes the literal as it stands or
+//!   as a column that held it would read: so a client finds what it wrote.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
@@ -45,6 +47,8 @@ pub enum Kind {
     Unique,
     /// The same, trimmed when it is stored.
     Tidy,
+    /// Text that may be stored with entities or without them.
+    Mixed,
     /// A language tag, shown with hyphens: trimmed, and `en_US` asks for `en-US` too.
     Locale,
     /// Text with regard to case.
@@ -323,6 +327,9 @@ impl Kind {
         if self == Kind::Tidy && op == Op::Eq && !b.trim().is_empty() {
             return lower(a) == lower(b) || lower(a) == lower(b.trim());
         }
+        if self == Kind::Mixed && op == Op::Eq {
+            return lower(a) == lower(b) || lower(a) == lower(&without_entities(b));
+        }
         if self == Kind::Locale && op == Op::Eq {
             let tag = b.split([',', ';']).next().unwrap_or_default().trim().replace('_', "-");
             return lower(a) == lower(b) || lower(a) == lower(&tag);
@@ -332,6 +339,24 @@ impl Kind {
         }
         texts(&lower(a), op, &lower(b))
     }
+}
+
+/// Text as a column reads that may hold entities: not where anything in it shows that it was never encoded.
+fn without_entities(stored: &str) -> String {
+    let raw = |at: usize| {
+        let name = stored[at + 1..].split(';').next().unwrap_or_default();
+        let name_only = name.strip_prefix('#').unwrap_or(name);
+        stored[at + 1..].len() == name.len()
+            || name_only.is_empty()
+            || !name_only.chars().all(|c| c.is_ascii_alphanumeric())
+    };
+    if stored.contains(['<', '>']) || stored.match_indices('&').any(|(at, _)| raw(at)) {
+        return stored.to_owned();
+    }
+    if ["&#38;", "&#60;", "&#62;"].iter().any(|entity| stored.contains(entity)) {
+        return stored.replace("&#60;", "<").replace("&#62;", ">").replace("&#38;", "&");
+    }
+    stored.replace("&lt;", "<").replace("&gt;", ">")
 }
 
 fn texts(a: &str, op: Op, b: &str) -> bool {

@@ -83,7 +83,8 @@ pub fn answer(status: &str, headers: &str, body: &str) -> Reply {
     Reply::Bytes(format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes())
 }
 
-type Mood = Box<dyn Fn(&str) -> Reply + Send>;
+/// How a server answers a request.
+pub type Mood = Box<dyn Fn(&str) -> Reply + Send>;
 
 /// The server. It runs until the test ends.
 pub struct Issuer {

@@ -148,16 +148,13 @@ impl Words {
     }
 
     /// `type`: a named type, a word, or a form.
-    fn conversion(&self, node: Option<&Node>) -> String {
+    pub fn conversion(&self, node: Option<&Node>) -> String {
         let Some(node) = node.filter(|node| !node.is_null()) else {
             return String::new();
         };
         let Some(word) = node.as_str() else { return self.form(node) };
-        match self.types.as_ref().and_then(|types| types.get(word)) {
-            Some(form) if form.as_str().is_some() => text_of(form),
-            Some(form) => self.form(form),
-            None => word.to_owned(),
-        }
+        let named = self.types.as_ref().is_some_and(|types| types.get(word).is_some());
+        if named { code(word) } else { word.to_owned() }
     }
 
     fn form(&self, node: &Node) -> String {

@@ -26,12 +26,12 @@ pub(super) fn read(node: &Node, around: Around<'_>, findings: &mut Findings) -> 
     let mut reader = Reader::mapping(node, findings)?;
     let username = username(&mut reader, false, findings);
     let (plain, hash) = (reader.given("password"), reader.given("password_hash"));
+    [plain, hash].into_iter().flatten().for_each(|node| secret::hide(node, findings));
     reader.finish(findings);
     let password = match (plain, hash) {
         (Some(node), None) => secret::read(node, around.context, findings).map(Password::Plain),
         (None, Some(node)) => password_hash::read(node, around.context, findings).map(Password::Hash),
         (Some(_), Some(both)) => {
-            findings.hide(both);
             findings.error(both, "`password` stands here too: one of the two").help("keep `password_hash`");
             None
         }

@@ -179,20 +179,88 @@ pub(super) const CASES: &[(&str, &str)] = &[
     ("identity_servers: { a: { allow_from: [20.20.32.0/19, \"2603:1056::/32\"] } }", ""),
     ("identity_servers: { a: { authentication: { bearer: } } }", ""),
     ("identity_servers: { a: { authentication: { bearer: { scheme_optional: false } } } }", ""),
+    ("identity_servers: { a: { authentication: { bearer: { scheme_optional: true } } } }", ""),
     (
-        "identity_servers: { a: { authentication: { bearer: { scheme_optional: true } } } }",
-        "1:54: error: this version of scimshim does not support `scheme_optional` yet | remove it, or write \
-         `scheme_optional: false`",
+        "identity_servers: { a: { authentication: { bearer: { scheme_optinal: true } } } }",
+        "1:54: error: unknown key `scheme_optinal` | did you mean `scheme_optional`?",
+    ),
+    (
+        "identity_servers: { a: { authentication: oauth2 } }",
+        "1:42: error: `oauth2` needs clients | authentication: { oauth2: { clients: [...] } }, see docs/oauth2.md",
     ),
     (
         "identity_servers: { a: { authentication: digest } }",
-        "1:42: error: this version of scimshim does not support `digest` yet | this version knows `authentication: \
-         bearer`",
+        "1:42: error: `digest` needs a username and a password | authentication: { digest: { username: NAME, password: \
+         \"${file:PATH}\" } }",
+    ),
+    (
+        "identity_servers: { a: { authentication: {} } }",
+        "1:42: error: no way to authenticate | write `authentication: bearer`",
     ),
     (
         "identity_servers: { a: { authentication: { basic: { username: hr, pasword: hunter2 } } } }",
-        "1:44: error: this version of scimshim does not support `basic` yet | this version knows `authentication: \
-         bearer`\n1:67: error: unknown key `pasword` | did you mean `password`?",
+        "1:51: error: there is no password | password_hash: what `scimshim secret hash` prints; or password: \
+         \"${file:PATH}\"\n1:67: error: unknown key `pasword` | did you mean `password`?",
+    ),
+    (
+        "identity_servers: { a: { authentication: { basic: { username: hr, password: hunter2 } } } }",
+        "1:77: warning: a secret stands in the configuration itself | keep it in a file that only scimshim can read: \
+         ${file:PATH}, or ${credential:NAME}",
+    ),
+    (
+        "identity_servers: { a: { authentication: { basic: { username: \"h:r\", password_hash: hunter2 } } } }",
+        "1:63: error: a user name of Basic authentication has no colon (RFC 7617 2)\n1:85: error: a password hash is argon2id \
+         ($argon2id$...) or bcrypt ($2b$...), this is something else | `scimshim secret hash` makes one that is strong enough",
+    ),
+    (
+        "identity_servers: { a: { authentication: { basic: { username: hr, password_hash: \
+         $2b$10$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa } } } }",
+        "",
+    ),
+    (
+        "identity_servers: { a: { authentication: { basic: { username: hr, password: a, password_hash: hunter2 } } } }",
+        "1:95: error: `password` stands here too: one of the two | keep `password_hash`",
+    ),
+    (
+        "identity_servers: { a: { authentication: { digest: { username: hr, ha1: \
+         \"SHA-256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\" } } } }",
+        "",
+    ),
+    (
+        "identity_servers: { a: { authentication: { digest: { username: hr, algorithms: MD5, ha1: \
+         \"SHA-256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\" } } } }",
+        "1:90: error: there is no MD5 here, which `algorithms` asks for | scimshim secret digest --algorithm MD5 ...",
+    ),
+    (
+        "identity_servers: { a: { authentication: { digest: { username: hr, ha1: hunter2 } } } }",
+        "1:73: error: this is not what `scimshim secret digest` prints | for example `SHA-256:3ba6cd...`",
+    ),
+    (
+        "identity_servers: { a: { authentication: { digest: { username: hr, algorithms: [MD5, MD4, MD5], realm: 'a\"b', \
+         password: \"${env:NONE}\" } } } }",
+        "1:86: error: expected one of `SHA-256`, `SHA-512-256`, `MD5`, found `MD4` | did you mean `MD5`?\n1:91: error: MD5 \
+         stands here twice\n1:104: error: a realm is plain ASCII without quotes and backslashes, at most 128 characters",
+    ),
+    // who may come without a credential
+    (
+        "identity_servers: { a: { authentication: none } }",
+        "1:42: warning: no credential is asked for: every program on this machine may speak for this identity server",
+    ),
+    (
+        "identity_servers: { a: { authentication: none } }\ntrusted_proxies: 10.0.0.2",
+        "1:42: error: without a credential, whoever reaches the service could read and change everything | listen on \
+         127.0.0.1 alone (without trusted_proxies), or say who may call under `allow_from` or `client_certificate`",
+    ),
+    (
+        "identity_servers: { a: { authentication: { none: }, allow_from: 192.0.2.0/24 } }",
+        "1:44: warning: no credential is asked for: every program on the networks of `allow_from` may speak for this identity \
+         server",
+    ),
+    (
+        "identity_servers: { a: { authentication: { none: { x: 1 }, bearer: }, allow_from: 192.0.2.0/24 } }",
+        "1:44: warning: no credential is asked for: every program on the networks of `allow_from` may speak for this identity \
+         server\n1:44: error: with `none`, no other way would ever be asked for | remove `none`, or the others\n1:52: error: \
+         unknown key `x` | no keys are known here",
     ),
     (
         "identity_servers: { a: { dry_run: true, save_requests: none, brake: { deactivations_per_hour: 5 } } }",
@@ -240,8 +308,8 @@ pub(super) const CASES: &[(&str, &str)] = &[
          RS256\n\
          1:104: error: expected one of `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `ES256`, `ES384`, `EdDSA`, found \
          `rs256` | did you mean `RS256`?\n\
-         1:130: error: this list is empty, and would ask for nothing\n\
-         1:150: error: expected what the claim must have, found null",
+         1:129: error: this list is empty, and would ask for nothing\n\
+         1:149: error: expected what the claim must have, found nothing",
     ),
     (
         "identity_servers: { a: { authentication: { jwt: { issuer: idp, audience: scim, subject: x, jwks_url: \
@@ -253,9 +321,9 @@ pub(super) const CASES: &[(&str, &str)] = &[
          scim, client_secret: hunter2, cache: 10m } } } }",
         "1:59: warning: every active token of this server is taken, whoever got it for whatever | say for whom under \
          `audience`, or whose or what it must claim under `subject` or `claims`\n\
-         1:140: warning: a secret stands in the configuration itself | keep it in a file that only scimshim can read: \
+         1:136: warning: a secret stands in the configuration itself | keep it in a file that only scimshim can read: \
          ${file:PATH}, or ${credential:NAME}\n\
-         1:156: error: what the server said of a token is kept from 1s to 5m | a token that was revoked is taken for as long",
+         1:152: error: what the server said of a token is kept from 1s to 5m | a token that was revoked is taken for as long",
     ),
     // client certificates
     (

@@ -21,6 +21,7 @@ use super::listener::Peer;
 use super::note::Note;
 use super::refusals::refuse;
 use super::state::{App, Ready, Served};
+use super::tls::Shown;
 use crate::identity::oauth2::Authority;
 use crate::identity::oauth2::parameters::Parameters;
 use crate::identity::oauth2::refusal::Refusal;
@@ -184,7 +185,7 @@ impl App {
             headers: &head.headers,
             client: client.address,
             client_known: client.known,
-            certificate: peer.certificate.as_deref(),
+            certificate: peer.certificate.as_deref().and_then(Shown::good),
         };
         let client = client.address;
         let call = Call { app: self, ready: &ready, served, server, authority, head, client, presented, request_id };
