@@ -53,7 +53,7 @@ impl Call<'_> {
     where
         B: Body<Data = Bytes> + Unpin + Send + 'static,
     {
-        self.from_our_page()?;
+        self.refuse_other_sites()?;
         let parameters = self.form(body).await?;
         let request = match AuthorizationRequest::read(self.authority, &parameters) {
             Ok(request) => request,
@@ -142,9 +142,9 @@ impl Call<'_> {
         self.deriving(move || authority.accounts.sign_in(&name, &password, found.as_ref())).await
     }
 
-    /// A form that a page of ours sent. Browsers say where a form comes from; what says nothing is no browser, or an old
+    /// Refuses a form that no page of ours sent. Browsers say where a form comes from; what says nothing is no browser, or an old
     /// one, for which the seal remains.
-    fn from_our_page(&self) -> Result<(), Problem> {
+    fn refuse_other_sites(&self) -> Result<(), Problem> {
         let text = |name: &HeaderName| self.head.headers.get(name).map(|value| value.to_str().unwrap_or_default());
         let elsewhere = || Problem::Other(StatusCode::FORBIDDEN, "this form was not sent from a page of this service");
         if text(&SEC_FETCH_SITE).is_some_and(|site| site != "same-origin" && site != "none") {
