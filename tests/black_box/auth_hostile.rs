@@ -469,7 +469,7 @@ fn passwords(table: &mut Table) {
         for (check, what, name, password) in [
             ("password", "wrong", "hr", "wrong"),
             ("password", "empty", "hr", ""),
-            ("password", "other case", "hr", &PASSWORD.to_uppercase() as &str),
+            ("password", "other case", "hr", PASSWORD.to_uppercase().as_str()),
             ("password", "a space more", "hr", &format!("{PASSWORD} ")),
             ("password", "a space before", "hr", &format!(" {PASSWORD}")),
             ("password", "cut off", "hr", &PASSWORD[1..]),

@@ -65,9 +65,9 @@ impl Matrix {
         let id = self.admin.post(&format!("/{kind}s"), &document(&fresh)).expect(201).id();
         let base = format!("/scim/{server}/v2/{kind}s");
         let one = format!("{base}/{id}");
-        let name = if kind == "User" { "displayName" } else { "displayName" };
-        let change =
-            client::patch(json!([{ "op": "replace", "path": name, "value": format!("changed {}", self.serial) }]));
+        let change = client::patch(
+            json!([{ "op": "replace", "path": "displayName", "value": format!("changed {}", self.serial) }]),
+        );
         let off = client::patch(json!([{ "op": "replace", "path": "active", "value": false }]));
         let search = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"], "count": 1 });
         let (method, path, body) = match verb {
