@@ -11,6 +11,7 @@ fn each_rule() {
     assert!(Service::prepare(&database, Options::small()).run(&["setup", "--apply"]).status.success());
     let mut wrong = String::new();
     let mut files = 0;
+    let places = regex::Regex::new(r"(?m)^\S+\.yaml:\d+:\d+: (error|warning): ").expect("a pattern");
     for entry in std::fs::read_dir(file("tests/adapters/broken")).expect("the folder") {
         let path = entry.expect("an entry").path();
         let text = std::fs::read_to_string(&path).expect("an adapter");
@@ -23,7 +24,6 @@ fn each_rule() {
         let fails = expected.iter().any(|line| line.contains("error: "));
         let missing: Vec<&&str> = expected.iter().filter(|line| !said.contains(&***line)).collect();
         // All at once, each at its place in its own file.
-        let places = regex::Regex::new(r"(?m)^\S+\.yaml:\d+:\d+: (error|warning): ").expect("a pattern");
         let placed =
             places.find_iter(&said).count() == said.matches(": error: ").count() + said.matches(": warning: ").count();
         if !missing.is_empty() || !placed || check.status.code() != Some(i32::from(fails)) {

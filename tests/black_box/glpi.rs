@@ -95,7 +95,7 @@ impl Trace {
                 match table {
                     "glpi_logs" => {
                         let row = self.logs[&id.parse().expect("a key")].clone();
-                        Some(WATCH.removed(table, &id.to_string(), row))
+                        Some(WATCH.removed(table, id, row))
                     }
                     _ => Some(WATCH.removed(table, id, Line::new())),
                 }
