@@ -10,7 +10,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version, header};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ipnet::IpNet;
 use std::collections::HashMap;
@@ -201,13 +201,13 @@ macro_rules! drive {
         let mut tick = tokio::time::interval(patience.tick());
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut stopping = false;
-        loop {
+        let is_over = loop {
             tokio::select! {
                 // What went wrong on a client's connection is the client's business.
-                _ = connection.as_mut() => break,
+                _ = connection.as_mut() => break false,
                 _ = tick.tick() => {
                     if $activity.is_over(&patience) {
-                        break;
+                        break true;
                     }
                 }
                 _ = $stop.wait_for(|stop| *stop), if !stopping => {
@@ -215,9 +215,17 @@ macro_rules! drive {
                     connection.as_mut().graceful_shutdown();
                 }
             }
+        };
+        if is_over {
+            // With a farewell, so that nobody takes the end for a cut wire.
+            connection.as_mut().graceful_shutdown();
+            let _ = tokio::time::timeout(FAREWELL, connection).await;
         }
     }};
 }
+
+/// How long the end of a connection that is over may take.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 async fn http_1<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: I,
@@ -227,22 +235,14 @@ async fn http_1<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     mut stop: watch::Receiver<bool>,
 ) {
     let activity = Activity::new();
-    let noted = Arc::clone(&activity);
-    let answer = service_fn(move |request: Request<Incoming>| {
-        let (service, in_flight) = (Arc::clone(&service), noted.request());
-        let peer = Peer { doubt: in_flight.doubt(), ..peer.clone() };
-        async move {
-            let request = Request::map(request, |body| in_flight.note(body));
-            let response = service.serve(peer, request).await;
-            drop(in_flight);
-            Ok::<_, Infallible>(response)
-        }
-    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None) // `watch` does it
         .max_buf_size(settings.header_bytes.max(8192))
-        .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity), true)), answer);
+        .serve_connection(
+            TokioIo::new(Watched::new(stream, Arc::clone(&activity), true)),
+            answering(service, peer, Arc::clone(&activity)),
+        );
     drive!(connection, activity, settings, stop);
 }
 
@@ -254,17 +254,6 @@ async fn http_2<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     mut stop: watch::Receiver<bool>,
 ) {
     let activity = Activity::new();
-    let noted = Arc::clone(&activity);
-    let answer = service_fn(move |request: Request<Incoming>| {
-        let (service, in_flight) = (Arc::clone(&service), noted.request());
-        let peer = Peer { doubt: in_flight.doubt(), ..peer.clone() };
-        async move {
-            let request = Request::map(request, |body| in_flight.note(body));
-            let response = service.serve(peer, request).await;
-            drop(in_flight);
-            Ok::<_, Infallible>(response)
-        }
-    });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(100)
@@ -272,8 +261,41 @@ async fn http_2<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .max_local_error_reset_streams(100)
         .max_header_list_size(u32::try_from(settings.header_bytes).unwrap_or(u32::MAX))
         .max_send_buf_size(256 * 1024)
-        .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity), false)), answer);
+        .serve_connection(
+            TokioIo::new(Watched::new(stream, Arc::clone(&activity), false)),
+            answering(service, peer, Arc::clone(&activity)),
+        );
     drive!(connection, activity, settings, stop);
+}
+
+/// What hyper calls for each request of a connection.
+fn answering<S: Serve>(
+    service: Arc<S>,
+    peer: Peer,
+    activity: Arc<Activity>,
+) -> impl hyper::service::Service<
+    Request<Incoming>,
+    Response = Response<Full<Bytes>>,
+    Error = Infallible,
+    Future: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+> {
+    service_fn(move |request: Request<Incoming>| {
+        let (service, in_flight) = (Arc::clone(&service), activity.request());
+        let peer = Peer { doubt: in_flight.doubt(), ..peer.clone() };
+        async move {
+            // HTTP/2 says "enough" with a frame; where a head is in doubt nobody knows what belongs to its body.
+            let takes_the_rest = request.version() < Version::HTTP_2 && peer.doubt.is_none();
+            let waits = request.headers().contains_key(header::EXPECT);
+            let (head, body) = request.into_parts();
+            let (body, unread) = in_flight.note(body);
+            let response = service.serve(peer, Request::from_parts(head, body)).await;
+            if takes_the_rest {
+                unread.discard(waits).await;
+            }
+            drop(in_flight);
+            Ok(response)
+        }
+    })
 }
 
 /// Counts who is inside.

@@ -1,16 +1,19 @@
 //! A watch on one connection: how long a client may take for its headers, how long it may hold a
 //! connection that does nothing, and what of a head cannot be seen any more once hyper has read it.
 //!
+//! And a body that was answered without being read is taken off the wire, so that the answer arrives.
+//!
 //! hyper's own header timeout covers the idle time too, makes a timer for each request, and knows
 //! nothing of a response that nobody reads. One timer a connection, and the times of the last bytes,
 //! do all three. And hyper takes a bare LF for a line end where another parser may not, and drops a
 //! Content-Length beside a Transfer-Encoding, so heads are looked at as they come in.
 
+use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -134,12 +137,14 @@ impl InFlight {
         }
     }
 
-    /// Notes when the body comes to its end.
-    pub fn note<B: Body>(&self, body: B) -> Noted<B> {
+    /// Notes when the body comes to its end, and keeps what of it nobody read.
+    pub fn note<B: Body + Unpin>(&self, body: B) -> (Noted<B>, Unread<B>) {
         if body.is_end_stream() {
             self.0.body_ended();
         }
-        Noted { body, activity: Arc::clone(&self.0) }
+        let unread = Unread(Arc::default());
+        let body = Some(body);
+        (Noted { body, begun: false, unread: Arc::clone(&unread.0), activity: Arc::clone(&self.0) }, unread)
     }
 }
 
@@ -154,8 +159,12 @@ impl Drop for InFlight {
 }
 
 /// A body whose end is noted.
-pub struct Noted<B> {
-    body: B,
+pub struct Noted<B: Body + Unpin> {
+    /// There until this is dropped.
+    body: Option<B>,
+    /// Some of it was asked for.
+    begun: bool,
+    unread: Arc<Mutex<Option<(B, bool)>>>,
     activity: Arc<Activity>,
 }
 
@@ -164,12 +173,14 @@ impl<B: Body + Unpin> Body for Noted<B> {
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = Pin::new(&mut *body).poll_frame(cx);
         let ended = match &frame {
             Poll::Ready(None) => true,
-            Poll::Ready(Some(Ok(_))) => self.body.is_end_stream(),
+            Poll::Ready(Some(Ok(_))) => body.is_end_stream(),
             _ => false,
         };
+        self.begun = true;
         if ended {
             self.activity.body_ended();
         }
@@ -177,11 +188,53 @@ impl<B: Body + Unpin> Body for Noted<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(SizeHint::default, Body::size_hint)
+    }
+}
+
+impl<B: Body + Unpin> Drop for Noted<B> {
+    fn drop(&mut self) {
+        let left = self.body.take().filter(|body| !body.is_end_stream()).map(|body| (body, self.begun));
+        *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = left;
+    }
+}
+
+/// What nobody read of a body.
+///
+/// A client that still sends its body while the connection ends under it sees a broken connection, and
+/// not the 401 or 413 that was its answer: HTTP/1.1 has no other way to say "enough" than to take the
+/// rest (RFC 9112 9.6). Within bounds: the connection of who sends for longer is closed.
+pub struct Unread<B>(Arc<Mutex<Option<(B, bool)>>>);
+
+impl<B: Body + Unpin> Unread<B> {
+    /// The longest that the rest of a body is waited for.
+    const LONGEST: Duration = Duration::from_secs(5);
+    /// The most bytes of it.
+    const MOST: usize = 64 << 20;
+
+    /// Reads what is left and forgets it. Where the client `waits` to be told to continue, and was not,
+    /// there is nothing to read.
+    pub async fn discard(self, waits: bool) {
+        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((mut body, begun)) = left else { return };
+        if waits && !begun {
+            return;
+        }
+        let mut bytes = 0;
+        let reading = async {
+            while let Some(Ok(frame)) = body.frame().await {
+                bytes += frame.data_ref().map_or(0, bytes::Buf::remaining);
+                if bytes > Self::MOST {
+                    return;
+                }
+            }
+        };
+        // A body that does not end is its client's loss: the connection ends behind the answer.
+        let _ = tokio::time::timeout(Self::LONGEST, reading).await;
     }
 }
 

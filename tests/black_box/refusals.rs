@@ -91,6 +91,43 @@ fn ambiguous_requests() {
     assert!(database.count("SELECT COUNT(*) FROM people") <= 1);
 }
 
+/// An answer that comes before the body was read still arrives, whole, however late the body comes: a client that is
+/// still writing must not find the connection broken. And the connection serves the next request.
+#[test]
+fn bodies_nobody_reads() {
+    let database = Database::small(Engine::Sqlite);
+    let service = Service::start(&database, Options::small().more("limits: { body: 64KiB }"));
+    let host = format!("localhost:{}", service.address().port());
+    let head = |token: &str, length: usize| {
+        format!(
+            "POST /scim/v2/Users HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/scim+json\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    let piece = vec![b' '; 32 << 10];
+    for (token, pieces, status) in [("wrong", 1, 401), (service.token(), 8, 413), ("wrong", 64, 401)] {
+        let mut stream = service.client().connect().expect("a connection");
+        stream.write_all(head(token, pieces * piece.len()).as_bytes()).unwrap();
+        stream.flush().unwrap();
+        for _ in 0..pieces {
+            std::thread::sleep(Duration::from_millis(10));
+            stream.write_all(&piece).and_then(|()| stream.flush()).expect("the service still listens");
+        }
+        let mut client = service.client();
+        let answer = client.answer_on(stream).expect("the answer");
+        assert_eq!(answer.status, status, "{pieces} pieces: {}", answer.text());
+        let next = client.get("/ServiceProviderConfig");
+        assert_eq!(next.status, 200, "the next request: {}", next.text());
+    }
+    // Who waits to be told to continue is told the answer at once, and sends nothing.
+    let waits = head("wrong", 1 << 20).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
+    let began = Instant::now();
+    let answer = raw(&service, waits.as_bytes()).expect("an answer");
+    assert_eq!(answer.status, 401);
+    assert!(began.elapsed() < Duration::from_secs(4), "nobody waits for a body that will not come");
+    assert_eq!(database.count("SELECT COUNT(*) FROM people"), 0);
+}
+
 #[test]
 fn routes() {
     let database = Database::small(Engine::Sqlite);

@@ -216,6 +216,14 @@ impl Client {
         }
     }
 
+    /// Reads the answer to what a test wrote on a connection of its own, and goes on with that connection.
+    pub fn answer_on(&mut self, mut stream: Stream) -> io::Result<Answer> {
+        self.disconnect();
+        let (answer, keep) = self.read_answer(&mut stream, false)?;
+        self.stream = keep.then_some(stream);
+        Ok(answer)
+    }
+
     /// Forgets the connection.
     pub fn disconnect(&mut self) {
         self.stream = None;
