@@ -7,6 +7,7 @@ mod common;
 mod demo;
 mod duration;
 mod grants;
+mod log;
 mod notify;
 mod profiles;
 mod secret;
@@ -45,6 +46,8 @@ enum Verb {
     /// Turn a password into what the configuration keeps instead of it
     #[command(subcommand)]
     Secret(secret::Verb),
+    /// The journal: who asked for what, and which rows that changed, before and after
+    Log(log::Arguments),
     /// List the adapters found, or one adapter's parameters
     Adapters(adapters::Arguments),
 }
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         Verb::Serve => serve::run(config),
         Verb::Token(verb) => token::run(config, &verb),
         Verb::Secret(verb) => secret::run(&verb),
+        Verb::Log(arguments) => log::run(config, &arguments),
         Verb::Adapters(arguments) => adapters::run(config, &arguments),
     };
     match done {

@@ -21,24 +21,20 @@ enum Shape {
     Text,
     Bool,
     Duration,
-    /// Text or whole number, one of these.
-    Word(&'static [&'static str]),
     /// A mapping with these keys; true marks those that must be there.
     Map(&'static [(&'static str, bool, Shape)]),
     /// A mapping, or only the value of its first key.
     Short(&'static [(&'static str, bool, Shape)]),
 }
 
-use Shape::{Bool, Duration, Map, Short, Text, Word};
+use Shape::{Bool, Duration, Map, Short, Text};
 
 const SERVER: &str = "identity_servers.*";
 const AUTHENTICATION: &str = "identity_servers.*.authentication";
 
 const TABLE: &[Later] = &[
     Later { section: "", key: "upstream", harmless: None, shape: Short(UPSTREAM) },
-    Later { section: "", key: "journal", harmless: None, shape: Map(&[("retain", false, Duration)]) },
     Later { section: "log", key: "otlp", harmless: Some("none"), shape: Text },
-    Later { section: SERVER, key: "save_requests", harmless: Some("none"), shape: Word(&["none", "redacted", "full"]) },
     Later { section: SERVER, key: "brake", harmless: None, shape: Map(&[("deactivations_per_hour", false, Text)]) },
     Later { section: SERVER, key: "dry_run", harmless: Some("false"), shape: Bool },
 ];
@@ -100,10 +96,6 @@ impl Shape {
             Text => drop(node.read_str(findings)),
             Bool => drop(node.read_bool(findings)),
             Duration => drop(values::read_duration(node, findings)),
-            Word(words) => {
-                let words: Vec<(&str, ())> = words.iter().map(|word| (*word, ())).collect();
-                node.read_word(&words, findings);
-            }
             Short(_) if node.as_str().is_some() => {}
             Map(keys) | Short(keys) => {
                 let Some(mut reader) = Reader::mapping(node, findings) else {

@@ -47,6 +47,8 @@ fn describe() {
     );
     metrics::describe_gauge!("scimshim_pool_connections", "Database connections by state");
     metrics::describe_gauge!("scimshim_pool_waiting", "Requests waiting for a database connection");
+    metrics::describe_counter!("scimshim_journal_pruned_total", "Requests deleted from the journal because they were old");
+    metrics::describe_counter!("scimshim_journal_lost_total", "Requests without changes that could not be journalled");
     metrics::describe_gauge!("scimshim_build_info", "The version that runs");
     metrics::describe_gauge!("scimshim_ready", "1 while the database is reachable and the adapter fits it");
 }

@@ -1,7 +1,9 @@
 //! What one request leaves behind: a line in the log and numbers, without anything personal.
 
+use super::answer::Reply;
 use super::metrics::method_label;
 use super::state::App;
+use crate::directory::{Entry, Told};
 use crate::identity::Session;
 use crate::scim::Error;
 use hyper::{Method, StatusCode};
@@ -21,6 +23,9 @@ pub struct Note<'a> {
     credential: Option<String>,
     by: &'static str,
     scim_type: Option<&'static str>,
+    /// What the journal says of it, once it is known who asks.
+    entry: Option<Arc<Entry>>,
+    told: Told,
     answered: bool,
 }
 
@@ -39,7 +44,32 @@ impl<'a> Note<'a> {
             credential: None,
             by: "",
             scim_type: None,
+            entry: None,
+            told: Told::default(),
             answered: false,
+        }
+    }
+
+    /// When it came.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// The journal is to know what it came to.
+    pub fn journalled(&mut self, entry: &Arc<Entry>) {
+        self.entry = Some(Arc::clone(entry));
+    }
+
+    /// What it is answered with.
+    pub fn reply(&mut self, reply: &Reply) {
+        let Some(entry) = &self.entry else { return };
+        self.told.scim_type = reply.error.as_ref().and_then(|error| error.scim_type).map(|scim_type| scim_type.as_str());
+        self.told.detail = reply.error.as_ref().map(|error| error.detail.clone());
+        if entry.saver().keeps_reads()
+            && let Some(body) = &reply.body
+            && let Ok(body) = serde_json::from_slice(body)
+        {
+            self.told.answer = entry.saver().body(&body);
         }
     }
 
@@ -102,6 +132,9 @@ impl<'a> Note<'a> {
     fn write(&self, status: StatusCode) {
         let took = self.began.elapsed();
         self.app.in_flight.decrement(1.0);
+        if let Some(entry) = &self.entry {
+            entry.told(Told { status: status.as_u16(), ..self.told.clone() });
+        }
         self.app.requests.answered(self.route, &self.method, status, &self.server, took);
         tracing::info!(
             request = &*self.request_id,

@@ -2,6 +2,7 @@
 
 use super::admin::Admin;
 use super::assemble::{Assembler, Trouble};
+use super::journal::{self, Queue};
 use super::listener::{self, Listener, Peer, Serve, Settings};
 use super::metrics;
 use super::state::App;
@@ -73,10 +74,12 @@ pub struct Running {
     pub admin: SocketAddr,
     service: Arc<Service>,
     memory: Arc<Memory>,
+    queue: Arc<Queue>,
     tls: Option<Arc<Tls>>,
     stop: watch::Sender<bool>,
     listeners: JoinHandle<()>,
     supervisor: JoinHandle<()>,
+    pruner: JoinHandle<()>,
     failed_sender: mpsc::Sender<Failed>,
     failed: mpsc::Receiver<Failed>,
 }
@@ -98,8 +101,11 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
     let addresses = listeners.iter().filter_map(|listener| listener.address().ok()).collect();
     let admin = private.address().map_err(|error| cannot_listen(config.admin.listen, &error))?;
 
-    let app = App::new(Arc::clone(&config));
+    let (queue, waiting) = Queue::new();
+    let app = App::new(Arc::clone(&config), Arc::clone(&queue));
     let service = Arc::new(Service { app: ArcSwap::new(Arc::clone(&app)), stopping: AtomicBool::new(false) });
+    tokio::spawn(journal::keep(Arc::clone(&service), waiting));
+    let pruner = tokio::spawn(journal::prune(Arc::clone(&service)));
     let (failed_sender, mut failed) = mpsc::channel(1);
     let (looked, first) = oneshot::channel();
     let supervisor = tokio::spawn(supervise(app, assembler, Some(looked), failed_sender.clone()));
@@ -123,7 +129,20 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         });
     }
     let listeners = tokio::spawn(public);
-    Ok(Running { addresses, admin, service, memory, tls, stop, listeners, supervisor, failed_sender, failed })
+    Ok(Running {
+        addresses,
+        admin,
+        service,
+        memory,
+        queue,
+        tls,
+        stop,
+        listeners,
+        supervisor,
+        pruner,
+        failed_sender,
+        failed,
+    })
 }
 
 fn bind(config: &Config, tls: Option<&Arc<Tls>>) -> Result<Vec<Listener>, Failed> {
@@ -253,6 +272,8 @@ impl Running {
         self.supervisor.abort();
         let _ = self.stop.send(true);
         let _ = self.listeners.await;
+        self.pruner.abort();
+        self.queue.finish().await;
     }
 
     /// Reads certificate, key and the authorities of clients' certificates again.
@@ -303,7 +324,7 @@ impl Running {
         {
             return tracing::error!(why, "not reloaded: nothing was changed");
         }
-        let app = App::new(Arc::new(config));
+        let app = App::new(Arc::new(config), Arc::clone(&self.queue));
         app.set_ready(ready);
         self.service.app.store(Arc::clone(&app));
         self.supervisor.abort();

@@ -3,10 +3,11 @@
 
 use super::answer::Reply;
 use super::discovery::Discovery;
+use super::journal::Queue;
 use super::metrics::Requests;
 use super::route::Endpoint;
 use crate::config::Config;
-use crate::directory::{Directory, ServerView};
+use crate::directory::{Directory, Saver, ServerView};
 use crate::identity::Identity;
 use crate::identity::oauth2::Authority;
 use crate::sql::Database;
@@ -26,6 +27,8 @@ pub struct App {
     pub(super) request_ids: RequestIds,
     pub(super) in_flight: Gauge,
     pub(super) no_server: Arc<str>,
+    /// Takes what is journalled after its answer.
+    pub(super) journal: Arc<Queue>,
     waiting: Gauge,
     ready: ArcSwapOption<Ready>,
     not_ready: ArcSwap<String>,
@@ -54,6 +57,8 @@ pub struct Served {
     pub(super) bulk_together: bool,
     /// Anybody who may call may read what the service can do.
     pub(super) open_discovery: bool,
+    /// What the journal keeps of its bodies.
+    pub(super) saver: Saver,
     /// Runs its operations: within its scope, by its parameters.
     pub(super) directory: Arc<Directory>,
     /// Its authorization server, where it has OAuth on.
@@ -72,7 +77,7 @@ pub struct Form {
 
 impl App {
     /// A service that is not ready yet.
-    pub fn new(config: Arc<Config>) -> Arc<Self> {
+    pub fn new(config: Arc<Config>, journal: Arc<Queue>) -> Arc<Self> {
         let permits = usize::try_from(config.database.pool.max).unwrap_or(1).max(1);
         Arc::new(Self {
             config,
@@ -81,6 +86,7 @@ impl App {
             request_ids: RequestIds::new(),
             in_flight: metrics::gauge!("scimshim_requests_in_flight"),
             no_server: Arc::from(""),
+            journal,
             waiting: metrics::gauge!("scimshim_pool_waiting"),
             ready: ArcSwapOption::empty(),
             not_ready: ArcSwap::from_pointee("the service is starting".to_owned()),
