@@ -283,7 +283,7 @@ pub(super) const CASES: &[(&str, &str)] = &[
          duration, found `400` | a unit is missing: `400s`, `400m` ...",
     ),
     (
-        "journal: { retain: 0s }",
+        "journal: { retain: 500ms }",
         "1:20: error: the journal would be emptied at once | the journal is what says who changed what, and what `undo` \
          works from; a second is the least",
     ),
