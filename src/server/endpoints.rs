@@ -3,7 +3,7 @@
 use super::accept;
 use super::address::client;
 use super::answer::{Manner, Reply, Takes, render};
-use super::body::{self, BodyError};
+use super::body::{self, BodyError, Taken};
 use super::discovery::Discovery;
 use super::listener::Peer;
 use super::note::Note;
@@ -26,7 +26,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -130,6 +130,7 @@ impl App {
             client: client.address,
             request_id: note.request_id(),
             spending: note.spending(),
+            taken: OnceLock::new(),
         };
         request.act(route.target, body).await
     }
@@ -213,6 +214,8 @@ pub(super) struct Authenticated<'r> {
     client: IpAddr,
     request_id: &'r Arc<str>,
     pub(super) spending: &'r Arc<Spending>,
+    /// The room that its body has, as long as it is answered.
+    taken: OnceLock<Taken>,
 }
 
 impl Authenticated<'_> {
@@ -439,7 +442,8 @@ impl Authenticated<'_> {
     ) -> Result<Value, Reply> {
         media_type(&self.head.headers).map_err(|(detail, takes)| Reply::unsupported(detail, takes))?;
         let limits = &self.app.config.limits;
-        let bytes = match body::read(&mut body, limits.body, limits.body_idle).await {
+        let mut taken = Taken::of(&self.app.room);
+        let bytes = match body::read(&mut body, limits.body, limits.body_idle, &mut taken).await {
             Ok(bytes) => bytes,
             Err(BodyError::TooLarge) => {
                 return Err(Error::too_large(format!(
@@ -452,8 +456,13 @@ impl Authenticated<'_> {
                 let error = Error::new(408, "the body did not arrive in time");
                 return Err(Reply { close: true, ..Reply::error(error) });
             }
+            Err(BodyError::NoRoom) => {
+                let error = Error::unavailable("other requests with large bodies have taken the room for them");
+                return Err(Reply { retry_after: Some(Duration::from_secs(1)), ..Reply::error(error) });
+            }
             Err(BodyError::Broken) => return Err(Error::invalid_syntax("the body broke off").into()),
         };
+        let _ = self.taken.set(taken);
         Ok(resource::parse(&bytes)?)
     }
 }

@@ -2,6 +2,7 @@
 //! be used now.
 
 use super::answer::Reply;
+use super::body::Room;
 use super::discovery::Discovery;
 use super::metrics::Requests;
 use super::route::Endpoint;
@@ -16,12 +17,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::{Notify, Semaphore};
 
+/// The least room for the bodies of all requests together, in bytes.
+const LEAST_ROOM: usize = 64 << 20;
+
 /// One configuration, being served.
 pub struct App {
     /// As it was read.
     pub config: Arc<Config>,
     /// As many permits as there may be connections: work waits here, never inside the pool.
     pub(super) pool: Arc<Semaphore>,
+    /// For the bodies of all requests together.
+    pub(super) room: Arc<Room>,
     pub(super) requests: Requests,
     pub(super) request_ids: RequestIds,
     pub(super) in_flight: Gauge,
@@ -74,9 +80,11 @@ impl App {
     /// A service that is not ready yet.
     pub fn new(config: Arc<Config>) -> Arc<Self> {
         let permits = usize::try_from(config.database.pool.max).unwrap_or(1).max(1);
+        let room = Room::new(config.limits.body.saturating_mul(4).max(LEAST_ROOM));
         Arc::new(Self {
             config,
             pool: Arc::new(Semaphore::new(permits)),
+            room,
             requests: Requests::default(),
             request_ids: RequestIds::new(),
             in_flight: metrics::gauge!("scimshim_requests_in_flight"),
