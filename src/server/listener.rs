@@ -3,10 +3,9 @@
 //! Without TLS only HTTP/1.1 is spoken: nothing behind a proxy needs h2c.
 
 use super::address::{canonical, is_trusted};
+use super::outgoing::{Outgoing, Sent};
 use super::tls::{Shown, Tls};
 use super::watch::{Activity, Doubt, Noted, Patience, Watched};
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -38,16 +37,34 @@ pub struct Peer {
     pub certificate: Option<Arc<Shown>>,
     /// What makes the head of its request doubtful.
     pub doubt: Option<Doubt>,
+    /// What whoever goes on with the connection itself, after HTTP, must hold.
+    pub stay: Stay,
+}
+
+/// A connection's place among those allowed, and word of the service's end.
+#[derive(Clone)]
+pub struct Stay {
+    entered: Arc<Entered>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Stay {
+    /// Waits until the service stops.
+    pub async fn ended(&mut self) {
+        let _ = self.stop.wait_for(|stop| *stop).await;
+    }
+}
+
+impl std::fmt::Debug for Stay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stay")
+    }
 }
 
 /// What answers requests.
 pub trait Serve: Send + Sync + 'static {
     /// Answers one request. Dropped where the client hangs up.
-    fn serve(
-        &self,
-        peer: Peer,
-        request: Request<Noted<Incoming>>,
-    ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+    fn serve(&self, peer: Peer, request: Request<Noted<Incoming>>) -> impl Future<Output = Response<Outgoing>> + Send;
 }
 
 /// How connections are treated.
@@ -144,8 +161,9 @@ async fn accept<S: Serve>(
         let _ = stream.set_nodelay(true);
         let (tls, service, stop, alive) = (tls.clone(), Arc::clone(&service), stop.clone(), alive.clone());
         tokio::spawn(async move {
-            connection(stream, address, tls, service, &entry.door.settings, stop).await;
-            drop(entry);
+            let stay = Stay { entered: Arc::new(entry), stop: stop.clone() };
+            let door = Arc::clone(&stay.entered.door);
+            connection(stream, address, tls, service, &door.settings, stop, stay).await;
             drop(alive);
         });
     }
@@ -158,8 +176,9 @@ async fn connection<S: Serve>(
     service: Arc<S>,
     settings: &Settings,
     stop: watch::Receiver<bool>,
+    stay: Stay,
 ) {
-    let peer = Peer { address, tls: tls.is_some(), certificate: None, doubt: None };
+    let peer = Peer { address, tls: tls.is_some(), certificate: None, doubt: None, stay };
     let Some(tls) = tls else {
         return http_1(stream, peer, service, settings, stop).await;
     };
@@ -242,7 +261,8 @@ async fn http_1<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .serve_connection(
             TokioIo::new(Watched::new(stream, Arc::clone(&activity), true)),
             answering(service, peer, Arc::clone(&activity)),
-        );
+        )
+        .with_upgrades();
     drive!(connection, activity, settings, stop);
 }
 
@@ -275,9 +295,9 @@ fn answering<S: Serve>(
     activity: Arc<Activity>,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
-    Response = Response<Full<Bytes>>,
+    Response = Response<Sent>,
     Error = Infallible,
-    Future: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+    Future: Future<Output = Result<Response<Sent>, Infallible>> + Send + 'static,
 > {
     service_fn(move |request: Request<Incoming>| {
         let (service, in_flight) = (Arc::clone(&service), activity.request());
@@ -289,11 +309,15 @@ fn answering<S: Serve>(
             let (head, body) = request.into_parts();
             let (body, unread) = in_flight.note(body);
             let response = service.serve(peer, Request::from_parts(head, body)).await;
-            if takes_the_rest {
-                unread.discard(waits).await;
+            if takes_the_rest && unread.is_any() {
+                // An answer that is streamed does not wait for the rest of a body; its upstream may still read it.
+                let is_streamed = matches!(response.body(), Outgoing::Stream(_));
+                let later = if is_streamed { Err(unread) } else { unread.discard(waits).await };
+                if let Err(unread) = later {
+                    tokio::spawn(unread.discard_later(waits));
+                }
             }
-            drop(in_flight);
-            Ok(response)
+            Ok(response.map(|body| Sent::new(body, in_flight)))
         }
     })
 }

@@ -19,6 +19,8 @@ pub mod metrics;
 pub mod note;
 mod oauth2;
 pub mod openapi;
+pub mod outgoing;
+mod proxy;
 pub mod refusals;
 pub mod route;
 pub mod service;

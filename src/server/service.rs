@@ -4,6 +4,8 @@ use super::admin::Admin;
 use super::assemble::{Assembler, Trouble};
 use super::listener::{self, Listener, Peer, Serve, Settings};
 use super::metrics;
+use super::outgoing::Outgoing;
+use super::proxy::Proxy;
 use super::state::App;
 use super::tls::Tls;
 use super::watch::{Noted, Patience};
@@ -11,8 +13,6 @@ use crate::config::{Config, IdentityServer};
 use crate::document::Findings;
 use crate::identity::Memory;
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use std::net::SocketAddr;
@@ -60,7 +60,7 @@ impl Service {
 }
 
 impl Serve for Service {
-    async fn serve(&self, peer: Peer, request: Request<Noted<Incoming>>) -> Response<Full<Bytes>> {
+    async fn serve(&self, peer: Peer, request: Request<Noted<Incoming>>) -> Response<Outgoing> {
         self.app().respond(peer, request).await
     }
 }
@@ -98,7 +98,7 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
     let addresses = listeners.iter().filter_map(|listener| listener.address().ok()).collect();
     let admin = private.address().map_err(|error| cannot_listen(config.admin.listen, &error))?;
 
-    let app = App::new(Arc::clone(&config));
+    let app = App::new(Arc::clone(&config), proxy(&config, None).map_err(Failed::Message)?);
     let service = Arc::new(Service { app: ArcSwap::new(Arc::clone(&app)), stopping: AtomicBool::new(false) });
     let (failed_sender, mut failed) = mpsc::channel(1);
     let (looked, first) = oneshot::channel();
@@ -124,6 +124,16 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
     }
     let listeners = tokio::spawn(public);
     Ok(Running { addresses, admin, service, memory, tls, stop, listeners, supervisor, failed_sender, failed })
+}
+
+/// The way to the upstream; that of before where nothing of it changed.
+fn proxy(config: &Config, before: Option<&Arc<Proxy>>) -> Result<Option<Arc<Proxy>>, String> {
+    let Some(upstream) = &config.upstream else { return Ok(None) };
+    if let Some(before) = before.filter(|before| before.is_of(upstream)) {
+        return Ok(Some(Arc::clone(before)));
+    }
+    let unusable = |why| format!("the upstream {} cannot be used: {why}", upstream.name());
+    Proxy::new(upstream).map(Some).map_err(unusable)
 }
 
 fn bind(config: &Config, tls: Option<&Arc<Tls>>) -> Result<Vec<Listener>, Failed> {
@@ -287,6 +297,10 @@ impl Running {
             Err(panic) => return tracing::error!(%panic, "not reloaded"),
         };
         let old = self.service.app();
+        let proxy = match proxy(&config, old.proxy.as_ref()) {
+            Ok(proxy) => proxy,
+            Err(why) => return tracing::error!(why, "not reloaded: nothing was changed"),
+        };
         for (key, same) in [
             ("listen", old.config.listen == config.listen),
             ("tls", old.config.tls.is_some() == config.tls.is_some()),
@@ -303,7 +317,7 @@ impl Running {
         {
             return tracing::error!(why, "not reloaded: nothing was changed");
         }
-        let app = App::new(Arc::new(config));
+        let app = App::new(Arc::new(config), proxy);
         app.set_ready(ready);
         self.service.app.store(Arc::clone(&app));
         self.supervisor.abort();

@@ -4,6 +4,7 @@
 use super::answer::Reply;
 use super::discovery::Discovery;
 use super::metrics::Requests;
+use super::proxy::Proxy;
 use super::route::Endpoint;
 use crate::config::Config;
 use crate::directory::{Directory, ServerView};
@@ -20,6 +21,8 @@ use tokio::sync::{Notify, Semaphore};
 pub struct App {
     /// As it was read.
     pub config: Arc<Config>,
+    /// The way to the application, where one is configured.
+    pub(super) proxy: Option<Arc<Proxy>>,
     /// As many permits as there may be connections: work waits here, never inside the pool.
     pub(super) pool: Arc<Semaphore>,
     pub(super) requests: Requests,
@@ -72,10 +75,11 @@ pub struct Form {
 
 impl App {
     /// A service that is not ready yet.
-    pub fn new(config: Arc<Config>) -> Arc<Self> {
+    pub fn new(config: Arc<Config>, proxy: Option<Arc<Proxy>>) -> Arc<Self> {
         let permits = usize::try_from(config.database.pool.max).unwrap_or(1).max(1);
         Arc::new(Self {
             config,
+            proxy,
             pool: Arc::new(Semaphore::new(permits)),
             requests: Requests::default(),
             request_ids: RequestIds::new(),

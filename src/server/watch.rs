@@ -12,11 +12,12 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
 
 /// How long a connection may take for what.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +40,8 @@ impl Patience {
 pub struct Activity {
     began: Instant,
     in_flight: AtomicU32,
+    /// Those of them whose answer is on its way, and whose client did not take the last piece of it yet.
+    their_turn: AtomicU32,
     /// The first byte since the last request was handed over.
     head_began: AtomicU64,
     /// The last request handed over or answered, or piece of a response written.
@@ -58,6 +61,7 @@ impl Activity {
         Arc::new(Self {
             began: Instant::now(),
             in_flight: AtomicU32::new(0),
+            their_turn: AtomicU32::new(0),
             head_began: AtomicU64::new(0),
             last: AtomicU64::new(0),
             requests: AtomicU32::new(0),
@@ -78,7 +82,7 @@ impl Activity {
         self.head_began.store(0, Relaxed);
         self.in_head.store(false, Relaxed);
         self.body_read.store(false, Relaxed);
-        InFlight(Arc::clone(self))
+        InFlight { activity: Arc::clone(self), their_turn: false }
     }
 
     /// A body came to its end: what follows is the next head. After a body that was left unread it is
@@ -100,13 +104,17 @@ impl Activity {
         self.last.store(self.now(), Relaxed);
     }
 
-    /// Whether the client's time is up. A request in flight has limits of its own.
+    /// Whether the client's time is up. A request in flight has limits of its own, as long as it is our turn.
     pub fn is_over(&self, patience: &Patience) -> bool {
-        if self.in_flight.load(Relaxed) > 0 {
+        let in_flight = self.in_flight.load(Relaxed);
+        if in_flight > self.their_turn.load(Relaxed) {
             return false;
         }
         let now = self.now();
         let over = |since: u64, limit: Duration| u128::from(now.saturating_sub(since)) > limit.as_millis();
+        if in_flight > 0 {
+            return over(self.last.load(Relaxed), patience.idle);
+        }
         if self.requests.load(Relaxed) == 0 {
             return over(0, patience.headers);
         }
@@ -125,12 +133,15 @@ pub enum Doubt {
 }
 
 /// A request that is being answered.
-pub struct InFlight(Arc<Activity>);
+pub struct InFlight {
+    activity: Arc<Activity>,
+    their_turn: bool,
+}
 
 impl InFlight {
     /// What makes its head doubtful.
     pub fn doubt(&self) -> Option<Doubt> {
-        match self.0.doubt.swap(0, Relaxed) {
+        match self.activity.doubt.swap(0, Relaxed) {
             0 => None,
             1 => Some(Doubt::BareLineFeed),
             _ => Some(Doubt::TwoLengths),
@@ -140,20 +151,41 @@ impl InFlight {
     /// Notes when the body comes to its end, and keeps what of it nobody read.
     pub fn note<B: Body + Unpin>(&self, body: B) -> (Noted<B>, Unread<B>) {
         if body.is_end_stream() {
-            self.0.body_ended();
+            self.activity.body_ended();
+            return (
+                Noted { body: Some(body), begun: false, unread: None, activity: Arc::clone(&self.activity) },
+                Unread(None),
+            );
         }
-        let unread = Unread(Arc::default());
-        let body = Some(body);
-        (Noted { body, begun: false, unread: Arc::clone(&unread.0), activity: Arc::clone(&self.0) }, unread)
+        let (unread, left) = oneshot::channel();
+        let noted =
+            Noted { body: Some(body), begun: false, unread: Some(unread), activity: Arc::clone(&self.activity) };
+        (noted, Unread(Some(left)))
+    }
+
+    /// The client took what there was and waits for more.
+    pub fn our_turn(&mut self) {
+        if std::mem::take(&mut self.their_turn) {
+            self.activity.their_turn.fetch_sub(1, Relaxed);
+        }
+        self.activity.wrote();
+    }
+
+    /// There is something for the client to take.
+    pub fn their_turn(&mut self) {
+        if !std::mem::replace(&mut self.their_turn, true) {
+            self.activity.wrote();
+            self.activity.their_turn.fetch_add(1, Relaxed);
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.wrote();
-        self.0.in_flight.fetch_sub(1, Relaxed);
-        if self.0.body_read.load(Relaxed) {
-            self.0.in_head.store(true, Relaxed);
+        self.our_turn();
+        self.activity.in_flight.fetch_sub(1, Relaxed);
+        if self.activity.body_read.load(Relaxed) {
+            self.activity.in_head.store(true, Relaxed);
         }
     }
 }
@@ -164,7 +196,7 @@ pub struct Noted<B: Body + Unpin> {
     body: Option<B>,
     /// Some of it was asked for.
     begun: bool,
-    unread: Arc<Mutex<Option<(B, bool)>>>,
+    unread: Option<oneshot::Sender<(B, bool)>>,
     activity: Arc<Activity>,
 }
 
@@ -198,8 +230,10 @@ impl<B: Body + Unpin> Body for Noted<B> {
 
 impl<B: Body + Unpin> Drop for Noted<B> {
     fn drop(&mut self) {
-        let left = self.body.take().filter(|body| !body.is_end_stream()).map(|body| (body, self.begun));
-        *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = left;
+        let left = self.body.take().filter(|body| !body.is_end_stream());
+        if let (Some(left), Some(unread)) = (left, self.unread.take()) {
+            let _ = unread.send((left, self.begun));
+        }
     }
 }
 
@@ -208,7 +242,7 @@ impl<B: Body + Unpin> Drop for Noted<B> {
 /// A client that still sends its body while the connection ends under it sees a broken connection, and
 /// not the 401 or 413 that was its answer: HTTP/1.1 has no other way to say "enough" than to take the
 /// rest (RFC 9112 9.6). Within bounds: the connection of who sends for longer is closed.
-pub struct Unread<B>(Arc<Mutex<Option<(B, bool)>>>);
+pub struct Unread<B>(Option<oneshot::Receiver<(B, bool)>>);
 
 impl<B: Body + Unpin> Unread<B> {
     /// The longest that the rest of a body is waited for.
@@ -217,10 +251,30 @@ impl<B: Body + Unpin> Unread<B> {
     const MOST: usize = 64 << 20;
 
     /// Reads what is left and forgets it. Where the client `waits` to be told to continue, and was not,
-    /// there is nothing to read.
-    pub async fn discard(self, waits: bool) {
-        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((mut body, begun)) = left else { return };
+    /// there is nothing to read. Where somebody still reads, it is given back for later.
+    pub async fn discard(mut self, waits: bool) -> Result<(), Self> {
+        match self.0.as_mut().map(oneshot::Receiver::try_recv) {
+            Some(Ok(left)) => Self::take(left, waits).await,
+            Some(Err(oneshot::error::TryRecvError::Empty)) => return Err(self),
+            Some(Err(oneshot::error::TryRecvError::Closed)) | None => {}
+        }
+        Ok(())
+    }
+
+    /// Whether there may be anything.
+    pub fn is_any(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The same once nobody reads any more: while an answer is on its way already.
+    pub async fn discard_later(self, waits: bool) {
+        let Some(left) = self.0 else { return };
+        if let Ok(left) = left.await {
+            Self::take(left, waits).await;
+        }
+    }
+
+    async fn take((mut body, begun): (B, bool), waits: bool) {
         if waits && !begun {
             return;
         }
