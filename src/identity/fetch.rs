@@ -48,7 +48,8 @@ impl fmt::Debug for Client {
 impl Client {
     /// Reads the certificate authorities; the error is for whoever wrote the configuration.
     pub fn new(trust: &Trust) -> Result<Self, String> {
-        let config = tls_client(trust.ca.as_deref(), &[b"http/1.1"])?;
+        let mut config = client_tls(trust)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { tls: TlsConnector::from(Arc::new(config)), private_network: trust.private_network, time: TIME })
     }
 
@@ -163,11 +164,10 @@ impl Client {
     }
 }
 
-/// How TLS is spoken to a server whose certificate one of `ca` (PEM) signed, or one of the system's authorities where it
-/// is None. The error is for whoever wrote the configuration.
-pub fn tls_client(ca: Option<&str>, protocols: &[&[u8]]) -> Result<ClientConfig, String> {
+/// TLS to a server whose certificate is believed for that reason; the error is for whoever wrote the configuration.
+pub fn client_tls(trust: &Trust) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
-    match ca {
+    match &trust.ca {
         Some(pem) => {
             for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
                 let certificate = certificate.map_err(|error| format!("not a PEM certificate: {error}"))?;
@@ -181,7 +181,7 @@ pub fn tls_client(ca: Option<&str>, protocols: &[&[u8]]) -> Result<ClientConfig,
         }
     }
     if roots.is_empty() {
-        return Err(match ca {
+        return Err(match trust.ca {
             Some(_) => "`ca` has no certificate authority".to_owned(),
             None => {
                 "the system trusts no certificate authority (install ca-certificates, or write `ca: PATH`)".to_owned()
@@ -189,13 +189,11 @@ pub fn tls_client(ca: Option<&str>, protocols: &[&[u8]]) -> Result<ClientConfig,
         });
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    Ok(config)
+        .with_root_certificates(roots);
+    Ok(config.with_no_client_auth())
 }
 
 /// Why no connection is made to an address that a name resolved to.

@@ -61,6 +61,7 @@ fn doubtful(doubt: Option<Doubt>) -> Option<Refusal> {
     let detail = match doubt? {
         Doubt::BareLineFeed => "a line of the head ends in LF without CR",
         Doubt::TwoLengths => "a request has a Content-Length or a Transfer-Encoding, not both",
+        Doubt::Unseen => "a request that follows a chunked one waits for its answer",
     };
     refusal(StatusCode::BAD_REQUEST, detail)
 }

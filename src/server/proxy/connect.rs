@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use crate::config::{Place, Upstream, UpstreamHttp};
-use crate::identity::fetch::tls_client;
+use crate::identity::fetch::{Trust, client_tls};
 use rustls::pki_types::ServerName;
 use std::io;
 use std::sync::Arc;
@@ -41,9 +41,14 @@ impl Connector {
                     UpstreamHttp::One => &[b"http/1.1"],
                     UpstreamHttp::Two => &[b"h2"],
                 };
-                let connector = |offers| tls_client(ca.as_deref(), offers).map(|c| TlsConnector::from(Arc::new(c)));
+                let config = client_tls(&Trust { ca: ca.clone(), private_network: true })?;
+                let connector = |offers: &[&[u8]]| {
+                    let mut config = config.clone();
+                    config.alpn_protocols = offers.iter().map(|protocol| protocol.to_vec()).collect();
+                    TlsConnector::from(Arc::new(config))
+                };
                 let name = ServerName::try_from(target.host.clone()).map_err(|error| error.to_string())?;
-                Some((connector(offers)?, connector(&[b"http/1.1"])?, name))
+                Some((connector(offers), connector(&[b"http/1.1"]), name))
             }
             Place::Plain(_) | Place::Unix(_) => None,
         };

@@ -222,6 +222,7 @@ impl App {
             peer: &peer,
             client,
             request_id: note.request_id(),
+            trace: note.trace(),
             process: &proxy.process,
             has_body,
             upgrades: !has_body && request::upgrades(&head),

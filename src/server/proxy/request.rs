@@ -7,6 +7,7 @@
 
 use super::super::address::{Client, is_trusted};
 use super::super::listener::Peer;
+use super::super::trace::Trace;
 use crate::config::{Config, Place, Upstream};
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, TE,
@@ -70,6 +71,7 @@ pub(super) struct About<'r> {
     pub(super) peer: &'r Peer,
     pub(super) client: Client,
     pub(super) request_id: &'r str,
+    pub(super) trace: &'r Trace,
     /// This process, for `CDN-Loop`.
     pub(super) process: &'r str,
     /// There is a body.
@@ -160,6 +162,7 @@ pub(super) fn build(head: &Parts, about: &About<'_>, two: bool) -> Option<Reques
     }
     framing(head, about, headers, two);
     origin(head, about, client_host, headers)?;
+    about.trace.pass_on(headers);
     *request.uri_mut() = Uri::from_parts(parts).ok()?;
     Some(request)
 }
