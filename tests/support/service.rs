@@ -372,7 +372,7 @@ pub fn describe(output: &Output) -> String {
 }
 
 /// Makes a certificate authority and a server's certificate in `folder`; gives the authority's PEM.
-fn certificates(folder: &Path) -> String {
+pub fn certificates(folder: &Path) -> String {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
     let ca_key = KeyPair::generate().expect("a key");
     let mut ca = CertificateParams::new(Vec::new()).expect("parameters");
