@@ -8,6 +8,7 @@ use super::discovery::Discovery;
 use super::listener::Peer;
 use super::note::Note;
 use super::oauth2;
+use super::outgoing::{Broken, Outgoing};
 use super::refusals::refuse;
 use super::route::{Endpoint, Target, is_ours, route};
 use super::spending::Spending;
@@ -17,7 +18,6 @@ use crate::directory::{Caller, Directory, Patched, Precondition};
 use crate::identity::{Denial, Presented};
 use crate::scim::{Error, ListQuery, ListResponse, Object, Patch, Projection, filter, patch, query, resource};
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Body;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
 use hyper::http::request::Parts;
@@ -33,17 +33,25 @@ use tokio::sync::OwnedSemaphorePermit;
 impl App {
     /// Answers one request. Dropped where the client hangs up; a write that was begun goes on then,
     /// because it runs on a thread of its own, and commits or rolls back.
-    pub async fn respond<B>(&self, peer: Peer, request: Request<B>) -> Response<Full<Bytes>>
+    pub async fn respond<B>(&self, peer: Peer, request: Request<B>) -> Response<Outgoing>
     where
         B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: Into<Broken>,
     {
+        if let Some(proxy) = self.proxy.as_ref().filter(|proxy| proxy.takes(request.uri().path())) {
+            let (head, body) = request.into_parts();
+            let mut note = Note::new(self, &head, peer.address);
+            let response = self.forward(proxy, Request::from_parts(head, body), peer, &mut note).await;
+            note.answered(response.status());
+            return response;
+        }
         let (head, body) = request.into_parts();
         let manner = Manner::of(&head.method, head.version, &head.headers, peer.tls);
         let mut note = Note::new(self, &head, peer.address);
         if oauth2::is_here(head.uri.path()) {
             let response = self.oauth2(&head, body, peer, &mut note).await;
             note.answered(response.status());
-            return response;
+            return response.map(Outgoing::from);
         }
         let limit = self.config.limits.request_timeout;
         let reply = match tokio::time::timeout(limit, self.answer(&head, body, peer, &mut note)).await {
@@ -55,7 +63,7 @@ impl App {
         }
         let response = render(reply, &manner, note.request_id());
         note.answered(response.status());
-        response
+        response.map(Outgoing::from)
     }
 
     /// Refuse, route, authenticate, read, parse, act. Both sides of the result are answers.

@@ -5,6 +5,7 @@ use super::answer::Reply;
 use super::body::Room;
 use super::discovery::Discovery;
 use super::metrics::Requests;
+use super::proxy::Proxy;
 use super::route::Endpoint;
 use crate::config::Config;
 use crate::directory::{Directory, ServerView};
@@ -24,6 +25,8 @@ const LEAST_ROOM: usize = 64 << 20;
 pub struct App {
     /// As it was read.
     pub config: Arc<Config>,
+    /// The way to the application, where one is configured.
+    pub(super) proxy: Option<Arc<Proxy>>,
     /// As many permits as there may be connections: work waits here, never inside the pool.
     pub(super) pool: Arc<Semaphore>,
     /// For the bodies of all requests together.
@@ -78,11 +81,12 @@ pub struct Form {
 
 impl App {
     /// A service that is not ready yet.
-    pub fn new(config: Arc<Config>) -> Arc<Self> {
+    pub fn new(config: Arc<Config>, proxy: Option<Arc<Proxy>>) -> Arc<Self> {
         let permits = usize::try_from(config.database.pool.max).unwrap_or(1).max(1);
         let room = Room::new(config.limits.body.saturating_mul(4).max(LEAST_ROOM));
         Arc::new(Self {
             config,
+            proxy,
             pool: Arc::new(Semaphore::new(permits)),
             room,
             requests: Requests::default(),
