@@ -9,7 +9,6 @@ mod demo;
 mod duration;
 mod grants;
 mod man;
-mod notify;
 mod profiles;
 mod secret;
 mod serve;

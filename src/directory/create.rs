@@ -1,5 +1,6 @@
 //! POST: a new row, or one that was retired and is brought back.
 
+use super::adopt::note_out_of_sight;
 use super::change::{Secret, Wish, Writing, check_required};
 use super::child_rows::{ChildRow, ChildRows};
 use super::members::Collections;
@@ -81,7 +82,9 @@ impl Directory {
         let address = caller.address();
         let environment = self.environment(caller, chrono::Utc::now(), &address);
         let mut writing = Writing { caller, place: *place, environment, secrets, claims: Vec::new() };
-        let found = self.create_in(connection, &mut writing, rules, &wanted, projection)?;
+        let found = self
+            .create_in(connection, &mut writing, rules, &wanted, projection)
+            .inspect_err(|fault| note_out_of_sight(caller, place, fault))?;
         self.release(connection, &writing.claims)?;
         Ok(found)
     }
