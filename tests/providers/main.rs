@@ -20,6 +20,10 @@ mod support;
 mod tools;
 
 mod judges;
+mod network;
+#[path = "../filters/random.rs"]
+mod random;
+mod soak;
 mod sources;
 mod strict;
 mod template;
