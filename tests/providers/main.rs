@@ -19,6 +19,7 @@ mod support;
 #[path = "../conformance/tools.rs"]
 mod tools;
 
+mod hourly;
 mod judges;
 mod network;
 #[path = "../filters/random.rs"]
