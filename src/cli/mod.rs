@@ -7,7 +7,6 @@ mod common;
 mod demo;
 mod duration;
 mod grants;
-mod notify;
 mod profiles;
 mod secret;
 mod serve;

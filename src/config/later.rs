@@ -37,7 +37,6 @@ const AUTHENTICATION: &str = "identity_servers.*.authentication";
 const TABLE: &[Later] = &[
     Later { section: "", key: "upstream", harmless: None, shape: Short(UPSTREAM) },
     Later { section: "", key: "journal", harmless: None, shape: Map(&[("retain", false, Duration)]) },
-    Later { section: "log", key: "otlp", harmless: Some("none"), shape: Text },
     Later { section: SERVER, key: "save_requests", harmless: Some("none"), shape: Word(&["none", "redacted", "full"]) },
     Later { section: SERVER, key: "brake", harmless: None, shape: Map(&[("deactivations_per_hour", false, Text)]) },
     Later { section: SERVER, key: "dry_run", harmless: Some("false"), shape: Bool },

@@ -57,21 +57,6 @@ where
     Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() })
 }
 
-/// Reads on and forgets, at most `limit` bytes, so that a client that sends before it reads gets to its
-/// answer instead of a reset connection.
-pub async fn discard<B>(mut body: B, limit: usize, idle: Duration)
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    let mut length = 0_usize;
-    while let Ok(Some(Ok(frame))) = tokio::time::timeout(idle, body.frame()).await {
-        length = length.saturating_add(frame.data_ref().map_or(0, Bytes::len));
-        if length > limit {
-            return;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

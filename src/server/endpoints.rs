@@ -10,6 +10,7 @@ use super::note::Note;
 use super::oauth2;
 use super::refusals::refuse;
 use super::route::{Endpoint, Target, is_ours, route};
+use super::spending::Spending;
 use super::state::{App, Form, Served, unavailable};
 use super::tls::Shown;
 use crate::directory::{Caller, Directory, Patched, Precondition};
@@ -18,7 +19,7 @@ use crate::scim::{Error, ListQuery, ListResponse, Object, Patch, Projection, fil
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
 use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response, StatusCode};
@@ -38,7 +39,7 @@ impl App {
     {
         let (head, body) = request.into_parts();
         let manner = Manner::of(&head.method, head.version, &head.headers, peer.tls);
-        let mut note = Note::new(self, &head.method, peer.address);
+        let mut note = Note::new(self, &head, peer.address);
         if oauth2::is_here(head.uri.path()) {
             let response = self.oauth2(&head, body, peer, &mut note).await;
             note.answered(response.status());
@@ -128,6 +129,7 @@ impl App {
             endpoints: &ready.endpoints,
             client: client.address,
             request_id: note.request_id(),
+            spending: note.spending(),
         };
         request.act(route.target, body).await
     }
@@ -151,14 +153,18 @@ impl App {
     }
 
     /// Runs `work` on a blocking thread, with no more of them at once than there are connections.
-    async fn blocking(&self, work: impl FnOnce() -> Result<Reply, Error> + Send + 'static) -> Result<Reply, Reply> {
+    async fn blocking(
+        &self,
+        spending: Arc<Spending>,
+        work: impl FnOnce() -> Result<Reply, Error> + Send + 'static,
+    ) -> Result<Reply, Reply> {
         let permit = self.connection().await.map_err(|why| Reply {
             retry_after: Some(Duration::from_secs(1)),
             ..Reply::error(Error::unavailable(why))
         })?;
         let worked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            work()
+            spending.metered(work)
         });
         match worked.await {
             Ok(Ok(reply)) => Ok(reply),
@@ -206,6 +212,7 @@ pub(super) struct Authenticated<'r> {
     pub(super) endpoints: &'r [Endpoint],
     client: IpAddr,
     request_id: &'r Arc<str>,
+    pub(super) spending: &'r Arc<Spending>,
 }
 
 impl Authenticated<'_> {
@@ -376,7 +383,7 @@ impl Authenticated<'_> {
     ) -> Result<Reply, Reply> {
         let directory = Arc::clone(&self.served.directory);
         let caller = self.caller();
-        self.app.blocking(move || work(&directory, &caller)).await
+        self.app.blocking(Arc::clone(self.spending), move || work(&directory, &caller)).await
     }
 
     /// The URL it came to, and what stands there.
@@ -435,10 +442,6 @@ impl Authenticated<'_> {
         let bytes = match body::read(&mut body, limits.body, limits.body_idle).await {
             Ok(bytes) => bytes,
             Err(BodyError::TooLarge) => {
-                // A client that asked first does not send it; another is let finish, to read the answer.
-                if !self.head.headers.contains_key(EXPECT) {
-                    tokio::spawn(body::discard(body, limits.body.saturating_mul(4), limits.body_idle));
-                }
                 return Err(Error::too_large(format!(
                     "the body is larger than {} bytes, the most that is taken (maxPayloadSize)",
                     limits.body

@@ -5,6 +5,7 @@
 use super::address::{canonical, is_trusted};
 use super::tls::{Shown, Tls};
 use super::watch::{Activity, Doubt, Noted, Patience, Watched};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -90,17 +91,16 @@ impl Listener {
     }
 }
 
-/// Serves on all listeners until `stop` turns true, then lets requests in flight finish, for as long
+/// Serves on all listeners until `stop` turns true, by the settings of the moment at which a connection comes; then lets requests in flight finish, for as long
 /// as the grace lasts.
 pub async fn serve<S: Serve>(
     listeners: Vec<Listener>,
     service: Arc<S>,
-    settings: Settings,
+    settings: Arc<ArcSwap<Settings>>,
     stop: watch::Receiver<bool>,
 ) {
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
-    let grace = settings.grace;
-    let door = Arc::new(Door::new(settings));
+    let door = Arc::new(Door::new(Arc::clone(&settings)));
     let mut loops = tokio::task::JoinSet::new();
     for listener in listeners {
         loops.spawn(accept(listener, Arc::clone(&service), Arc::clone(&door), stop.clone(), alive.clone()));
@@ -108,7 +108,7 @@ pub async fn serve<S: Serve>(
     drop(alive);
     while loops.join_next().await.is_some() {}
     // Every connection holds a sender; when the last is gone, so are they.
-    let _ = tokio::time::timeout(grace, all_gone.recv()).await;
+    let _ = tokio::time::timeout(settings.load().grace, all_gone.recv()).await;
 }
 
 async fn accept<S: Serve>(
@@ -144,7 +144,7 @@ async fn accept<S: Serve>(
         let _ = stream.set_nodelay(true);
         let (tls, service, stop, alive) = (tls.clone(), Arc::clone(&service), stop.clone(), alive.clone());
         tokio::spawn(async move {
-            connection(stream, address, tls, service, &entry.door.settings, stop).await;
+            connection(stream, address, tls, service, &entry.settings, stop).await;
             drop(entry);
             drop(alive);
         });
@@ -289,7 +289,7 @@ fn answering<S: Serve>(
             let (head, body) = request.into_parts();
             let (body, unread) = in_flight.note(body);
             let response = service.serve(peer, Request::from_parts(head, body)).await;
-            if takes_the_rest {
+            if takes_the_rest && !response.headers().contains_key(header::CONNECTION) {
                 unread.discard(waits).await;
             }
             drop(in_flight);
@@ -300,7 +300,7 @@ fn answering<S: Serve>(
 
 /// Counts who is inside.
 struct Door {
-    settings: Settings,
+    settings: Arc<ArcSwap<Settings>>,
     inside: Mutex<Inside>,
 }
 
@@ -313,34 +313,40 @@ struct Inside {
 /// One connection's place inside.
 struct Entered {
     door: Arc<Door>,
+    /// How it is treated, as long as it lasts.
+    settings: Arc<Settings>,
     address: Option<IpAddr>,
 }
 
 impl Door {
-    fn new(settings: Settings) -> Self {
+    fn new(settings: Arc<ArcSwap<Settings>>) -> Self {
         Self { settings, inside: Mutex::default() }
     }
 
     fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Entered> {
-        let counted = (!is_trusted(address, &self.settings.trusted_proxies)).then(|| network_of(address));
+        let settings = self.settings.load_full();
+        let counted = (!is_trusted(address, &settings.trusted_proxies)).then(|| network_of(address));
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        if inside.all >= self.settings.connections {
+        if inside.all >= settings.connections {
             return None;
         }
         if let Some(address) = counted {
             let count = inside.by_address.entry(address).or_default();
-            if *count >= self.settings.connections_per_address {
+            if *count >= settings.connections_per_address {
                 return None;
             }
             *count += 1;
         }
         inside.all += 1;
-        Some(Entered { door: Arc::clone(self), address: counted })
+        drop(inside);
+        metrics::gauge!("scimshim_connections").increment(1.0);
+        Some(Entered { door: Arc::clone(self), settings, address: counted })
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
+        metrics::gauge!("scimshim_connections").decrement(1.0);
         let mut inside = self.door.inside.lock().unwrap_or_else(PoisonError::into_inner);
         inside.all -= 1;
         let Some(address) = self.address else { return };
@@ -370,7 +376,7 @@ mod tests {
 
     #[test]
     fn caps() {
-        let door = Arc::new(Door::new(Settings {
+        let door = Arc::new(Door::new(Arc::new(ArcSwap::from_pointee(Settings {
             handshake: Duration::from_secs(1),
             patience: Patience { headers: Duration::from_secs(1), idle: Duration::from_secs(1) },
             header_bytes: 16384,
@@ -378,7 +384,7 @@ mod tests {
             connections_per_address: 2,
             trusted_proxies: vec!["10.0.0.1/32".parse().unwrap()],
             grace: Duration::from_secs(1),
-        }));
+        }))));
         let at = |address: &str| door.enter(address.parse().unwrap());
         let a = at("192.0.2.1").unwrap();
         let _b = at("192.0.2.1").unwrap();

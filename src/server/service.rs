@@ -4,7 +4,9 @@ use super::admin::Admin;
 use super::assemble::{Assembler, Trouble};
 use super::listener::{self, Listener, Peer, Serve, Settings};
 use super::metrics;
+use super::notify;
 use super::state::App;
+use super::telemetry;
 use super::tls::Tls;
 use super::watch::{Noted, Patience};
 use crate::config::{Config, IdentityServer};
@@ -31,6 +33,8 @@ const LOOKS_APART: Duration = Duration::from_secs(5);
 /// How often certificates are looked at and metrics tidied.
 const UPKEEP: Duration = Duration::from_secs(5);
 const CERTIFICATES: Duration = Duration::from_secs(60);
+/// Where nobody watches.
+const NEVER: Duration = Duration::from_secs(86_400);
 
 /// Why a service did not start, or ended by itself.
 #[derive(Debug)]
@@ -74,6 +78,7 @@ pub struct Running {
     service: Arc<Service>,
     memory: Arc<Memory>,
     tls: Option<Arc<Tls>>,
+    settings: Arc<ArcSwap<Settings>>,
     stop: watch::Sender<bool>,
     listeners: JoinHandle<()>,
     supervisor: JoinHandle<()>,
@@ -85,6 +90,7 @@ pub struct Running {
 /// the database is down.
 pub async fn start(config: Config) -> Result<Running, Failed> {
     let config = Arc::new(config);
+    telemetry::attach();
     let recorder = metrics::start();
     let tls = match &config.tls {
         Some(tls) => Some(Tls::load(tls, nobody_without_certificate(&config)).map_err(Failed::Message)?),
@@ -109,11 +115,13 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
     }
 
     let (stop, stopped) = watch::channel(false);
-    let settings = settings(&config);
-    let public = listener::serve(listeners, Arc::clone(&service), settings.clone(), stopped.clone());
+    let settings = Arc::new(ArcSwap::from_pointee(settings_of(&config)));
+    let public = listener::serve(listeners, Arc::clone(&service), Arc::clone(&settings), stopped.clone());
     let about = Arc::new(Admin::new(Arc::clone(&service), recorder.clone()));
-    let settings = Settings { connections: 64, connections_per_address: 64, grace: Duration::ZERO, ..settings };
-    tokio::spawn(listener::serve(vec![private], about, settings, stopped.clone()));
+    let private_settings =
+        Settings { connections: 64, connections_per_address: 64, grace: Duration::ZERO, ..settings_of(&config) };
+    let private_settings = Arc::new(ArcSwap::from_pointee(private_settings));
+    tokio::spawn(listener::serve(vec![private], about, private_settings, stopped.clone()));
     if let Some(recorder) = recorder {
         tokio::spawn(async move {
             loop {
@@ -123,7 +131,8 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         });
     }
     let listeners = tokio::spawn(public);
-    Ok(Running { addresses, admin, service, memory, tls, stop, listeners, supervisor, failed_sender, failed })
+    metrics::reloaded();
+    Ok(Running { addresses, admin, service, memory, tls, settings, stop, listeners, supervisor, failed_sender, failed })
 }
 
 fn bind(config: &Config, tls: Option<&Arc<Tls>>) -> Result<Vec<Listener>, Failed> {
@@ -143,7 +152,7 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failed {
     Failed::Message(format!("cannot listen on {address}: {error}"))
 }
 
-fn settings(config: &Config) -> Settings {
+fn settings_of(config: &Config) -> Settings {
     let limits = &config.limits;
     Settings {
         handshake: limits.handshake,
@@ -176,6 +185,7 @@ async fn supervise(
             Ok(Ok(ready)) => {
                 app.set_ready(ready);
                 tracing::info!("ready");
+                notify::status("ready");
                 (was_ready, patience) = (true, Duration::from_millis(250));
                 said.clear();
                 let _ = looked.take().map(|looked| looked.send(()));
@@ -190,6 +200,7 @@ async fn supervise(
                 }
                 if said != why {
                     tracing::warn!(why, "not ready");
+                    notify::status(&format!("not ready: {why}"));
                     said = why;
                 }
             }
@@ -203,6 +214,7 @@ async fn supervise(
                 app.set_not_ready(why.clone());
                 if said != why {
                     tracing::error!(why, "not ready");
+                    notify::status(&format!("not ready: {why}"));
                     said = why;
                 }
                 patience = Duration::from_secs(5);
@@ -225,6 +237,8 @@ impl Running {
         let mut hang_up = signal(SignalKind::hangup()).map_err(cannot)?;
         let mut certificates = tokio::time::interval(CERTIFICATES);
         certificates.tick().await;
+        let watchdog = notify::watchdog();
+        let mut alive = tokio::time::interval(watchdog.unwrap_or(NEVER));
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -234,11 +248,30 @@ impl Running {
                         return Err(failure);
                     }
                 }
-                _ = hang_up.recv() => self.reload(path.clone()).await,
+                _ = hang_up.recv() => {
+                    notify::reloading();
+                    let outcome = self.reload(path.clone()).await;
+                    metrics::reload_ended(outcome.is_ok());
+                    match outcome {
+                        Ok(()) => tracing::info!("reloaded"),
+                        Err(why) => {
+                            tracing::error!(why, "not reloaded: nothing was changed");
+                            notify::status(&format!("serving an older configuration, not reloaded: {why}"));
+                        }
+                    }
+                    notify::ready();
+                }
                 _ = certificates.tick() => self.reload_certificate(),
+                // By way of those who serve: a loop that alone is alive helps nobody.
+                _ = alive.tick(), if watchdog.is_some() => {
+                    if tokio::spawn(async { tokio::task::yield_now().await }).await.is_ok() {
+                        notify::alive();
+                    }
+                }
             }
         }
         tracing::info!("stopping");
+        notify::stopping();
         let finished = self.stop();
         tokio::select! {
             () = finished => Ok(()),
@@ -267,8 +300,8 @@ impl Running {
     }
 
     /// Reads everything anew and swaps it in one step; on any failure the old stays.
-    async fn reload(&mut self, path: Option<PathBuf>) {
-        let Some(path) = path else { return };
+    async fn reload(&mut self, path: Option<PathBuf>) -> Result<(), String> {
+        let Some(path) = path else { return Ok(()) };
         let (memory, tls) = (Arc::clone(&self.memory), self.tls.clone());
         let read = tokio::task::spawn_blocking(move || {
             let mut findings = Findings::new();
@@ -283,8 +316,8 @@ impl Running {
         });
         let (config, assembler, ready, prepared) = match read.await {
             Ok(Ok(read)) => read,
-            Ok(Err(failure)) => return tracing::error!(why = %failure, "not reloaded: nothing was changed"),
-            Err(panic) => return tracing::error!(%panic, "not reloaded"),
+            Ok(Err(failure)) => return Err(failure.to_string()),
+            Err(panic) => return Err(panic.to_string()),
         };
         let old = self.service.app();
         for (key, same) in [
@@ -292,23 +325,25 @@ impl Running {
             ("tls", old.config.tls.is_some() == config.tls.is_some()),
             ("admin", old.config.admin.listen == config.admin.listen),
             ("log", old.config.log == config.log),
+            // Threads to wait for the database are counted out at the start.
+            ("database.pool.max", old.config.database.pool.max >= config.database.pool.max),
         ] {
             if !same {
                 tracing::warn!(key, "this setting is not reloaded; restart the service");
             }
         }
         // Before anybody is served by the new configuration: whom it does not let in any more must not be let in by TLS.
-        if let (Some(tls), Some(prepared)) = (&self.tls, prepared)
-            && let Err(why) = tls.replace(prepared)
-        {
-            return tracing::error!(why, "not reloaded: nothing was changed");
+        if let (Some(tls), Some(prepared)) = (&self.tls, prepared) {
+            tls.replace(prepared)?;
         }
+        self.settings.store(Arc::new(settings_of(&config)));
         let app = App::new(Arc::new(config));
         app.set_ready(ready);
         self.service.app.store(Arc::clone(&app));
         self.supervisor.abort();
         self.supervisor = tokio::spawn(supervise(app, assembler, None, self.failed_sender.clone()));
-        tracing::info!("reloaded");
+        notify::status("ready");
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use super::catalogue::{self, Catalogue};
 use super::connection::{Connection, Isolation, Row};
 use super::error::{Error, Failure};
 use super::failure;
+use super::meter;
 use super::name::Ident;
 use super::render::{Body, Bound, JsonGuard};
 use super::statement::{Expr, Insert, Statement};
@@ -79,7 +80,10 @@ where
             return Err(Error::new(failure, "the transaction failed earlier and can only be rolled back"));
         }
         metrics::counter!(STATEMENTS, "kind" => kind).increment(1);
-        match work(&mut self.inner) {
+        let began = Instant::now();
+        let done = work(&mut self.inner);
+        meter::sent(began.elapsed());
+        match done {
             Ok(done) => {
                 self.health.last_heard = Instant::now();
                 self.health.answered += 1;
@@ -138,7 +142,9 @@ where
 
     fn query(&mut self, statement: &Statement, params: &[Value]) -> Result<Vec<Row>, Error> {
         let bound = Bound { body: Body::Statement(statement), params, json: self.json };
-        self.run("select", |inner| bound.load::<Row>(inner))
+        let rows = self.run("select", |inner| bound.load::<Row>(inner))?;
+        meter::rows(u64::try_from(rows.len()).unwrap_or(u64::MAX));
+        Ok(rows)
     }
 
     fn execute(&mut self, statement: &Statement, params: &[Value]) -> Result<u64, Error> {
@@ -149,14 +155,16 @@ where
             Statement::Delete(_) => "delete",
         };
         let bound = Bound { body: Body::Statement(statement), params, json: self.json };
-        let count = self.run(kind, |inner| bound.execute(inner))?;
-        Ok(u64::try_from(count).unwrap_or(u64::MAX))
+        let count = u64::try_from(self.run(kind, |inner| bound.execute(inner))?).unwrap_or(u64::MAX);
+        meter::rows(count);
+        Ok(count)
     }
 
     fn insert(&mut self, insert: &Insert, key: &Ident) -> Result<Value, Error> {
         let [row] = insert.rows.as_slice() else {
             return Err(Error::new(Failure::Other, "a key can be returned of one inserted row only"));
         };
+        meter::rows(1);
         let bound = Bound { body: Body::InsertReturning(insert, Some(key)), params: &[], json: self.json };
         if C::Backend::DIALECT != Dialect::Mysql {
             let rows = self.run("insert", |inner| bound.load::<Row>(inner))?;
