@@ -19,7 +19,12 @@ mod support;
 #[path = "../conformance/tools.rs"]
 mod tools;
 
+mod hourly;
 mod judges;
+mod network;
+#[path = "../filters/random.rs"]
+mod random;
+mod soak;
 mod sources;
 mod strict;
 mod template;
