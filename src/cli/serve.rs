@@ -1,9 +1,8 @@
 //! `scimshim serve`: the service, until it is told to stop.
 
 use super::common::{Failure, config_path, load};
-use super::notify::notify;
 use crate::config::Config;
-use crate::server::{log, service};
+use crate::server::{log, notify, service, telemetry};
 use std::future::Future;
 use std::path::PathBuf;
 
@@ -17,9 +16,9 @@ pub fn run(given: Option<PathBuf>) -> Result<(), Failure> {
         for address in &running.addresses {
             tracing::info!(%address, "listening");
         }
-        notify("READY=1");
+        notify::ready();
         let ended = running.until_stopped(Some(path)).await;
-        notify("STOPPING=1");
+        telemetry::finish().await;
         ended
     });
     log::flush();

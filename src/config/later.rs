@@ -23,28 +23,16 @@ enum Shape {
     Duration,
     /// A mapping with these keys; true marks those that must be there.
     Map(&'static [(&'static str, bool, Shape)]),
-    /// A mapping, or only the value of its first key.
-    Short(&'static [(&'static str, bool, Shape)]),
 }
 
-use Shape::{Bool, Duration, Map, Short, Text};
+use Shape::{Bool, Duration, Map, Text};
 
 const SERVER: &str = "identity_servers.*";
 const AUTHENTICATION: &str = "identity_servers.*.authentication";
 
 const TABLE: &[Later] = &[
-    Later { section: "", key: "upstream", harmless: None, shape: Short(UPSTREAM) },
-    Later { section: "log", key: "otlp", harmless: Some("none"), shape: Text },
     Later { section: SERVER, key: "brake", harmless: None, shape: Map(&[("deactivations_per_hour", false, Text)]) },
     Later { section: SERVER, key: "dry_run", harmless: Some("false"), shape: Bool },
-];
-
-const UPSTREAM: &[(&str, bool, Shape)] = &[
-    ("url", true, Text),
-    ("preserve_host", false, Bool),
-    ("connect_timeout", false, Duration),
-    ("idle_timeout", false, Duration),
-    ("ca", false, Text),
 ];
 
 /// Reads the settings of a section that have no effect yet, and refuses those that ask for something.
@@ -96,8 +84,7 @@ impl Shape {
             Text => drop(node.read_str(findings)),
             Bool => drop(node.read_bool(findings)),
             Duration => drop(values::read_duration(node, findings)),
-            Short(_) if node.as_str().is_some() => {}
-            Map(keys) | Short(keys) => {
+            Map(keys) => {
                 let Some(mut reader) = Reader::mapping(node, findings) else {
                     return;
                 };

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{later, values};
+use hyper::Uri;
+
+use super::values;
 use crate::document::{Findings, Reader};
 
 /// What the service refuses to exceed.
@@ -108,6 +110,9 @@ pub struct Log {
     pub format: LogFormat,
     /// The least important level that is logged.
     pub level: LogLevel,
+    /// Where an OpenTelemetry collector takes log lines and traces (OTLP over HTTP): `http://` or `https://`, without
+    /// the signal's own path.
+    pub otlp: Option<Uri>,
 }
 
 /// The form of a log line.
@@ -150,7 +155,7 @@ impl LogLevel {
 }
 
 pub(super) fn log(reader: &mut Reader<'_>, findings: &mut Findings) -> Log {
-    let mut log = Log { format: LogFormat::Auto, level: LogLevel::Info };
+    let mut log = Log { format: LogFormat::Auto, level: LogLevel::Info, otlp: None };
     let Some(mut reader) = reader.given("log").and_then(|node| Reader::mapping(node, findings)) else {
         return log;
     };
@@ -158,7 +163,29 @@ pub(super) fn log(reader: &mut Reader<'_>, findings: &mut Findings) -> Log {
     log.format = reader.word("format", &formats, findings).unwrap_or(log.format);
     let levels = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
     log.level = reader.word("level", &levels.map(|level| (level.name(), level)), findings).unwrap_or(log.level);
-    later::refuse(&mut reader, "log", findings);
+    if let Some(node) = reader.given("otlp").filter(|node| node.scalar_text() != Some("none")) {
+        log.otlp = node.read_str(findings).and_then(|text| {
+            let collector = collector(text);
+            if let Err(why) = &collector {
+                let found = findings.error(node, format!("`otlp` is not the URL of a collector: {why}"));
+                found.help("write where it takes OTLP over HTTP: `otlp: http://127.0.0.1:4318`, or `otlp: none`");
+            }
+            collector.ok()
+        });
+    }
     reader.finish(findings);
     log
+}
+
+fn collector(text: &str) -> Result<Uri, &'static str> {
+    let uri: Uri = text.trim_end_matches('/').parse().map_err(|_| "it is no URL")?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err("it must start with `http://` or `https://`");
+    }
+    match uri.authority() {
+        None => Err("it must name a host"),
+        Some(authority) if authority.as_str().contains('@') => Err("it must name no user"),
+        Some(_) if uri.query().is_some() => Err("it must have no query"),
+        Some(_) => Ok(uri),
+    }
 }

@@ -10,10 +10,10 @@ use super::rows;
 use super::transaction::Fault;
 use super::unique::Holder;
 use super::update::Change;
-use super::{Directory, Place, Precondition};
+use super::{Caller, Directory, Place, Precondition};
 use crate::adapter::Binding;
 use crate::scim::{CollectionChange, Error, Object, Op, Operation, Patch, Projection};
-use crate::sql::{Connection, Value};
+use crate::sql::{Connection, Failure, Value};
 use serde_json::Value as Json;
 
 impl Directory {
@@ -111,9 +111,7 @@ impl Directory {
                 error.location = Some(rows::location(&caller.base_url, place.type_, &id_of(place, &holder.key)));
             }
         } else {
-            // The client looks for it, finds nothing, creates it, and so on for ever: only a person can end that.
-            metrics::counter!("scimshim_conflicts_out_of_sight_total", "server" => caller.server.name.clone())
-                .increment(1);
+            count_out_of_sight(caller);
             tracing::warn!(
                 resource_type = %type_,
                 attribute = %holder.attribute,
@@ -127,6 +125,30 @@ impl Directory {
         }
         Ok(error)
     }
+}
+
+/// A client looks for it, finds nothing, creates it, and so on for ever: only a person can end that.
+fn count_out_of_sight(caller: &Caller) {
+    metrics::counter!("scimshim_conflicts_out_of_sight_total", "server" => caller.server.name.clone()).increment(1);
+}
+
+/// Notes a create that a unique index of the database refused after all: nothing that the adapter takes for unique, and
+/// sees, has the value, so it is a row that no filter will ever show.
+pub(super) fn note_out_of_sight(caller: &Caller, place: &Place<'_>, fault: &Fault) {
+    let Fault::Sql(error) = fault else { return };
+    if error.failure != Failure::Unique {
+        return;
+    }
+    count_out_of_sight(caller);
+    tracing::warn!(
+        resource_type = %place.type_.name,
+        table = %place.source.table,
+        server = %caller.server.name,
+        request_id = %caller.request_id,
+        "a create was refused by a unique index of the database: a row that the adapter does not look at has the value \
+         (outside `where`, or in a column without `unique`). It will try again for ever. Let the adapter say `unique: all` \
+         and `revive` such rows, or mend the row"
+    );
 }
 
 impl Holder {

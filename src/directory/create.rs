@@ -1,6 +1,7 @@
 //! POST: a new row, or one that was retired and is brought back.
 
 use super::journal::Done;
+use super::adopt::note_out_of_sight;
 use super::change::{Secret, Wish, Writing, check_required};
 use super::child_rows::{ChildRow, ChildRows};
 use super::members::Collections;
@@ -89,7 +90,9 @@ impl Directory {
         let address = caller.address();
         let environment = self.environment(caller, chrono::Utc::now(), &address);
         let mut writing = Writing { caller, place: *place, environment, secrets, claims: Vec::new() };
-        let found = self.create_in(connection, &mut writing, rules, &wanted, projection)?;
+        let found = self
+            .create_in(connection, &mut writing, rules, &wanted, projection)
+            .inspect_err(|fault| note_out_of_sight(caller, place, fault))?;
         self.release(connection, &writing.claims)?;
         Ok(found)
     }

@@ -48,33 +48,7 @@ impl fmt::Debug for Client {
 impl Client {
     /// Reads the certificate authorities; the error is for whoever wrote the configuration.
     pub fn new(trust: &Trust) -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
-        match &trust.ca {
-            Some(pem) => {
-                for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-                    let certificate = certificate.map_err(|error| format!("not a PEM certificate: {error}"))?;
-                    roots.add(certificate).map_err(|error| format!("not a certificate: {error}"))?;
-                }
-            }
-            // What SSL_CERT_FILE and SSL_CERT_DIR name, else where distributions keep them. A few unreadable ones among
-            // a hundred are no reason to refuse all.
-            None => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            }
-        }
-        if roots.is_empty() {
-            return Err(match trust.ca {
-                Some(_) => "`ca` has no certificate authority".to_owned(),
-                None => "the system trusts no certificate authority (install ca-certificates, or write `ca: PATH`)"
-                    .to_owned(),
-            });
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let mut config = client_tls(trust)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { tls: TlsConnector::from(Arc::new(config)), private_network: trust.private_network, time: TIME })
     }
@@ -188,6 +162,38 @@ impl Client {
         }
         Err(why)
     }
+}
+
+/// TLS to a server whose certificate is believed for that reason; the error is for whoever wrote the configuration.
+pub fn client_tls(trust: &Trust) -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    match &trust.ca {
+        Some(pem) => {
+            for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+                let certificate = certificate.map_err(|error| format!("not a PEM certificate: {error}"))?;
+                roots.add(certificate).map_err(|error| format!("not a certificate: {error}"))?;
+            }
+        }
+        // What SSL_CERT_FILE and SSL_CERT_DIR name, else where distributions keep them. A few unreadable ones among
+        // a hundred are no reason to refuse all.
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    if roots.is_empty() {
+        return Err(match trust.ca {
+            Some(_) => "`ca` has no certificate authority".to_owned(),
+            None => {
+                "the system trusts no certificate authority (install ca-certificates, or write `ca: PATH`)".to_owned()
+            }
+        });
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots);
+    Ok(config.with_no_client_auth())
 }
 
 /// Why no connection is made to an address that a name resolved to.

@@ -8,6 +8,7 @@
 use super::answer::Reply;
 use super::endpoints::{AtWork, Authenticated};
 use super::route::{self, Endpoint, Target};
+use super::spending::Spending;
 use crate::directory::{BulkDone, BulkStep, Caller, Directory, Entry, Told};
 use crate::scim::bulk::{self, BulkCall, BulkOperation, BulkOutcome, Ids, Unit};
 use crate::scim::{Bulk, BulkMethod, Error, patch};
@@ -60,6 +61,7 @@ impl Authenticated<'_> {
             directory: Arc::clone(&self.served.directory),
             caller,
             look_again: self.app.looker(),
+            spending: Arc::clone(self.spending),
         };
         let patience = self.app.config.database.pool.checkout_timeout;
         let pool = Arc::clone(&self.app.pool);
@@ -90,6 +92,7 @@ struct Run {
     directory: Arc<Directory>,
     caller: Caller,
     look_again: Arc<Notify>,
+    spending: Arc<Spending>,
 }
 
 impl Run {
@@ -122,12 +125,14 @@ impl Run {
             let batch: Vec<Unit> = if together { units.by_ref().collect() } else { units.next().into_iter().collect() };
             let worked = tokio::task::spawn_blocking(move || {
                 let _permit = permit;
-                let worked = if together {
-                    self.all(&batch)
-                } else {
+                let spending = Arc::clone(&self.spending);
+                let worked = spending.metered(|| {
+                    if together {
+                        return self.all(&batch);
+                    }
                     batch.iter().for_each(|unit| self.unit(unit));
                     Ok(())
-                };
+                });
                 (self, worked)
             });
             let (run, worked) = worked.await.map_err(Error::internal)?;

@@ -39,7 +39,8 @@ impl Discovery {
                 .iter()
                 .map(|extension| json!({ "schema": extension.id, "required": false }))
                 .collect();
-            let mut document = json!({
+            // Also where there are none: the parser that authentik uses (pydantic-scim) requires it.
+            let document = json!({
                 "schemas": [urn::RESOURCE_TYPE],
                 "id": type_.name,
                 "name": type_.name,
@@ -52,9 +53,6 @@ impl Discovery {
                     "location": format!("{base_url}/ResourceTypes/{}", type_.name),
                 },
             });
-            if let Some(object) = document.as_object_mut().filter(|_| extensions.is_empty()) {
-                object.shift_remove("schemaExtensions");
-            }
             (type_.name.clone(), document)
         });
         let mut schemas: Vec<(String, Value)> = Vec::new();

@@ -3,46 +3,55 @@
 use super::accept;
 use super::address::client;
 use super::answer::{Manner, Reply, Takes, render};
-use super::body::{self, BodyError};
+use super::body::{self, BodyError, Taken};
 use super::discovery::Discovery;
 use super::listener::Peer;
 use super::note::Note;
 use super::oauth2;
+use super::outgoing::{Broken, Outgoing};
 use super::refusals::refuse;
 use super::route::{Endpoint, Target, is_ours, route};
+use super::spending::Spending;
 use super::state::{App, Form, Served, unavailable};
 use super::tls::Shown;
 use crate::directory::{About, Caller, Directory, Entry, Later, Patched, Precondition};
 use crate::identity::{Denial, Presented, Session};
 use crate::scim::{Error, ListQuery, ListResponse, Object, Patch, Projection, filter, patch, query, resource};
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Body;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
 use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 impl App {
     /// Answers one request. Dropped where the client hangs up; a write that was begun goes on then,
     /// because it runs on a thread of its own, and commits or rolls back.
-    pub async fn respond<B>(&self, peer: Peer, request: Request<B>) -> Response<Full<Bytes>>
+    pub async fn respond<B>(&self, peer: Peer, request: Request<B>) -> Response<Outgoing>
     where
         B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: Into<Broken>,
     {
+        if let Some(proxy) = self.proxy.as_ref().filter(|proxy| proxy.takes(request.uri().path())) {
+            let (head, body) = request.into_parts();
+            let mut note = Note::new(self, &head, peer.address);
+            let response = self.forward(proxy, Request::from_parts(head, body), peer, &mut note).await;
+            note.answered(response.status());
+            return response;
+        }
         let (head, body) = request.into_parts();
         let manner = Manner::of(&head.method, head.version, &head.headers, peer.tls);
-        let mut note = Note::new(self, &head.method, peer.address);
+        let mut note = Note::new(self, &head, peer.address);
         if oauth2::is_here(head.uri.path()) {
             let response = self.oauth2(&head, body, peer, &mut note).await;
             note.answered(response.status());
-            return response;
+            return response.map(Outgoing::from);
         }
         let limit = self.config.limits.request_timeout;
         let reply = match tokio::time::timeout(limit, self.answer(&head, body, peer, &mut note)).await {
@@ -55,7 +64,7 @@ impl App {
         note.reply(&reply);
         let response = render(reply, &manner, note.request_id());
         note.answered(response.status());
-        response
+        response.map(Outgoing::from)
     }
 
     /// Refuse, route, authenticate, read, parse, act. Both sides of the result are answers.
@@ -137,6 +146,8 @@ impl App {
             client: client.address,
             request_id: note.request_id(),
             entry: &entry,
+            spending: note.spending(),
+            taken: OnceLock::new(),
         };
         request.act(route.target, body).await
     }
@@ -162,7 +173,7 @@ impl App {
     /// Runs `work` on a blocking thread, with no more of them at once than there are connections.
     async fn blocking(
         &self,
-        entry: &Arc<Entry>,
+        (entry, spending): (&Arc<Entry>, Arc<Spending>),
         work: impl FnOnce() -> Result<Reply, Error> + Send + 'static,
     ) -> Result<Reply, Reply> {
         let permit = self.connection().await.map_err(|why| Reply {
@@ -173,7 +184,7 @@ impl App {
         let worked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let _at_work = at_work;
-            work()
+            spending.metered(work)
         });
         match worked.await {
             Ok(Ok(reply)) => Ok(reply),
@@ -269,6 +280,9 @@ pub(super) struct Authenticated<'r> {
     request_id: &'r Arc<str>,
     /// What the journal says of it.
     pub(super) entry: &'r Arc<Entry>,
+    pub(super) spending: &'r Arc<Spending>,
+    /// The room that its body has, as long as it is answered.
+    taken: OnceLock<Taken>,
 }
 
 impl Authenticated<'_> {
@@ -439,7 +453,7 @@ impl Authenticated<'_> {
     ) -> Result<Reply, Reply> {
         let directory = Arc::clone(&self.served.directory);
         let caller = self.caller();
-        self.app.blocking(self.entry, move || work(&directory, &caller)).await
+        self.app.blocking((self.entry, Arc::clone(self.spending)), move || work(&directory, &caller)).await
     }
 
     /// The URL it came to, and what stands there.
@@ -496,13 +510,10 @@ impl Authenticated<'_> {
     ) -> Result<Value, Reply> {
         media_type(&self.head.headers).map_err(|(detail, takes)| Reply::unsupported(detail, takes))?;
         let limits = &self.app.config.limits;
-        let bytes = match body::read(&mut body, limits.body, limits.body_idle).await {
+        let mut taken = Taken::of(&self.app.room);
+        let bytes = match body::read(&mut body, limits.body, limits.body_idle, &mut taken).await {
             Ok(bytes) => bytes,
             Err(BodyError::TooLarge) => {
-                // A client that asked first does not send it; another is let finish, to read the answer.
-                if !self.head.headers.contains_key(EXPECT) {
-                    tokio::spawn(body::discard(body, limits.body.saturating_mul(4), limits.body_idle));
-                }
                 return Err(Error::too_large(format!(
                     "the body is larger than {} bytes, the most that is taken (maxPayloadSize)",
                     limits.body
@@ -513,8 +524,13 @@ impl Authenticated<'_> {
                 let error = Error::new(408, "the body did not arrive in time");
                 return Err(Reply { close: true, ..Reply::error(error) });
             }
+            Err(BodyError::NoRoom) => {
+                let error = Error::unavailable("other requests with large bodies have taken the room for them");
+                return Err(Reply { retry_after: Some(Duration::from_secs(1)), ..Reply::error(error) });
+            }
             Err(BodyError::Broken) => return Err(Error::invalid_syntax("the body broke off").into()),
         };
+        let _ = self.taken.set(taken);
         match resource::parse(&bytes) {
             Ok(message) => {
                 // Of a bulk request each operation keeps its own.

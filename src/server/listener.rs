@@ -3,10 +3,10 @@
 //! Without TLS only HTTP/1.1 is spoken: nothing behind a proxy needs h2c.
 
 use super::address::{canonical, is_trusted};
+use super::outgoing::{Outgoing, Sent};
 use super::tls::{Shown, Tls};
 use super::watch::{Activity, Doubt, Noted, Patience, Watched};
-use bytes::Bytes;
-use http_body_util::Full;
+use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -38,16 +38,34 @@ pub struct Peer {
     pub certificate: Option<Arc<Shown>>,
     /// What makes the head of its request doubtful.
     pub doubt: Option<Doubt>,
+    /// What whoever goes on with the connection itself, after HTTP, must hold.
+    pub stay: Stay,
+}
+
+/// A connection's place among those allowed, and word of the service's end.
+#[derive(Clone)]
+pub struct Stay {
+    entered: Arc<Entered>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Stay {
+    /// Waits until the service stops.
+    pub async fn ended(&mut self) {
+        let _ = self.stop.wait_for(|stop| *stop).await;
+    }
+}
+
+impl std::fmt::Debug for Stay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stay")
+    }
 }
 
 /// What answers requests.
 pub trait Serve: Send + Sync + 'static {
     /// Answers one request. Dropped where the client hangs up.
-    fn serve(
-        &self,
-        peer: Peer,
-        request: Request<Noted<Incoming>>,
-    ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+    fn serve(&self, peer: Peer, request: Request<Noted<Incoming>>) -> impl Future<Output = Response<Outgoing>> + Send;
 }
 
 /// How connections are treated.
@@ -90,17 +108,16 @@ impl Listener {
     }
 }
 
-/// Serves on all listeners until `stop` turns true, then lets requests in flight finish, for as long
+/// Serves on all listeners until `stop` turns true, by the settings of the moment at which a connection comes; then lets requests in flight finish, for as long
 /// as the grace lasts.
 pub async fn serve<S: Serve>(
     listeners: Vec<Listener>,
     service: Arc<S>,
-    settings: Settings,
+    settings: Arc<ArcSwap<Settings>>,
     stop: watch::Receiver<bool>,
 ) {
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
-    let grace = settings.grace;
-    let door = Arc::new(Door::new(settings));
+    let door = Arc::new(Door::new(Arc::clone(&settings)));
     let mut loops = tokio::task::JoinSet::new();
     for listener in listeners {
         loops.spawn(accept(listener, Arc::clone(&service), Arc::clone(&door), stop.clone(), alive.clone()));
@@ -108,7 +125,7 @@ pub async fn serve<S: Serve>(
     drop(alive);
     while loops.join_next().await.is_some() {}
     // Every connection holds a sender; when the last is gone, so are they.
-    let _ = tokio::time::timeout(grace, all_gone.recv()).await;
+    let _ = tokio::time::timeout(settings.load().grace, all_gone.recv()).await;
 }
 
 async fn accept<S: Serve>(
@@ -144,8 +161,9 @@ async fn accept<S: Serve>(
         let _ = stream.set_nodelay(true);
         let (tls, service, stop, alive) = (tls.clone(), Arc::clone(&service), stop.clone(), alive.clone());
         tokio::spawn(async move {
-            connection(stream, address, tls, service, &entry.door.settings, stop).await;
-            drop(entry);
+            let stay = Stay { entered: Arc::new(entry), stop: stop.clone() };
+            let settings = Arc::clone(&stay.entered.settings);
+            connection(stream, address, tls, service, &settings, stop, stay).await;
             drop(alive);
         });
     }
@@ -158,8 +176,9 @@ async fn connection<S: Serve>(
     service: Arc<S>,
     settings: &Settings,
     stop: watch::Receiver<bool>,
+    stay: Stay,
 ) {
-    let peer = Peer { address, tls: tls.is_some(), certificate: None, doubt: None };
+    let peer = Peer { address, tls: tls.is_some(), certificate: None, doubt: None, stay };
     let Some(tls) = tls else {
         return http_1(stream, peer, service, settings, stop).await;
     };
@@ -234,15 +253,16 @@ async fn http_1<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     settings: &Settings,
     mut stop: watch::Receiver<bool>,
 ) {
-    let activity = Activity::new();
+    let activity = Activity::new(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None) // `watch` does it
         .max_buf_size(settings.header_bytes.max(8192))
         .serve_connection(
-            TokioIo::new(Watched::new(stream, Arc::clone(&activity), true)),
+            TokioIo::new(Watched::new(stream, Arc::clone(&activity))),
             answering(service, peer, Arc::clone(&activity)),
-        );
+        )
+        .with_upgrades();
     drive!(connection, activity, settings, stop);
 }
 
@@ -253,7 +273,7 @@ async fn http_2<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     settings: &Settings,
     mut stop: watch::Receiver<bool>,
 ) {
-    let activity = Activity::new();
+    let activity = Activity::new(false);
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(100)
@@ -262,7 +282,7 @@ async fn http_2<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .max_header_list_size(u32::try_from(settings.header_bytes).unwrap_or(u32::MAX))
         .max_send_buf_size(256 * 1024)
         .serve_connection(
-            TokioIo::new(Watched::new(stream, Arc::clone(&activity), false)),
+            TokioIo::new(Watched::new(stream, Arc::clone(&activity))),
             answering(service, peer, Arc::clone(&activity)),
         );
     drive!(connection, activity, settings, stop);
@@ -275,9 +295,9 @@ fn answering<S: Serve>(
     activity: Arc<Activity>,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
-    Response = Response<Full<Bytes>>,
+    Response = Response<Sent>,
     Error = Infallible,
-    Future: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+    Future: Future<Output = Result<Response<Sent>, Infallible>> + Send + 'static,
 > {
     service_fn(move |request: Request<Incoming>| {
         let (service, in_flight) = (Arc::clone(&service), activity.request());
@@ -289,18 +309,22 @@ fn answering<S: Serve>(
             let (head, body) = request.into_parts();
             let (body, unread) = in_flight.note(body);
             let response = service.serve(peer, Request::from_parts(head, body)).await;
-            if takes_the_rest {
-                unread.discard(waits).await;
+            if takes_the_rest && unread.is_any() && !response.headers().contains_key(header::CONNECTION) {
+                // An answer that is streamed does not wait for the rest of a body; its upstream may still read it.
+                let is_streamed = matches!(response.body(), Outgoing::Stream(_));
+                let later = if is_streamed { Err(unread) } else { unread.discard(waits).await };
+                if let Err(unread) = later {
+                    tokio::spawn(unread.discard_later(waits));
+                }
             }
-            drop(in_flight);
-            Ok(response)
+            Ok(response.map(|body| Sent::new(body, in_flight)))
         }
     })
 }
 
 /// Counts who is inside.
 struct Door {
-    settings: Settings,
+    settings: Arc<ArcSwap<Settings>>,
     inside: Mutex<Inside>,
 }
 
@@ -313,34 +337,40 @@ struct Inside {
 /// One connection's place inside.
 struct Entered {
     door: Arc<Door>,
+    /// How it is treated, as long as it lasts.
+    settings: Arc<Settings>,
     address: Option<IpAddr>,
 }
 
 impl Door {
-    fn new(settings: Settings) -> Self {
+    fn new(settings: Arc<ArcSwap<Settings>>) -> Self {
         Self { settings, inside: Mutex::default() }
     }
 
     fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Entered> {
-        let counted = (!is_trusted(address, &self.settings.trusted_proxies)).then(|| network_of(address));
+        let settings = self.settings.load_full();
+        let counted = (!is_trusted(address, &settings.trusted_proxies)).then(|| network_of(address));
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        if inside.all >= self.settings.connections {
+        if inside.all >= settings.connections {
             return None;
         }
         if let Some(address) = counted {
             let count = inside.by_address.entry(address).or_default();
-            if *count >= self.settings.connections_per_address {
+            if *count >= settings.connections_per_address {
                 return None;
             }
             *count += 1;
         }
         inside.all += 1;
-        Some(Entered { door: Arc::clone(self), address: counted })
+        drop(inside);
+        metrics::gauge!("scimshim_connections").increment(1.0);
+        Some(Entered { door: Arc::clone(self), settings, address: counted })
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
+        metrics::gauge!("scimshim_connections").decrement(1.0);
         let mut inside = self.door.inside.lock().unwrap_or_else(PoisonError::into_inner);
         inside.all -= 1;
         let Some(address) = self.address else { return };
@@ -370,7 +400,7 @@ mod tests {
 
     #[test]
     fn caps() {
-        let door = Arc::new(Door::new(Settings {
+        let door = Arc::new(Door::new(Arc::new(ArcSwap::from_pointee(Settings {
             handshake: Duration::from_secs(1),
             patience: Patience { headers: Duration::from_secs(1), idle: Duration::from_secs(1) },
             header_bytes: 16384,
@@ -378,7 +408,7 @@ mod tests {
             connections_per_address: 2,
             trusted_proxies: vec!["10.0.0.1/32".parse().unwrap()],
             grace: Duration::from_secs(1),
-        }));
+        }))));
         let at = |address: &str| door.enter(address.parse().unwrap());
         let a = at("192.0.2.1").unwrap();
         let _b = at("192.0.2.1").unwrap();

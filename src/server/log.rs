@@ -1,6 +1,7 @@
 //! Where log lines go: stderr, as text on a terminal and as JSON otherwise, gathered by a thread of
 //! their own so that a request never waits for them.
 
+use super::telemetry;
 use crate::config::{Log, LogFormat};
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -30,15 +31,24 @@ pub fn start(log: &Log) {
     let filter = tracing_subscriber::filter::Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target("scimshim", level);
+    let exported = log.otlp.as_ref().map(telemetry::start);
+    let (bridge, unusable) = match exported {
+        Some(Ok(bridge)) => (Some(bridge), None),
+        Some(Err(why)) => (None, Some(why)),
+        None => (None, None),
+    };
     let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(writer).with_target(false);
     use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::util::SubscriberInitExt;
     let _ = match (json, journal) {
-        (true, false) => builder.json().flatten_event(true).finish().with(filter).try_init(),
-        (true, true) => builder.json().flatten_event(true).without_time().finish().with(filter).try_init(),
-        (false, false) => builder.with_ansi(colour(terminal)).finish().with(filter).try_init(),
-        (false, true) => builder.with_ansi(false).without_time().finish().with(filter).try_init(),
+        (true, false) => builder.json().flatten_event(true).finish().with(filter).with(bridge).try_init(),
+        (true, true) => builder.json().flatten_event(true).without_time().finish().with(filter).with(bridge).try_init(),
+        (false, false) => builder.with_ansi(colour(terminal)).finish().with(filter).with(bridge).try_init(),
+        (false, true) => builder.with_ansi(false).without_time().finish().with(filter).with(bridge).try_init(),
     };
+    if let Some(why) = unusable {
+        tracing::error!(why, "nothing is sent to the collector of `log.otlp`");
+    }
 }
 
 /// Whether to write in colour: on a terminal, and unless `NO_COLOR` is set to anything.

@@ -6,7 +6,7 @@ use metrics::{Counter, Histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const DURATIONS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
@@ -30,6 +30,16 @@ pub fn start() -> Option<PrometheusHandle> {
 fn describe() {
     metrics::describe_counter!("scimshim_requests_total", "Requests answered");
     metrics::describe_histogram!("scimshim_request_duration_seconds", "Time from the head of a request to its answer");
+    metrics::describe_histogram!("scimshim_request_database_seconds", "Of that, the time of the request's statements");
+    metrics::describe_counter!("scimshim_sql_statements_total", "Statements sent, by kind");
+    metrics::describe_gauge!("scimshim_connections", "Connections of clients that are open");
+    metrics::describe_gauge!(
+        "scimshim_certificate_expires_timestamp_seconds",
+        "When the certificate ends that clients are shown"
+    );
+    metrics::describe_counter!("scimshim_reloads_total", "Times the configuration was read again, by outcome");
+    metrics::describe_gauge!("scimshim_reload_successful", "1 while the last reload succeeded, or none was asked for");
+    metrics::describe_gauge!("scimshim_reload_success_timestamp_seconds", "When the configuration in force was read");
     metrics::describe_gauge!("scimshim_requests_in_flight", "Requests being answered");
     metrics::describe_counter!("scimshim_scim_errors_total", "SCIM errors by scimType");
     metrics::describe_counter!(
@@ -49,8 +59,32 @@ fn describe() {
     metrics::describe_gauge!("scimshim_pool_waiting", "Requests waiting for a database connection");
     metrics::describe_counter!("scimshim_journal_pruned_total", "Requests deleted from the journal because they were old");
     metrics::describe_counter!("scimshim_journal_lost_total", "Requests without changes that could not be journalled");
+    metrics::describe_gauge!("scimshim_upstream_up", "1 while the upstream can be reached, as far as is known");
+    metrics::describe_gauge!("scimshim_upstream_tunnels", "WebSockets to the upstream that are open");
+    metrics::describe_counter!("scimshim_upstream_failures_total", "Forwarded requests that failed, by kind");
+    metrics::describe_histogram!(
+        "scimshim_upstream_request_duration_seconds",
+        "Time from the head of a forwarded request to that of the upstream's answer"
+    );
     metrics::describe_gauge!("scimshim_build_info", "The version that runs");
     metrics::describe_gauge!("scimshim_ready", "1 while the database is reachable and the adapter fits it");
+}
+
+/// The configuration in force was read now.
+pub fn reloaded() {
+    metrics::gauge!("scimshim_reload_successful").set(1.0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    metrics::gauge!("scimshim_reload_success_timestamp_seconds").set(now.as_secs_f64().floor());
+}
+
+/// It was to be read again.
+pub fn reload_ended(well: bool) {
+    metrics::counter!("scimshim_reloads_total", "outcome" => if well { "done" } else { "refused" }).increment(1);
+    if well {
+        reloaded();
+    } else {
+        metrics::gauge!("scimshim_reload_successful").set(0.0);
+    }
 }
 
 /// What tells one series of requests from another.
@@ -62,14 +96,29 @@ struct Series {
     server: Arc<str>,
 }
 
+/// What a request is counted in.
+struct Handles {
+    answered: Counter,
+    took: Histogram,
+    database: Histogram,
+}
+
+impl Handles {
+    fn note(&self, took: Duration, database: Duration) {
+        self.answered.increment(1);
+        self.took.record(took);
+        self.database.record(database);
+    }
+}
+
 /// The series of requests seen so far.
 #[derive(Default)]
 pub struct Requests {
-    series: RwLock<HashMap<Series, (Counter, Histogram)>>,
+    series: RwLock<HashMap<Series, Handles>>,
 }
 
 impl Requests {
-    /// Notes an answer. `server` is a configured name, or empty.
+    /// Notes an answer, how long it took, and how much of that the database. `server` is a configured name, or empty.
     pub fn answered(
         &self,
         route: &'static str,
@@ -77,14 +126,13 @@ impl Requests {
         status: StatusCode,
         server: &Arc<str>,
         took: Duration,
+        database: Duration,
     ) {
         let series =
             Series { route, method: method_label(method), status: status.as_u16() / 100, server: Arc::clone(server) };
         let known = self.series.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((counter, histogram)) = known.get(&series) {
-            counter.increment(1);
-            histogram.record(took);
-            return;
+        if let Some(handles) = known.get(&series) {
+            return handles.note(took, database);
         }
         drop(known);
         let labels = [
@@ -93,11 +141,13 @@ impl Requests {
             ("status", format!("{}xx", series.status)),
             ("server", series.server.to_string()),
         ];
-        let counter = metrics::counter!("scimshim_requests_total", &labels);
-        let histogram = metrics::histogram!("scimshim_request_duration_seconds", &labels);
-        counter.increment(1);
-        histogram.record(took);
-        self.series.write().unwrap_or_else(PoisonError::into_inner).insert(series, (counter, histogram));
+        let handles = Handles {
+            answered: metrics::counter!("scimshim_requests_total", &labels),
+            took: metrics::histogram!("scimshim_request_duration_seconds", &labels),
+            database: metrics::histogram!("scimshim_request_database_seconds", &labels),
+        };
+        handles.note(took, database);
+        self.series.write().unwrap_or_else(PoisonError::into_inner).insert(series, handles);
     }
 }
 

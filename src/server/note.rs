@@ -1,15 +1,21 @@
 //! What one request leaves behind: a line in the log and numbers, without anything personal.
 
 use super::answer::Reply;
+use super::address::is_trusted;
 use super::metrics::method_label;
+use super::spending::Spending;
 use super::state::App;
 use crate::directory::{Entry, Told};
+use super::trace::Trace;
 use crate::identity::Session;
 use crate::scim::Error;
+use hyper::http::HeaderMap;
+use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
+use opentelemetry::KeyValue;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Gathered while a request is answered. Dropped without an answer, it says that the client hung up.
 pub struct Note<'a> {
@@ -26,18 +32,23 @@ pub struct Note<'a> {
     /// What the journal says of it, once it is known who asks.
     entry: Option<Arc<Entry>>,
     told: Told,
+    spending: Arc<Spending>,
+    trace: Trace,
     answered: bool,
 }
 
 impl<'a> Note<'a> {
     /// Of a request that begins now.
-    pub fn new(app: &'a App, method: &Method, peer: IpAddr) -> Self {
+    pub fn new(app: &'a App, head: &Parts, peer: IpAddr) -> Self {
         app.in_flight.increment(1.0);
+        // A proxy of ours has written its id into a log of its own; anybody else could write into ours.
+        let proxy = is_trusted(peer, &app.config.trusted_proxies);
+        let request_id = proxy.then(|| given_id(&head.headers)).flatten();
         Self {
             app,
             began: Instant::now(),
-            method: method.clone(),
-            request_id: app.request_ids.next(),
+            method: head.method.clone(),
+            request_id: request_id.unwrap_or_else(|| app.request_ids.next()),
             client: peer,
             server: Arc::clone(&app.no_server),
             route: "unknown",
@@ -46,6 +57,8 @@ impl<'a> Note<'a> {
             scim_type: None,
             entry: None,
             told: Told::default(),
+            spending: Arc::default(),
+            trace: Trace::begin(&head.method, &head.headers),
             answered: false,
         }
     }
@@ -71,6 +84,16 @@ impl<'a> Note<'a> {
         {
             self.told.answer = entry.saver().body(&body);
         }
+    }
+
+    /// Where the request's work with the database is put down.
+    pub fn spending(&self) -> &Arc<Spending> {
+        &self.spending
+    }
+
+    /// The request's place in a trace.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     /// For the answer, the application's history and the log.
@@ -129,27 +152,60 @@ impl<'a> Note<'a> {
         self.write(status);
     }
 
-    fn write(&self, status: StatusCode) {
+    fn write(&mut self, status: StatusCode) {
         let took = self.began.elapsed();
+        let account = self.spending.account();
+        let (spent, method) = (account.spent, method_label(&self.method));
         self.app.in_flight.decrement(1.0);
         if let Some(entry) = &self.entry {
             entry.told(Told { status: status.as_u16(), ..self.told.clone() });
         }
-        self.app.requests.answered(self.route, &self.method, status, &self.server, took);
+        self.app.requests.answered(self.route, &self.method, status, &self.server, took, spent.time);
+        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        if let Some((began, ended)) = account.span {
+            let statements = KeyValue::new("scimshim.statements", count(spent.statements));
+            self.trace.work(
+                "database",
+                began,
+                ended,
+                vec![statements, KeyValue::new("scimshim.rows", count(spent.rows))],
+            );
+        }
+        let attributes = vec![
+            KeyValue::new("scimshim.request", self.request_id.to_string()),
+            KeyValue::new("scimshim.server", self.server.to_string()),
+            KeyValue::new("scimshim.scim_type", self.scim_type.unwrap_or_default()),
+        ];
+        self.trace.end(method, self.route, status, attributes);
         tracing::info!(
             request = &*self.request_id,
             client = %self.client,
             server = &*self.server,
             by = self.by,
             credential = self.credential.as_deref().unwrap_or_default(),
-            method = method_label(&self.method),
+            method,
             route = self.route,
             status = status.as_u16(),
             scim_type = self.scim_type.unwrap_or_default(),
-            ms = (took.as_secs_f64() * 100_000.0).round() / 100.0,
+            ms = milliseconds(took),
+            db_ms = milliseconds(spent.time),
+            rows = spent.rows,
+            trace = self.trace.id().map(tracing::field::display),
             "request"
         );
     }
+}
+
+/// With two digits behind the point.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 100_000.0).round() / 100.0
+}
+
+/// The id that a proxy gave a request: short and of harmless characters, or none.
+fn given_id(headers: &HeaderMap) -> Option<Arc<str>> {
+    let id = headers.get("x-request-id")?.to_str().ok()?;
+    let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    ((1..=64).contains(&id.len()) && id.chars().all(harmless)).then(|| Arc::from(id))
 }
 
 impl Drop for Note<'_> {

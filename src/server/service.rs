@@ -5,15 +5,17 @@ use super::assemble::{Assembler, Trouble};
 use super::journal::{self, Queue};
 use super::listener::{self, Listener, Peer, Serve, Settings};
 use super::metrics;
+use super::notify;
+use super::outgoing::Outgoing;
+use super::proxy::Proxy;
 use super::state::App;
+use super::telemetry;
 use super::tls::Tls;
 use super::watch::{Noted, Patience};
 use crate::config::{Config, IdentityServer};
 use crate::document::Findings;
 use crate::identity::Memory;
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use std::net::SocketAddr;
@@ -32,6 +34,8 @@ const LOOKS_APART: Duration = Duration::from_secs(5);
 /// How often certificates are looked at and metrics tidied.
 const UPKEEP: Duration = Duration::from_secs(5);
 const CERTIFICATES: Duration = Duration::from_secs(60);
+/// Where nobody watches.
+const NEVER: Duration = Duration::from_secs(86_400);
 
 /// Why a service did not start, or ended by itself.
 #[derive(Debug)]
@@ -61,7 +65,7 @@ impl Service {
 }
 
 impl Serve for Service {
-    async fn serve(&self, peer: Peer, request: Request<Noted<Incoming>>) -> Response<Full<Bytes>> {
+    async fn serve(&self, peer: Peer, request: Request<Noted<Incoming>>) -> Response<Outgoing> {
         self.app().respond(peer, request).await
     }
 }
@@ -76,6 +80,7 @@ pub struct Running {
     memory: Arc<Memory>,
     queue: Arc<Queue>,
     tls: Option<Arc<Tls>>,
+    settings: Arc<ArcSwap<Settings>>,
     stop: watch::Sender<bool>,
     listeners: JoinHandle<()>,
     supervisor: JoinHandle<()>,
@@ -88,6 +93,7 @@ pub struct Running {
 /// the database is down.
 pub async fn start(config: Config) -> Result<Running, Failed> {
     let config = Arc::new(config);
+    telemetry::attach();
     let recorder = metrics::start();
     let tls = match &config.tls {
         Some(tls) => Some(Tls::load(tls, nobody_without_certificate(&config)).map_err(Failed::Message)?),
@@ -102,7 +108,8 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
     let admin = private.address().map_err(|error| cannot_listen(config.admin.listen, &error))?;
 
     let (queue, waiting) = Queue::new();
-    let app = App::new(Arc::clone(&config), Arc::clone(&queue));
+    let proxy = proxy(&config, None).map_err(Failed::Message)?;
+    let app = App::new(Arc::clone(&config), proxy, Arc::clone(&queue));
     let service = Arc::new(Service { app: ArcSwap::new(Arc::clone(&app)), stopping: AtomicBool::new(false) });
     tokio::spawn(journal::keep(Arc::clone(&service), waiting));
     let pruner = tokio::spawn(journal::prune(Arc::clone(&service)));
@@ -115,11 +122,13 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
     }
 
     let (stop, stopped) = watch::channel(false);
-    let settings = settings(&config);
-    let public = listener::serve(listeners, Arc::clone(&service), settings.clone(), stopped.clone());
+    let settings = Arc::new(ArcSwap::from_pointee(settings_of(&config)));
+    let public = listener::serve(listeners, Arc::clone(&service), Arc::clone(&settings), stopped.clone());
     let about = Arc::new(Admin::new(Arc::clone(&service), recorder.clone()));
-    let settings = Settings { connections: 64, connections_per_address: 64, grace: Duration::ZERO, ..settings };
-    tokio::spawn(listener::serve(vec![private], about, settings, stopped.clone()));
+    let private_settings =
+        Settings { connections: 64, connections_per_address: 64, grace: Duration::ZERO, ..settings_of(&config) };
+    let private_settings = Arc::new(ArcSwap::from_pointee(private_settings));
+    tokio::spawn(listener::serve(vec![private], about, private_settings, stopped.clone()));
     if let Some(recorder) = recorder {
         tokio::spawn(async move {
             loop {
@@ -129,6 +138,7 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         });
     }
     let listeners = tokio::spawn(public);
+    metrics::reloaded();
     Ok(Running {
         addresses,
         admin,
@@ -136,6 +146,7 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         memory,
         queue,
         tls,
+        settings,
         stop,
         listeners,
         supervisor,
@@ -143,6 +154,16 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         failed_sender,
         failed,
     })
+}
+
+/// The way to the upstream; that of before where nothing of it changed.
+fn proxy(config: &Config, before: Option<&Arc<Proxy>>) -> Result<Option<Arc<Proxy>>, String> {
+    let Some(upstream) = &config.upstream else { return Ok(None) };
+    if let Some(before) = before.filter(|before| before.is_of(upstream)) {
+        return Ok(Some(Arc::clone(before)));
+    }
+    let unusable = |why| format!("the upstream {} cannot be used: {why}", upstream.name());
+    Proxy::new(upstream).map(Some).map_err(unusable)
 }
 
 fn bind(config: &Config, tls: Option<&Arc<Tls>>) -> Result<Vec<Listener>, Failed> {
@@ -162,7 +183,7 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failed {
     Failed::Message(format!("cannot listen on {address}: {error}"))
 }
 
-fn settings(config: &Config) -> Settings {
+fn settings_of(config: &Config) -> Settings {
     let limits = &config.limits;
     Settings {
         handshake: limits.handshake,
@@ -195,6 +216,7 @@ async fn supervise(
             Ok(Ok(ready)) => {
                 app.set_ready(ready);
                 tracing::info!("ready");
+                notify::status("ready");
                 (was_ready, patience) = (true, Duration::from_millis(250));
                 said.clear();
                 let _ = looked.take().map(|looked| looked.send(()));
@@ -209,6 +231,7 @@ async fn supervise(
                 }
                 if said != why {
                     tracing::warn!(why, "not ready");
+                    notify::status(&format!("not ready: {why}"));
                     said = why;
                 }
             }
@@ -222,6 +245,7 @@ async fn supervise(
                 app.set_not_ready(why.clone());
                 if said != why {
                     tracing::error!(why, "not ready");
+                    notify::status(&format!("not ready: {why}"));
                     said = why;
                 }
                 patience = Duration::from_secs(5);
@@ -244,6 +268,8 @@ impl Running {
         let mut hang_up = signal(SignalKind::hangup()).map_err(cannot)?;
         let mut certificates = tokio::time::interval(CERTIFICATES);
         certificates.tick().await;
+        let watchdog = notify::watchdog();
+        let mut alive = tokio::time::interval(watchdog.unwrap_or(NEVER));
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -253,11 +279,30 @@ impl Running {
                         return Err(failure);
                     }
                 }
-                _ = hang_up.recv() => self.reload(path.clone()).await,
+                _ = hang_up.recv() => {
+                    notify::reloading();
+                    let outcome = self.reload(path.clone()).await;
+                    metrics::reload_ended(outcome.is_ok());
+                    match outcome {
+                        Ok(()) => tracing::info!("reloaded"),
+                        Err(why) => {
+                            tracing::error!(why, "not reloaded: nothing was changed");
+                            notify::status(&format!("serving an older configuration, not reloaded: {why}"));
+                        }
+                    }
+                    notify::ready();
+                }
                 _ = certificates.tick() => self.reload_certificate(),
+                // By way of those who serve: a loop that alone is alive helps nobody.
+                _ = alive.tick(), if watchdog.is_some() => {
+                    if tokio::spawn(async { tokio::task::yield_now().await }).await.is_ok() {
+                        notify::alive();
+                    }
+                }
             }
         }
         tracing::info!("stopping");
+        notify::stopping();
         let finished = self.stop();
         tokio::select! {
             () = finished => Ok(()),
@@ -288,8 +333,8 @@ impl Running {
     }
 
     /// Reads everything anew and swaps it in one step; on any failure the old stays.
-    async fn reload(&mut self, path: Option<PathBuf>) {
-        let Some(path) = path else { return };
+    async fn reload(&mut self, path: Option<PathBuf>) -> Result<(), String> {
+        let Some(path) = path else { return Ok(()) };
         let (memory, tls) = (Arc::clone(&self.memory), self.tls.clone());
         let read = tokio::task::spawn_blocking(move || {
             let mut findings = Findings::new();
@@ -304,32 +349,35 @@ impl Running {
         });
         let (config, assembler, ready, prepared) = match read.await {
             Ok(Ok(read)) => read,
-            Ok(Err(failure)) => return tracing::error!(why = %failure, "not reloaded: nothing was changed"),
-            Err(panic) => return tracing::error!(%panic, "not reloaded"),
+            Ok(Err(failure)) => return Err(failure.to_string()),
+            Err(panic) => return Err(panic.to_string()),
         };
         let old = self.service.app();
+        let proxy = proxy(&config, old.proxy.as_ref())?;
         for (key, same) in [
             ("listen", old.config.listen == config.listen),
             ("tls", old.config.tls.is_some() == config.tls.is_some()),
             ("admin", old.config.admin.listen == config.admin.listen),
             ("log", old.config.log == config.log),
+            // Threads to wait for the database are counted out at the start.
+            ("database.pool.max", old.config.database.pool.max >= config.database.pool.max),
         ] {
             if !same {
                 tracing::warn!(key, "this setting is not reloaded; restart the service");
             }
         }
         // Before anybody is served by the new configuration: whom it does not let in any more must not be let in by TLS.
-        if let (Some(tls), Some(prepared)) = (&self.tls, prepared)
-            && let Err(why) = tls.replace(prepared)
-        {
-            return tracing::error!(why, "not reloaded: nothing was changed");
+        if let (Some(tls), Some(prepared)) = (&self.tls, prepared) {
+            tls.replace(prepared)?;
         }
-        let app = App::new(Arc::new(config), Arc::clone(&self.queue));
+        self.settings.store(Arc::new(settings_of(&config)));
+        let app = App::new(Arc::new(config), proxy, Arc::clone(&self.queue));
         app.set_ready(ready);
         self.service.app.store(Arc::clone(&app));
         self.supervisor.abort();
         self.supervisor = tokio::spawn(supervise(app, assembler, None, self.failed_sender.clone()));
-        tracing::info!("reloaded");
+        notify::status("ready");
+        Ok(())
     }
 }
 

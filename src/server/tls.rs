@@ -47,6 +47,18 @@ impl fmt::Debug for Own {
     }
 }
 
+impl Own {
+    /// Tells the metrics when it ends.
+    fn tell(&self) {
+        if let Some(certificate) = self.key.load().cert.first() {
+            // Seconds since 1970 have no business beyond 2^53.
+            #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "exact for millions of years")]
+            let ends = Certificate::read(certificate).ends() as f64;
+            metrics::gauge!("scimshim_certificate_expires_timestamp_seconds").set(ends);
+        }
+    }
+}
+
 impl ResolvesServerCert for Own {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.key.load_full())
@@ -110,6 +122,7 @@ impl Tls {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let prepared = prepare(&provider, settings, required)?;
         let own = Arc::new(Own { key: ArcSwap::from_pointee(prepared.key) });
+        own.tell();
         let current = begin(&provider, &own, prepared.clients, prepared.minimum)?;
         Ok(Arc::new(Self { provider, own, current: ArcSwap::from_pointee(current), changes: AtomicU64::new(0) }))
     }
@@ -132,6 +145,7 @@ impl Tls {
             self.changes.fetch_add(1, Release);
         }
         self.own.key.store(Arc::new(prepared.key));
+        self.own.tell();
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use super::catalogue::{self, Catalogue};
 use super::connection::{Connection, Isolation, Row};
 use super::error::{Error, Failure};
 use super::failure;
+use super::meter;
 use super::name::Ident;
 use super::render::{Body, Bound, JsonGuard};
 use super::statement::{Expr, Insert, Statement};
@@ -79,7 +80,10 @@ where
             return Err(Error::new(failure, "the transaction failed earlier and can only be rolled back"));
         }
         metrics::counter!(STATEMENTS, "kind" => kind).increment(1);
-        match work(&mut self.inner) {
+        let began = Instant::now();
+        let done = work(&mut self.inner);
+        meter::sent(began.elapsed());
+        match done {
             Ok(done) => {
                 self.health.last_heard = Instant::now();
                 self.health.answered += 1;
@@ -138,19 +142,23 @@ where
 
     fn query(&mut self, statement: &Statement, params: &[Value]) -> Result<Vec<Row>, Error> {
         let bound = Bound { body: Body::Statement(statement), params, json: self.json };
-        self.run("select", |inner| bound.load::<Row>(inner))
+        let rows = self.run("select", |inner| bound.load::<Row>(inner))?;
+        meter::rows(u64::try_from(rows.len()).unwrap_or(u64::MAX));
+        Ok(rows)
     }
 
     fn execute(&mut self, statement: &Statement, params: &[Value]) -> Result<u64, Error> {
         let bound = Bound { body: Body::Statement(statement), params, json: self.json };
-        let count = self.run(kind(statement), |inner| bound.execute(inner))?;
-        Ok(u64::try_from(count).unwrap_or(u64::MAX))
+        let count = u64::try_from(self.run(kind(statement), |inner| bound.execute(inner))?).unwrap_or(u64::MAX);
+        meter::rows(count);
+        Ok(count)
     }
 
     fn insert(&mut self, insert: &Insert, key: &Ident) -> Result<Value, Error> {
         let [row] = insert.rows.as_slice() else {
             return Err(Error::new(Failure::Other, "a key can be returned of one inserted row only"));
         };
+        meter::rows(1);
         let bound = Bound { body: Body::InsertReturning(insert, Some(key)), params: &[], json: self.json };
         if C::Backend::DIALECT != Dialect::Mysql {
             let rows = self.run("insert", |inner| bound.load::<Row>(inner))?;
@@ -183,6 +191,7 @@ where
         if C::Backend::DIALECT != Dialect::Mysql {
             let bound = Bound { body: Body::InsertReturning(insert, Some(key)), params: &[], json: self.json };
             let rows = self.run("insert", |inner| bound.load::<Row>(inner))?;
+            meter::rows(u64::try_from(rows.len()).unwrap_or(u64::MAX));
             return Ok(rows.into_iter().filter_map(|row| row.0.into_iter().next()).collect());
         }
         let bound = Bound { body: Body::InsertReturning(insert, None), params: &[], json: self.json };
@@ -200,13 +209,16 @@ where
             return Err(Error::new(Failure::Other, format!("{} gave the new rows no number", insert.table)));
         }
         let count = u64::try_from(insert.rows.len()).unwrap_or(u64::MAX);
+        meter::rows(count);
         let numbers = (0..count).map(|index| first.saturating_add(step.saturating_mul(index)));
         Ok(numbers.map(|number| i64::try_from(number).map_or(Value::UInt(number), Value::Int)).collect())
     }
 
     fn returning(&mut self, statement: &Statement, params: &[Value], columns: &[Expr]) -> Result<Vec<Row>, Error> {
         let bound = Bound { body: Body::Returning(statement, columns), params, json: self.json };
-        self.run(kind(statement), |inner| bound.load::<Row>(inner))
+        let rows = self.run(kind(statement), |inner| bound.load::<Row>(inner))?;
+        meter::rows(u64::try_from(rows.len()).unwrap_or(u64::MAX));
+        Ok(rows)
     }
 
     fn batch(&mut self, sql: &str) -> Result<(), Error> {

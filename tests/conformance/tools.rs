@@ -38,6 +38,7 @@ pub fn python(program: &str) -> Command {
 }
 
 /// node, with the npm tools to be found by `require`.
+#[allow(dead_code, reason = "tests/providers has this module too")]
 pub fn node() -> Command {
     let mut command = Command::new("node");
     command.env("NODE_PATH", folder().join("node/node_modules")).env_remove("NODE_OPTIONS").stdin(Stdio::null());

@@ -26,6 +26,8 @@ pub struct Options {
     pub more: String,
     /// More keys under `tls`, YAML.
     pub tls: String,
+    /// More of the environment.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Options {
@@ -38,6 +40,7 @@ impl Options {
                 .to_owned(),
             more: String::new(),
             tls: String::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -62,6 +65,12 @@ impl Options {
     /// With more keys under `tls`.
     pub fn tls(mut self, yaml: &str) -> Options {
         self.tls = yaml.to_owned();
+        self
+    }
+
+    /// With one more variable of the environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Options {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -120,8 +129,8 @@ impl Service {
             servers = options.identity_servers,
             more = options.more,
         );
-        let environment =
-            database.environment().iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let own = database.environment().into_iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let environment = own.chain(options.environment).collect();
         let installation = Arc::new(Installation { folder, configuration, environment, ca });
         let service = Service { installation, name: "one".to_owned(), port, admin, child: None, token: String::new() };
         service.write_configuration();
@@ -200,17 +209,33 @@ impl Service {
 
     /// SIGTERM; gives the exit status. A service that does not end within 30 s fails the test.
     pub fn stop(&mut self) -> std::process::ExitStatus {
+        signal(self.pid(), "TERM");
+        self.ended()
+    }
+
+    /// Its exit status, once it has ended; within 30 s.
+    pub fn ended(&mut self) -> std::process::ExitStatus {
         let child = self.child.as_mut().expect("a running service");
-        signal(child.id(), "TERM");
         let patience = Instant::now() + Duration::from_secs(30);
         loop {
             if let Some(status) = child.try_wait().expect("a status") {
                 self.child = None;
                 return status;
             }
-            assert!(Instant::now() < patience, "scimshim does not end after SIGTERM:\n{}", self.stderr());
+            assert!(Instant::now() < patience, "scimshim does not end:\n{}", self.stderr());
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        signal(self.pid(), "HUP");
+    }
+
+    /// The value of one series of `/metrics`, by its whole name with labels; `None` where it is not there.
+    pub fn metric(&self, series: &str) -> Option<f64> {
+        let metrics = self.admin("/metrics")?;
+        metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 
     /// The process id, while it runs.
@@ -347,7 +372,7 @@ pub fn describe(output: &Output) -> String {
 }
 
 /// Makes a certificate authority and a server's certificate in `folder`; gives the authority's PEM.
-fn certificates(folder: &Path) -> String {
+pub fn certificates(folder: &Path) -> String {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
     let ca_key = KeyPair::generate().expect("a key");
     let mut ca = CertificateParams::new(Vec::new()).expect("parameters");
@@ -356,17 +381,32 @@ fn certificates(folder: &Path) -> String {
     ca.distinguished_name.push(rcgen::DnType::CommonName, "scimshim tests");
     let ca_pem = ca.self_signed(&ca_key).expect("a certificate").pem();
     let issuer = Issuer::new(ca, ca_key);
-    let key = KeyPair::generate().expect("a key");
-    let mut server = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("parameters");
-    server.use_authority_key_identifier_extension = true;
-    let certificate = server.signed_by(&key, &issuer).expect("a certificate").pem();
+    let pair = || {
+        let key = KeyPair::generate().expect("a key");
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let mut server = CertificateParams::new(names).expect("parameters");
+        server.use_authority_key_identifier_extension = true;
+        // As a public authority gives them: scanners frown on more.
+        let day = |days: i64| {
+            use chrono::Datelike;
+            let date = chrono::Utc::now().date_naive() + chrono::Duration::days(days);
+            let small = |number: u32| u8::try_from(number).expect("a month or a day");
+            rcgen::date_time_ymd(date.year(), small(date.month()), small(date.day()))
+        };
+        (server.not_before, server.not_after) = (day(-1), day(89));
+        (server.signed_by(&key, &issuer).expect("a certificate").pem(), key.serialize_pem())
+    };
     let write = |name: &str, text: &str| {
         let file = folder.join(name);
         std::fs::write(&file, text).expect("a file");
         std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("its mode");
     };
     write("ca.pem", &ca_pem);
-    write("certificate.pem", &certificate);
-    write("key.pem", &key.serialize_pem());
+    // The one in use, and one to take its place.
+    for name in ["", "next-"] {
+        let (certificate, key) = pair();
+        write(&format!("{name}certificate.pem"), &certificate);
+        write(&format!("{name}key.pem"), &key);
+    }
     ca_pem
 }

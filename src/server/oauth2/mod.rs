@@ -16,7 +16,7 @@ mod page;
 mod token;
 
 use super::address;
-use super::body::{self, BodyError};
+use super::body::{self, BodyError, Taken};
 use super::listener::Peer;
 use super::note::Note;
 use super::refusals::refuse;
@@ -30,7 +30,7 @@ use answer::{Answer, Problem};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -229,14 +229,10 @@ impl Call<'_> {
             return Err(Problem::Media);
         }
         let idle = self.app.config.limits.body_idle;
-        match body::read(&mut body, LONGEST, idle).await {
+        match body::read(&mut body, LONGEST, idle, &mut Taken::of(&self.app.room)).await {
             Ok(bytes) => Ok(Parameters::read(&bytes)?),
-            Err(BodyError::TooLarge) => {
-                if !headers.contains_key(EXPECT) {
-                    tokio::spawn(body::discard(body, LONGEST * 16, idle));
-                }
-                Err(Problem::TooLarge)
-            }
+            Err(BodyError::TooLarge) => Err(Problem::TooLarge),
+            Err(BodyError::NoRoom) => Err(Problem::Unavailable("there is no room for bodies".to_owned())),
             Err(BodyError::TooSlow) => {
                 Err(Problem::Malformed(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"))
             }

@@ -1,0 +1,333 @@
+//! What an administrator sees of the service: log lines, metrics, traces, what systemd hears; and that dashboard, alerts and
+//! documentation speak of what there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::databases::{Database, Engine};
+use crate::support::service::{Options, Service};
+use crate::support::{client, file};
+
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+/// The access lines written so far.
+fn access_lines(service: &Service) -> Vec<Value> {
+    let log = service.stderr();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["message"] == "request").collect()
+}
+
+/// The access line of one request, when it is there.
+fn access_line(service: &Service, request: &str) -> Value {
+    let patience = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(line) = access_lines(service).into_iter().find(|line| line["request"] == request) {
+            return line;
+        }
+        assert!(Instant::now() < patience, "no line of {request}: {}", service.stderr());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn access_lines_of_a_request() {
+    let database = Database::small(Engine::MariaDb);
+    let service = Service::start(&database, Options::small());
+    let mut client = service.client();
+    let created =
+        client.post("/Users", &client::user("Personal.Name", json!({ "title": "Personal Title" }))).expect(201);
+    let line = access_line(&service, created.header("x-request-id").expect("an id"));
+    assert_eq!((&line["method"], &line["route"], &line["status"]), (&json!("POST"), &json!("/Users"), &json!(201)));
+    assert_eq!(
+        (&line["server"], &line["by"], &line["client"]),
+        (&json!("test"), &json!("bearer"), &json!("127.0.0.1"))
+    );
+    let (all, database_time) = (line["ms"].as_f64().expect("a time"), line["db_ms"].as_f64().expect("a time"));
+    assert!(database_time > 0.0 && database_time <= all, "{line}");
+    assert!(line["rows"].as_u64() >= Some(1), "{line}");
+    assert!(line.get("trace").is_none(), "nobody spoke of one: {line}");
+
+    let found = client.get("/Users?filter=userName%20eq%20%22personal.name%22").expect(200);
+    let line = access_line(&service, found.header("x-request-id").expect("an id"));
+    assert_eq!(line["rows"], 1, "{line}");
+    let discovered = client.get("/Schemas").expect(200);
+    let line = access_line(&service, discovered.header("x-request-id").expect("an id"));
+    assert_eq!((&line["rows"], &line["db_ms"]), (&json!(0), &json!(0.0)), "{line}");
+
+    // An id and a trace that a stranger brings: the trace is taken, the id is not.
+    let headers = [("traceparent", PARENT), ("X-Request-Id", "stranger-1")];
+    let authorization = format!("Bearer {}", service.token());
+    let answer = client
+        .send("GET", "/scim/v2/Users", &[headers[0], headers[1], ("Authorization", &authorization)], None)
+        .expect("an answer");
+    assert_eq!(answer.status, 200);
+    let id = answer.header("x-request-id").expect("an id");
+    assert_ne!(id, "stranger-1");
+    assert_eq!(access_line(&service, id)["trace"], "0af7651916cd43dd8448eb211c80319c");
+    let log = service.stderr().to_lowercase();
+    assert!(!log.contains("personal"), "nothing personal is in the log: {log}");
+}
+
+#[test]
+fn ids_of_a_trusted_proxy() {
+    let database = Database::small(Engine::Sqlite);
+    let service = Service::start(&database, Options::small().more("trusted_proxies: [127.0.0.1]"));
+    let authorization = format!("Bearer {}", service.token());
+    let ask = |id: &str| {
+        let headers = [("X-Request-Id", id), ("Authorization", authorization.as_str())];
+        let answer = service.client().send("GET", "/scim/v2/Users", &headers, None).expect("an answer");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.header("x-request-id").expect("an id").to_owned()
+    };
+    assert_eq!(ask("lb:7f-1.2_3"), "lb:7f-1.2_3");
+    access_line(&service, "lb:7f-1.2_3");
+    for strange in ["", "a b", "a\"b", "é", &"x".repeat(65)] {
+        assert_ne!(ask(strange), strange);
+    }
+}
+
+/// A collector that keeps what it is sent, by path.
+struct Collector {
+    url: String,
+    heard: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+impl Collector {
+    fn start() -> Collector {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let heard: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
+        let kept = Arc::clone(&heard);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let kept = Arc::clone(&kept);
+                std::thread::spawn(move || {
+                    let _ = Collector::take(stream, &kept);
+                });
+            }
+        });
+        Collector { url, heard }
+    }
+
+    fn take(mut stream: TcpStream, kept: &Mutex<Vec<(String, Value)>>) -> std::io::Result<()> {
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let (mut first, mut length) = (String::new(), 0);
+        reader.read_line(&mut first)?;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            if line.trim().is_empty() {
+                break;
+            }
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().map_err(std::io::Error::other)?;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+        kept.lock().unwrap().push((path, serde_json::from_slice(&body)?));
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+    }
+
+    /// Everything under one key, however deep, of what came to a path.
+    fn all(&self, path: &str, key: &str) -> Vec<Value> {
+        fn collect(value: &Value, key: &str, found: &mut Vec<Value>) {
+            match value {
+                Value::Object(object) => object.iter().for_each(|(name, value)| match value {
+                    Value::Array(values) if name == key => found.extend(values.iter().cloned()),
+                    value => collect(value, key, found),
+                }),
+                Value::Array(values) => values.iter().for_each(|value| collect(value, key, found)),
+                _ => {}
+            }
+        }
+        let mut found = Vec::new();
+        let heard = self.heard.lock().unwrap();
+        heard.iter().filter(|(to, _)| to == path).for_each(|(_, body)| collect(body, key, &mut found));
+        found
+    }
+}
+
+fn attributes(of: &Value) -> BTreeMap<String, Value> {
+    let list = of["attributes"].as_array().cloned().unwrap_or_default();
+    let value =
+        |value: &Value| value.as_object().and_then(|object| object.values().next().cloned()).unwrap_or_default();
+    list.iter().map(|one| (one["key"].as_str().unwrap_or_default().to_owned(), value(&one["value"]))).collect()
+}
+
+#[test]
+fn traces_and_log_lines_at_a_collector() {
+    let collector = Collector::start();
+    let database = Database::small(Engine::Postgres);
+    let mut service = Service::start(
+        &database,
+        Options::small().more(&format!("log: {{ level: debug, otlp: \"{}\" }}", collector.url)),
+    );
+    let mut client = service.client();
+    let authorization = format!("Bearer {}", service.token());
+    let headers =
+        [("traceparent", PARENT), ("Authorization", authorization.as_str()), ("Content-Type", "application/scim+json")];
+    let body = serde_json::to_vec(&client::user("Personal.Name", json!({ "title": "Personal Title" }))).unwrap();
+    let answer = client.send("POST", "/scim/v2/Users", &headers, Some(&body)).expect("an answer");
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let request = answer.header("x-request-id").expect("an id").to_owned();
+    client.get("/Users/nobody").expect(404);
+    assert!(service.stop().success(), "{}", service.stderr());
+
+    let spans = collector.all("/v1/traces", "spans");
+    let created = spans.iter().find(|span| span["name"] == "POST /Users").unwrap_or_else(|| panic!("{spans:#?}"));
+    assert_eq!(created["traceId"], "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(created["parentSpanId"], "b7ad6b7169203331");
+    let known = attributes(created);
+    assert_eq!(known["scimshim.request"], request.as_str());
+    assert_eq!((&known["http.route"], &known["scimshim.server"]), (&json!("/Users"), &json!("test")));
+    assert_eq!(known["http.response.status_code"].to_string().trim_matches('"'), "201");
+    let work = spans.iter().find(|span| span["name"] == "database" && span["parentSpanId"] == created["spanId"]);
+    let work = attributes(work.unwrap_or_else(|| panic!("{spans:#?}")));
+    let statements: u64 = work["scimshim.statements"].to_string().trim_matches('"').parse().expect("a number");
+    assert!(statements > 3, "{work:?}");
+    let missed = spans.iter().find(|span| span["name"] == "GET /Users/{id}").unwrap_or_else(|| panic!("{spans:#?}"));
+    assert_ne!(missed["traceId"], created["traceId"], "a trace of its own");
+
+    let records = collector.all("/v1/logs", "logRecords");
+    let line = records.iter().find(|record| attributes(record).get("request") == Some(&json!(request)));
+    assert!(line.is_some(), "{records:#?}");
+    let everything = format!("{:?}", collector.heard.lock().unwrap()).to_lowercase();
+    assert!(!everything.contains("personal"), "nothing personal leaves");
+    assert!(!everything.contains(&service.token().to_lowercase()), "no secret leaves");
+}
+
+/// A collector that does not answer costs nobody anything.
+#[test]
+fn without_the_collector() {
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("an address"));
+    let database = Database::small(Engine::Sqlite);
+    let mut service = Service::start(&database, Options::small().more(&format!("log: {{ otlp: \"{url}\" }}")));
+    let mut client = service.client();
+    for number in 0..20 {
+        client.post("/Users", &client::user(&format!("u{number}"), json!({}))).expect(201);
+    }
+    let began = Instant::now();
+    assert!(service.stop().success(), "{}", service.stderr());
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+}
+
+#[test]
+fn what_systemd_hears() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    let database = Database::small(Engine::Sqlite);
+    let options =
+        Options::small().variable("NOTIFY_SOCKET", path.to_str().expect("a path")).variable("WATCHDOG_USEC", "300000");
+    let mut service = Service::start(&database, options);
+    let hear = |what: &str| {
+        let mut buffer = [0; 4096];
+        let mut heard = Vec::new();
+        loop {
+            let length = socket.recv(&mut buffer).unwrap_or_else(|error| panic!("{what}: {error}; heard {heard:?}"));
+            let state = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if state.starts_with(what) {
+                return state;
+            }
+            heard.push(state);
+        }
+    };
+    hear("STATUS=ready");
+    hear("READY=1");
+    hear("WATCHDOG=1");
+    let began = Instant::now();
+    hear("WATCHDOG=1");
+    hear("WATCHDOG=1");
+    assert!(began.elapsed() < Duration::from_millis(900), "every 150 ms: {:?}", began.elapsed());
+
+    service.hang_up();
+    let reloading = hear("RELOADING=1");
+    let since = reloading.split("MONOTONIC_USEC=").nth(1).and_then(|text| text.trim().parse::<u64>().ok());
+    assert!(since.is_some_and(|since| since > 0), "{reloading}");
+    hear("READY=1");
+    std::fs::write(service.config(), "listn: x\n").expect("written");
+    service.hang_up();
+    hear("RELOADING=1");
+    let status = hear("STATUS=");
+    assert!(status.contains("not reloaded"), "{status}");
+    hear("READY=1");
+    crate::support::service::signal(service.pid(), "TERM");
+    hear("STOPPING=1");
+    assert!(service.ended().success());
+}
+
+/// The names of metrics in a text.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'));
+    let names = words.filter(|word| word.starts_with("scimshim_") && word.len() > "scimshim_".len());
+    let base = |name: &str| {
+        let name = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+        name.to_owned()
+    };
+    names.map(base).collect()
+}
+
+/// Everything that the service ever counts is in the documentation, and the other way round; dashboard and alerts speak of
+/// nothing else.
+#[test]
+fn metrics_dashboard_and_alerts() {
+    let read = |path: &str| std::fs::read_to_string(file(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let described = metrics_in(&read("src/server/metrics.rs"));
+    let documented = metrics_in(&read("docs/observability.md"));
+    assert_eq!(described, documented);
+    for path in ["packaging/grafana/scimshim.json", "packaging/prometheus/scimshim.rules.yaml"] {
+        let used = metrics_in(&read(path));
+        assert!(used.len() > 5, "{path}: {used:?}");
+        let unknown: Vec<_> = used.difference(&described).collect();
+        assert!(unknown.is_empty(), "{path}: {unknown:?}");
+    }
+    let dashboard: Value = serde_json::from_str(&read("packaging/grafana/scimshim.json")).expect("JSON");
+    assert!(dashboard["panels"].as_array().is_some_and(|panels| panels.len() >= 10));
+
+    // And a service at work shows the ones that dashboard and alerts stand on.
+    let database = Database::small(Engine::Sqlite);
+    let service = Service::start(&database, Options::small());
+    let mut client = service.client();
+    client.post("/Users", &client::user("u", json!({}))).expect(201);
+    client.get("/Users?filter=nothing%20eq%201").expect(400);
+    assert_eq!(service.client_with("/scim/v2", Some("wrong".to_owned())).get("/Users").status, 401);
+    service.hang_up();
+    let patience = Instant::now() + Duration::from_secs(20);
+    while service.metric("scimshim_reloads_total{outcome=\"done\"}").is_none() {
+        assert!(Instant::now() < patience, "{}", service.stderr());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let shown = service.admin("/metrics").expect("metrics");
+    let shown_names = metrics_in(&shown);
+    // What only an event brings into being.
+    let by_event = [
+        "scimshim_connections_refused_total",
+        "scimshim_tls_handshakes_failed_total",
+        "scimshim_pool_timeouts_total",
+        "scimshim_conflicts_out_of_sight_total",
+        "scimshim_issuer_key_fetches_total",
+        "scimshim_introspections_total",
+    ];
+    let missing: Vec<_> =
+        described.iter().filter(|name| !shown_names.contains(*name) && !by_event.contains(&name.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?}\n{shown}");
+    for series in [
+        "scimshim_requests_total{route=\"/Users\",method=\"POST\",status=\"2xx\",server=\"test\"} 1",
+        "scimshim_scim_errors_total{type=\"invalidFilter\"} 1",
+        "scimshim_authentication_failures_total{scheme=\"bearer\"} 1",
+    ] {
+        assert!(shown.lines().any(|line| line == series), "{series}\n{shown}");
+    }
+}
