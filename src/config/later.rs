@@ -3,7 +3,6 @@
 //! They are read and their shape is checked, and then refused in plain words: never silently ignored. Building one
 //! means deleting its row in [`TABLE`] and reading it in the section it belongs to.
 
-use super::values;
 use crate::document::{Findings, Located, Node, Reader};
 
 /// One documented setting without effect.
@@ -20,12 +19,11 @@ struct Later {
 enum Shape {
     Text,
     Bool,
-    Duration,
     /// A mapping with these keys; true marks those that must be there.
     Map(&'static [(&'static str, bool, Shape)]),
 }
 
-use Shape::{Bool, Duration, Map, Text};
+use Shape::{Bool, Map, Text};
 
 const SERVER: &str = "identity_servers.*";
 const AUTHENTICATION: &str = "identity_servers.*.authentication";
@@ -83,7 +81,6 @@ impl Shape {
             Text if node.scalar_text().is_some() && !node.is_null() => {}
             Text => drop(node.read_str(findings)),
             Bool => drop(node.read_bool(findings)),
-            Duration => drop(values::read_duration(node, findings)),
             Map(keys) => {
                 let Some(mut reader) = Reader::mapping(node, findings) else {
                     return;

@@ -39,6 +39,8 @@ pub struct Entry {
 pub struct About {
     /// The request id. Without one it is journalled under a random one.
     pub id: String,
+    /// The id that a proxy gave it, where that is what answers and logs call it.
+    pub given: Option<String>,
     /// The bulk request that it is part of.
     pub parent: Option<String>,
     /// When it came.
@@ -228,6 +230,7 @@ impl Entry {
         let took = began.map(|began| began.elapsed().as_micros()).unwrap_or_default();
         RequestRow {
             id,
+            given: about.given.clone(),
             parent: about.parent.clone(),
             at: at.timestamp_micros(),
             server: about.server.clone(),

@@ -202,6 +202,7 @@ const REQUESTS: Spec = Spec {
     table: OwnTable::Requests,
     columns: &[
         ("id", Text(64), REQUIRED),
+        ("given_id", Text(64), NULL),
         ("parent", Text(64), NULL),
         ("at", Instant, REQUIRED),
         ("server", Text(64), REQUIRED),
@@ -227,6 +228,7 @@ const REQUESTS: Spec = Spec {
     unique: &[],
     indexes: &[
         ("requests_at", &["at"]),
+        ("requests_given_id", &["given_id"]),
         ("requests_parent", &["parent"]),
         ("requests_resource", &["resource_id"]),
     ],

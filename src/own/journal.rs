@@ -22,6 +22,8 @@ const BATCH: u64 = 1000;
 pub struct RequestRow {
     /// The request id; that of an operation of a bulk request has its number behind it.
     pub id: String,
+    /// The id that a proxy gave it, which answers and logs show then. It need not be the only one of that id.
+    pub given: Option<String>,
     /// The bulk request that it was part of.
     pub parent: Option<String>,
     /// When it came.
@@ -64,8 +66,9 @@ pub struct RequestRow {
     pub answer: Option<String>,
 }
 
-const REQUEST: [&str; 21] = [
+const REQUEST: [&str; 22] = [
     "id",
+    "given_id",
     "parent",
     "at",
     "server",
@@ -356,7 +359,8 @@ impl JournalFilter {
         }
         if let Some(request) = &self.request {
             let own = Predicate::eq(column("id"), Expr::value(request.as_str()));
-            all = all.and(own.or(Predicate::eq(column("parent"), Expr::value(request.as_str()))));
+            let other = |name: &str| Predicate::eq(column(name), Expr::value(request.as_str()));
+            all = all.and(own.or(other("parent")).or(other("given_id")));
         }
         if self.changing {
             all = all.and(Predicate::Compare(column("changes"), Comparison::Gt, Expr::value(0)));
@@ -377,6 +381,7 @@ impl RequestRow {
         };
         vec![
             Value::from(self.id.as_str()),
+            short(&self.given, 64),
             text(&self.parent),
             Value::Int(self.at),
             Value::from(self.server.as_str()),
@@ -403,6 +408,7 @@ impl RequestRow {
     fn of(mut row: Reader) -> Self {
         Self {
             id: row.text(),
+            given: row.maybe_text(),
             parent: row.maybe_text(),
             at: row.int(),
             server: row.text(),

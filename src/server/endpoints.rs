@@ -124,7 +124,7 @@ impl App {
             note.session(&session);
             by = Some(session);
         }
-        let about = about(head, served, &route.target, (&ready.endpoints, client.address, by.as_ref(), note.request_id()));
+        let about = about(head, served, &route.target, (&ready.endpoints, client.address, by.as_ref(), note.journal_ids()));
         let about = About { writes: !reads, ..about };
         let entry = Entry::new(about, note.began(), served.saver.clone(), Arc::clone(&self.journal) as Arc<dyn Later>);
         let entry = Arc::new(entry);
@@ -221,7 +221,7 @@ fn about(
     head: &Parts,
     served: &Served,
     target: &Target<'_>,
-    (endpoints, client, session, id): (&[Endpoint], IpAddr, Option<&Session>, &Arc<str>),
+    (endpoints, client, session, (id, given)): (&[Endpoint], IpAddr, Option<&Session>, &(Arc<str>, Option<Arc<str>>)),
 ) -> About {
     let (type_, resource_id) = match target {
         Target::Collection(type_) | Target::Search(type_) => (Some(*type_), None),
@@ -231,6 +231,7 @@ fn about(
     let type_ = type_.and_then(|type_| served.directory.adapter().resource_types.get(type_));
     About {
         id: id.to_string(),
+        given: given.as_deref().map(str::to_owned),
         at: chrono::Utc::now(),
         server: served.name.to_string(),
         method: head.method.to_string(),

@@ -23,6 +23,8 @@ pub struct Note<'a> {
     began: Instant,
     method: Method,
     request_id: Arc<str>,
+    /// Ours, which no other request ever has, and that of a proxy, which may come twice.
+    journal_ids: (Arc<str>, Option<Arc<str>>),
     client: IpAddr,
     server: Arc<str>,
     route: &'static str,
@@ -43,12 +45,14 @@ impl<'a> Note<'a> {
         app.in_flight.increment(1.0);
         // A proxy of ours has written its id into a log of its own; anybody else could write into ours.
         let proxy = is_trusted(peer, &app.config.trusted_proxies);
-        let request_id = proxy.then(|| given_id(&head.headers)).flatten();
+        let given = proxy.then(|| given_id(&head.headers)).flatten();
+        let own = app.request_ids.next();
         Self {
             app,
             began: Instant::now(),
             method: head.method.clone(),
-            request_id: request_id.unwrap_or_else(|| app.request_ids.next()),
+            request_id: given.clone().unwrap_or_else(|| Arc::clone(&own)),
+            journal_ids: (own, given),
             client: peer,
             server: Arc::clone(&app.no_server),
             route: "unknown",
@@ -66,6 +70,11 @@ impl<'a> Note<'a> {
     /// When it came.
     pub fn began(&self) -> Instant {
         self.began
+    }
+
+    /// What the journal calls it: an id that no other request has, and the one that a proxy gave it.
+    pub fn journal_ids(&self) -> &(Arc<str>, Option<Arc<str>>) {
+        &self.journal_ids
     }
 
     /// The journal is to know what it came to.

@@ -135,6 +135,9 @@ impl Output {
         let from = request.client.as_deref().map(|client| format!(", from {client}")).unwrap_or_default();
         let acting = request.acting_user.as_deref().map(|user| format!(", acting as {user}")).unwrap_or_default();
         self.field("by", &format!("{}{by}{from}{acting}", request.server))?;
+        if let Some(given) = &request.given {
+            self.field("known as", given)?;
+        }
         if let Some(parent) = &request.parent {
             self.field("part of", parent)?;
         }
@@ -290,6 +293,7 @@ fn request_json(request: &RequestRow, changes: Vec<Json>) -> Json {
         }
     };
     put("id", json!(request.id));
+    put("given_id", json!(request.given));
     put("parent", json!(request.parent));
     put("at", json!(at(request.at).to_rfc3339_opts(SecondsFormat::Micros, true)));
     put("server", json!(request.server));
