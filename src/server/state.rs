@@ -51,8 +51,6 @@ pub struct Ready {
     pub(super) identity: Identity,
     /// The identity servers, in the configuration's order.
     pub(super) servers: Vec<Served>,
-    /// As many permits as keys may be derived at once for OAuth: each takes tens of megabytes and milliseconds.
-    pub(super) derivations: Arc<Semaphore>,
 }
 
 /// One identity server, as its requests are answered.

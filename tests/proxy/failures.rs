@@ -30,7 +30,10 @@ fn down_and_up_again() {
         let log = service.stderr();
         let line = log.lines().find(|line| line.contains(&id) && line.contains("not forwarded")).expect("a log line");
         assert!(line.contains(&url) && line.contains("refused") && !line.contains("secret"), "{line}");
-        assert!(log.lines().any(|line| line.contains(&id) && line.contains("upstream") && line.contains("502")), "{log}");
+        assert!(
+            log.lines().any(|line| line.contains(&id) && line.contains("upstream") && line.contains("502")),
+            "{log}"
+        );
     }
     // SCIM is served all the same, and the service is ready.
     client.get("/Users").expect(200);

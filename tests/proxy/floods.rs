@@ -33,12 +33,7 @@ fn of_frames() {
         service.client().send("GET", "/a", &[], None).expect("an answer").expect(200);
     }
     let before = resident(&service);
-    for (name, flood) in [
-        ("rapid reset", 0),
-        ("CONTINUATION", 1),
-        ("PING", 2),
-        ("SETTINGS", 3),
-    ] {
+    for (name, flood) in [("rapid reset", 0), ("CONTINUATION", 1), ("PING", 2), ("SETTINGS", 3)] {
         let floods: Vec<_> = (0..4)
             .map(|_| {
                 let (mut connection, get, large) = (Connection::open(&service), get.clone(), large.clone());

@@ -36,7 +36,8 @@ fn events_at_once_and_connections_again() {
         if !request.starts_with(b"GET /events") {
             return socket.write_all(crate::upstream::OK).is_ok();
         }
-        let _ = socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let _ = socket
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
         for event in events.lock().unwrap().iter() {
             let _ = socket.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes());
         }
@@ -135,7 +136,8 @@ fn a_body_that_waits_for_100() {
     let service = crate::service(&upstream.url());
     let put = |path: &str| {
         let mut stream = service.client().connect().expect("a connection");
-        write!(stream, "PUT {path} HTTP/1.1\r\n{}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n", host(&service)).unwrap();
+        write!(stream, "PUT {path} HTTP/1.1\r\n{}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n", host(&service))
+            .unwrap();
         let answer = read_until(&mut stream, "\r\n\r\n");
         (stream, answer)
     };
