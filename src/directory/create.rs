@@ -1,5 +1,6 @@
 //! POST: a new row, or one that was retired and is brought back.
 
+use super::journal::Done;
 use super::adopt::note_out_of_sight;
 use super::change::{Secret, Wish, Writing, check_required};
 use super::child_rows::{ChildRow, ChildRows};
@@ -50,8 +51,15 @@ impl Directory {
     ) -> Result<Answer, Error> {
         let creation = self.creation(caller, type_, body)?;
         let secrets = self.secrets(&creation.place, None, &creation.values)?;
-        let found = self.write(|connection| self.create_within(connection, caller, &creation, &secrets, projection))?;
-        Ok(self.answer(&creation.place, found, projection))
+        let place = &creation.place;
+        self.write(
+            caller,
+            |connection| {
+                let found = self.create_within(connection, caller, &creation, &secrets, projection)?;
+                Ok(self.answer(place, found, projection))
+            },
+            |answer| Done::of(201, place.type_, Some(answer)),
+        )
     }
 
     /// What a POST is to create, checked as far as that is possible without the database.

@@ -6,8 +6,8 @@ use super::discovery::Discovery;
 use super::route::Endpoint;
 use super::state::{Form, Ready, Served};
 use crate::adapter::{self, Adapter, Document};
-use crate::config::{Action, Adopt, BulkTransaction, Config, IdentityServer, NoTarget, PatchAnswers, Put};
-use crate::directory::{Actor, Directory, Operation, PatchAnswer, Permissions, ServerView};
+use crate::config::{Action, Adopt, BulkTransaction, Config, IdentityServer, NoTarget, PatchAnswers, Put, SaveRequests};
+use crate::directory::{Actor, Directory, Operation, PatchAnswer, Permissions, Saver, Saves, ServerView};
 use crate::document::{Findings, Node};
 use crate::identity::basic::Basic;
 use crate::identity::bearer::Bearer;
@@ -247,6 +247,7 @@ impl Assembler {
         let by_default =
             if server.default { form(format!("{}/scim/v2", self.config.public_url)) } else { Arc::clone(&by_name) };
         Served {
+            saver: Saver::new(saves(server.save_requests), directory.adapter()),
             directory,
             name: Arc::from(server.name.as_str()),
             view: Arc::new(ServerView {
@@ -364,6 +365,14 @@ fn methods(server: &IdentityServer, oauth2: Option<Arc<Authority>>, foreign: For
         bearer: configured.bearer.map(|bearer| Bearer { scheme_optional: bearer.scheme_optional }),
         oauth2,
         foreign,
+    }
+}
+
+fn saves(save_requests: SaveRequests) -> Saves {
+    match save_requests {
+        SaveRequests::None => Saves::Nothing,
+        SaveRequests::Redacted => Saves::Redacted,
+        SaveRequests::Full => Saves::Full,
     }
 }
 

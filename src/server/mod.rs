@@ -13,6 +13,7 @@ pub mod body;
 mod bulk;
 pub mod discovery;
 pub mod endpoints;
+mod journal;
 pub mod listener;
 pub mod log;
 mod look;

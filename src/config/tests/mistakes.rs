@@ -263,15 +263,25 @@ pub(super) const CASES: &[(&str, &str)] = &[
          unknown key `x` | no keys are known here",
     ),
     (
-        "identity_servers: { a: { dry_run: true, save_requests: none, brake: { deactivations_per_hour: 5 } } }",
+        "identity_servers: { a: { dry_run: true, save_requests: full, brake: { deactivations_per_hour: 5 } } }",
         "1:26: error: this version of scimshim does not support `dry_run` yet | remove it, or write `dry_run: \
          false`\n1:62: error: this version of scimshim does not support `brake` yet | remove it",
     ),
     // the rest
     (
         "journal: { retain: 400 }",
-        "1:1: error: this version of scimshim does not support `journal` yet | remove it\n1:20: error: expected a \
+        "1:20: error: expected a \
          duration, found `400` | a unit is missing: `400s`, `400m` ...",
+    ),
+    (
+        "journal: { retain: 500ms }",
+        "1:20: error: the journal would be emptied at once | the journal is what says who changed what, and what `undo` \
+         works from; a second is the least",
+    ),
+    ("journal: { retain: 1s }", ""),
+    (
+        "identity_servers: { a: { save_requests: all } }",
+        "1:41: error: expected one of `none`, `redacted`, `full`, found `all`",
     ),
     ("log: { format: json, level: debug, otlp: none }", ""),
     ("log: { level: loud }", "1:15: error: expected one of `error`, `warn`, `info`, `debug`, `trace`, found `loud`"),
