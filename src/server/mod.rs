@@ -23,7 +23,7 @@ pub mod notify;
 mod oauth2;
 pub mod openapi;
 pub mod outgoing;
-mod proxy;
+pub mod proxy;
 pub mod refusals;
 pub mod route;
 pub mod service;
