@@ -5,6 +5,7 @@ use super::answer::Reply;
 use super::discovery::Discovery;
 use super::metrics::Requests;
 use super::route::Endpoint;
+use super::turns::Turns;
 use crate::config::Config;
 use crate::directory::{Directory, ServerView};
 use crate::identity::Identity;
@@ -22,6 +23,8 @@ pub struct App {
     pub config: Arc<Config>,
     /// As many permits as there may be connections: work waits here, never inside the pool.
     pub(super) pool: Arc<Semaphore>,
+    /// Who writes which resource.
+    pub(super) turns: Arc<Turns>,
     pub(super) requests: Requests,
     pub(super) request_ids: RequestIds,
     pub(super) in_flight: Gauge,
@@ -77,6 +80,7 @@ impl App {
         Arc::new(Self {
             config,
             pool: Arc::new(Semaphore::new(permits)),
+            turns: Arc::default(),
             requests: Requests::default(),
             request_ids: RequestIds::new(),
             in_flight: metrics::gauge!("scimshim_requests_in_flight"),

@@ -1,20 +1,23 @@
 //! A watch on one connection: how long a client may take for its headers, how long it may hold a
 //! connection that does nothing, and what of a head cannot be seen any more once hyper has read it.
 //!
-//! And a body that was answered without being read is taken off the wire, so that the answer arrives.
+//! And an answer of hyper's own is said as ours are (`bare.rs`); and a body that was answered without
+//! being read is taken off the wire, so that the answer arrives.
 //!
 //! hyper's own header timeout covers the idle time too, makes a timer for each request, and knows
 //! nothing of a response that nobody reads. One timer a connection, and the times of the last bytes,
 //! do all three. And hyper takes a bare LF for a line end where another parser may not, and drops a
 //! Content-Length beside a Transfer-Encoding, so heads are looked at as they come in.
 
+use super::bare;
+use bytes::{Buf, Bytes};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -227,7 +230,7 @@ impl<B: Body + Unpin> Unread<B> {
         let mut bytes = 0;
         let reading = async {
             while let Some(Ok(frame)) = body.frame().await {
-                bytes += frame.data_ref().map_or(0, bytes::Buf::remaining);
+                bytes += frame.data_ref().map_or(0, Buf::remaining);
                 if bytes > Self::MOST {
                     return;
                 }
@@ -245,6 +248,8 @@ pub struct Watched<S> {
     /// HTTP/2 has frames that belong to no request: only requests count there.
     notes_reads: bool,
     head: Head,
+    /// What is still to be written in place of an answer of hyper's own.
+    instead: Bytes,
 }
 
 /// How far the lines of a head were looked at.
@@ -309,7 +314,7 @@ impl Head {
 impl<S> Watched<S> {
     /// Notes what happens on `stream` in `activity`.
     pub fn new(stream: S, activity: Arc<Activity>, notes_reads: bool) -> Self {
-        Self { stream, activity, notes_reads, head: Head::default() }
+        Self { stream, activity, notes_reads, head: Head::default(), instead: Bytes::new() }
     }
 }
 
@@ -336,8 +341,37 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
+impl<S: AsyncWrite + Unpin> Watched<S> {
+    /// Writes what is to be said in place of hyper's own words.
+    fn poll_instead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.instead.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.instead))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.instead.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes an answer of hyper's own for written, and writes ours; `None` for everything else.
+    fn replaced(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Option<io::Result<usize>> {
+        self.instead = bare::instead_of(bytes).filter(|_| self.notes_reads)?;
+        self.activity.wrote();
+        // What does not go out at once does before the flush is done.
+        match self.poll_instead(cx) {
+            Poll::Ready(Err(error)) => Some(Err(error)),
+            _ => Some(Ok(bytes.len())),
+        }
+    }
+}
+
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_instead(cx))?;
+        if let Some(replaced) = self.replaced(cx, bytes) {
+            return Poll::Ready(replaced);
+        }
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         if self.notes_reads && result.is_ready() {
             self.activity.wrote();
@@ -346,10 +380,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_instead(cx))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_instead(cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
@@ -358,6 +394,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_instead(cx))?;
+        // A head without a body is one piece.
+        if let [only] = pieces
+            && let Some(replaced) = self.replaced(cx, only)
+        {
+            return Poll::Ready(replaced);
+        }
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
         if self.notes_reads && result.is_ready() {
             self.activity.wrote();
