@@ -6,10 +6,10 @@ SHELL := /bin/sh
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench fuzz openapi tables acceptance clean
+.PHONY: help demo test lint bench fuzz openapi tables packages test-packages acceptance clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 demo: ## build quickly and show a whole provisioning round on an embedded SQLite application
 	@scripts/need build
@@ -39,6 +39,14 @@ openapi: ## write docs/openapi.json anew, from the demo's adapter
 
 tables: ## write the tables of docs/adapters anew, from the adapters
 	SCIMSHIM_BLESS=1 $(CARGO) test --locked --profile quick --test black_box pages::tables
+
+packages: ## a .deb and an .rpm, checked by lintian and rpmlint, in target/packages
+	@scripts/need packages
+	@scripts/packages
+
+test-packages: packages ## install, upgrade, remove and purge them for real, in a clean chroot (as root)
+	@scripts/need test-packages
+	@scripts/test-packages
 
 acceptance: ## every demonstration at full size; writes docs/results.md
 	@scripts/need acceptance

@@ -4,9 +4,11 @@
 mod adapters;
 mod check;
 mod common;
+mod completions;
 mod demo;
 mod duration;
 mod grants;
+mod man;
 mod profiles;
 mod secret;
 mod serve;
@@ -17,7 +19,7 @@ use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// SCIM 2.0 for a legacy application, in front of the application's own SQL database.
+/// SCIM 2.0 for a legacy application, in front of its own SQL database.
 #[derive(Parser)]
 #[command(name = "scimshim", version, about, propagate_version = true, disable_help_subcommand = true)]
 struct CommandLine {
@@ -46,6 +48,10 @@ enum Verb {
     Secret(secret::Verb),
     /// List the adapters found, or one adapter's parameters
     Adapters(adapters::Arguments),
+    /// Print what a shell needs to complete this command line
+    Completions(completions::Arguments),
+    /// Print a manual page, or write all of them into a folder
+    Man(man::Arguments),
 }
 
 /// Runs the verb that the command line names.
@@ -59,6 +65,8 @@ pub fn main() -> ExitCode {
         Verb::Token(verb) => token::run(config, &verb),
         Verb::Secret(verb) => secret::run(&verb),
         Verb::Adapters(arguments) => adapters::run(config, &arguments),
+        Verb::Completions(arguments) => completions::run(&arguments),
+        Verb::Man(arguments) => man::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,6 +16,7 @@ mod remote;
 mod secret;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod values;
 
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ pub use identity::{Action, Adopt, BulkTransaction, IdentityServer, NoTarget, Pat
 pub use limits::{Limits, Log, LogFormat, LogLevel};
 pub use remote::{Trust, Url};
 pub use secret::Secret;
+pub use upstream::{Place, Target, Upstream, UpstreamHttp};
 
 /// A configuration that was checked.
 #[derive(Clone, Debug)]
@@ -57,6 +59,8 @@ pub struct Config {
     pub own_schema: String,
     /// The adapter's file and parameters.
     pub adapter: AdapterChoice,
+    /// The application itself, for everything that is not ours; None answers 404.
+    pub upstream: Option<Upstream>,
     /// At least one; exactly one is the default.
     pub identity_servers: Vec<IdentityServer>,
     /// How the service logs.
@@ -127,6 +131,7 @@ fn read(node: &Node, path: &Path, context: Context<'_>, findings: &mut Findings)
     let database = database::read(&mut reader, context, findings);
     let own_schema = database::own_schema(&mut reader, findings);
     let adapter = adapter::read(&mut reader, context, findings);
+    let upstream = upstream::read(&mut reader, context, door.as_ref(), findings);
     let identity_servers = identity::read(&mut reader, context, door.as_ref(), findings);
     let asks = |door: &door::Door| door.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
     let servers = node.get("identity_servers").map(Node::entries).unwrap_or_default();
@@ -151,6 +156,7 @@ fn read(node: &Node, path: &Path, context: Context<'_>, findings: &mut Findings)
         database: database?,
         own_schema: own_schema?,
         adapter: adapter?,
+        upstream: upstream?,
         identity_servers: identity_servers?,
         log,
         limits,

@@ -166,11 +166,14 @@ fn is_file(metadata: std::fs::Metadata) -> std::io::Result<()> {
     if metadata.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(()) }
 }
 
-/// Warns when everybody on the machine may read a file that holds a secret.
+/// Warns when everybody on the machine may read a file that holds a secret. In a folder that is closed to others nobody can.
 pub(super) fn warn_if_world_readable(path: &std::path::Path, node: &Node, findings: &mut Findings) {
     use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(path).map(|metadata| metadata.permissions().mode()).unwrap_or(0);
-    if mode & 0o004 != 0 {
+    let is_closed = |folder: &std::path::Path| {
+        std::fs::metadata(folder).is_ok_and(|metadata| metadata.permissions().mode() & 0o001 == 0)
+    };
+    if mode & 0o004 != 0 && !path.ancestors().skip(1).any(is_closed) {
         let path = path.display();
         findings.warning(node, format!("every user of this machine can read {path}")).help(format!("chmod o= {path}"));
     }
@@ -179,6 +182,31 @@ pub(super) fn warn_if_world_readable(path: &std::path::Path, node: &Node, findin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_everybody_may_read() {
+        use crate::document::{Source, parse};
+        use std::os::unix::fs::PermissionsExt;
+        let top = tempfile::tempdir().unwrap();
+        let mode = |path: &std::path::Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let folder = top.path().join("secrets");
+        std::fs::create_dir(&folder).unwrap();
+        let file = folder.join("key");
+        std::fs::write(&file, "x").unwrap();
+        mode(top.path(), 0o755);
+        for (folder_mode, file_mode, warned) in
+            [(0o755, 0o644, 1), (0o755, 0o640, 0), (0o750, 0o644, 0), (0o754, 0o644, 0), (0o751, 0o644, 1)]
+        {
+            mode(&folder, folder_mode);
+            mode(&file, file_mode);
+            let mut findings = Findings::new();
+            let node = parse(Source::new("x", "x"), &mut findings).unwrap();
+            warn_if_world_readable(&file, &node, &mut findings);
+            assert_eq!(findings.count(), (0, warned), "{folder_mode:o} {file_mode:o}");
+        }
+    }
 
     #[test]
     fn durations() {

@@ -3,10 +3,104 @@
 //! anything else: every answer of the service has a Content-Type or headers that hyper's has not.
 
 use crate::scim::Error;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A connection of HTTP/1.1 on which hyper's own refusals are written as ours.
+pub(super) struct Spoken<S> {
+    stream: S,
+    /// What is still to be written in place of an answer of hyper's own.
+    instead: Bytes,
+    /// It became a tunnel: what is written is not hyper's any more.
+    tunnel: bool,
+}
+
+impl<S> Spoken<S> {
+    /// Over `stream`.
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, instead: Bytes::new(), tunnel: false }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Spoken<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Spoken<S> {
+    /// Writes what is to be said in place of hyper's own words.
+    fn poll_instead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.instead.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.instead))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.instead.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes an answer of hyper's own for written, and writes ours; `None` for everything else.
+    fn replaced(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Option<io::Result<usize>> {
+        self.tunnel |= bytes.starts_with(b"HTTP/1.1 101 ");
+        if self.tunnel {
+            return None;
+        }
+        self.instead = instead_of(bytes)?;
+        // What does not go out at once does before the flush is done.
+        match self.poll_instead(cx) {
+            Poll::Ready(Err(error)) => Some(Err(error)),
+            _ => Some(Ok(bytes.len())),
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Spoken<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_instead(cx))?;
+        if let Some(replaced) = self.replaced(cx, bytes) {
+            return Poll::Ready(replaced);
+        }
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_instead(cx))?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_instead(cx))?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_instead(cx))?;
+        // A head without a body is one piece.
+        if let [first, rest @ ..] = pieces
+            && rest.is_empty()
+            && let Some(replaced) = self.replaced(cx, first)
+        {
+            return Poll::Ready(replaced);
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
 
 /// What to write instead of `written`, if that is such an answer and nothing else.
-pub(super) fn instead_of(written: &[u8]) -> Option<Bytes> {
+fn instead_of(written: &[u8]) -> Option<Bytes> {
     let head = std::str::from_utf8(written.strip_suffix(b"\r\n\r\n")?).ok()?;
     let mut lines = head.split("\r\n");
     let status_line = lines.next()?;

@@ -3,11 +3,12 @@
 use super::accept;
 use super::address::client;
 use super::answer::{Manner, Reply, Takes, render};
-use super::body::{self, BodyError};
+use super::body::{self, BodyError, Taken};
 use super::discovery::Discovery;
 use super::listener::Peer;
 use super::note::Note;
 use super::oauth2;
+use super::outgoing::{Broken, Outgoing};
 use super::refusals::refuse;
 use super::route::{Endpoint, Target, is_ours, route};
 use super::spending::Spending;
@@ -18,7 +19,6 @@ use crate::directory::{Caller, Directory, Patched, Precondition};
 use crate::identity::{Denial, Presented};
 use crate::scim::{Error, ListQuery, ListResponse, Object, Patch, Projection, filter, patch, query, resource};
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Body;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
 use hyper::http::request::Parts;
@@ -27,24 +27,32 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 impl App {
     /// Answers one request. Dropped where the client hangs up; a write that was begun goes on then,
     /// because it runs on a thread of its own, and commits or rolls back.
-    pub async fn respond<B>(&self, peer: Peer, request: Request<B>) -> Response<Full<Bytes>>
+    pub async fn respond<B>(&self, peer: Peer, request: Request<B>) -> Response<Outgoing>
     where
         B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: Into<Broken>,
     {
+        if let Some(proxy) = self.proxy.as_ref().filter(|proxy| proxy.takes(request.uri().path())) {
+            let (head, body) = request.into_parts();
+            let mut note = Note::new(self, &head, peer.address);
+            let response = self.forward(proxy, Request::from_parts(head, body), peer, &mut note).await;
+            note.answered(response.status());
+            return response;
+        }
         let (head, body) = request.into_parts();
         let manner = Manner::of(&head.method, head.version, &head.headers, peer.tls);
         let mut note = Note::new(self, &head, peer.address);
         if oauth2::is_here(head.uri.path()) {
             let response = self.oauth2(&head, body, peer, &mut note).await;
             note.answered(response.status());
-            return response;
+            return response.map(Outgoing::from);
         }
         let limit = self.config.limits.request_timeout;
         let reply = match tokio::time::timeout(limit, self.answer(&head, body, peer, &mut note)).await {
@@ -56,7 +64,7 @@ impl App {
         }
         let response = render(reply, &manner, note.request_id());
         note.answered(response.status());
-        response
+        response.map(Outgoing::from)
     }
 
     /// Refuse, route, authenticate, read, parse, act. Both sides of the result are answers.
@@ -131,6 +139,7 @@ impl App {
             client: client.address,
             request_id: note.request_id(),
             spending: note.spending(),
+            taken: OnceLock::new(),
         };
         request.act(route.target, body).await
     }
@@ -216,6 +225,8 @@ pub(super) struct Authenticated<'r> {
     client: IpAddr,
     request_id: &'r Arc<str>,
     pub(super) spending: &'r Arc<Spending>,
+    /// The room that its body has, as long as it is answered.
+    taken: OnceLock<Taken>,
 }
 
 impl Authenticated<'_> {
@@ -460,7 +471,8 @@ impl Authenticated<'_> {
     ) -> Result<Value, Reply> {
         media_type(&self.head.headers).map_err(|(detail, takes)| Reply::unsupported(detail, takes))?;
         let limits = &self.app.config.limits;
-        let bytes = match body::read(&mut body, limits.body, limits.body_idle).await {
+        let mut taken = Taken::of(&self.app.room);
+        let bytes = match body::read(&mut body, limits.body, limits.body_idle, &mut taken).await {
             Ok(bytes) => bytes,
             Err(BodyError::TooLarge) => {
                 return Err(Error::too_large(format!(
@@ -473,8 +485,13 @@ impl Authenticated<'_> {
                 let error = Error::new(408, "the body did not arrive in time");
                 return Err(Reply { close: true, ..Reply::error(error) });
             }
+            Err(BodyError::NoRoom) => {
+                let error = Error::unavailable("other requests with large bodies have taken the room for them");
+                return Err(Reply { retry_after: Some(Duration::from_secs(1)), ..Reply::error(error) });
+            }
             Err(BodyError::Broken) => return Err(Error::invalid_syntax("the body broke off").into()),
         };
+        let _ = self.taken.set(taken);
         Ok(resource::parse(&bytes)?)
     }
 }

@@ -5,6 +5,8 @@ use super::assemble::{Assembler, Trouble};
 use super::listener::{self, Listener, Peer, Serve, Settings};
 use super::metrics;
 use super::notify;
+use super::outgoing::Outgoing;
+use super::proxy::Proxy;
 use super::state::App;
 use super::telemetry;
 use super::tls::Tls;
@@ -13,8 +15,6 @@ use crate::config::{Config, IdentityServer};
 use crate::document::Findings;
 use crate::identity::Memory;
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use std::net::SocketAddr;
@@ -64,7 +64,7 @@ impl Service {
 }
 
 impl Serve for Service {
-    async fn serve(&self, peer: Peer, request: Request<Noted<Incoming>>) -> Response<Full<Bytes>> {
+    async fn serve(&self, peer: Peer, request: Request<Noted<Incoming>>) -> Response<Outgoing> {
         self.app().respond(peer, request).await
     }
 }
@@ -104,7 +104,7 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
     let addresses = listeners.iter().filter_map(|listener| listener.address().ok()).collect();
     let admin = private.address().map_err(|error| cannot_listen(config.admin.listen, &error))?;
 
-    let app = App::new(Arc::clone(&config));
+    let app = App::new(Arc::clone(&config), proxy(&config, None).map_err(Failed::Message)?);
     let service = Arc::new(Service { app: ArcSwap::new(Arc::clone(&app)), stopping: AtomicBool::new(false) });
     let (failed_sender, mut failed) = mpsc::channel(1);
     let (looked, first) = oneshot::channel();
@@ -133,6 +133,16 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
     let listeners = tokio::spawn(public);
     metrics::reloaded();
     Ok(Running { addresses, admin, service, memory, tls, settings, stop, listeners, supervisor, failed_sender, failed })
+}
+
+/// The way to the upstream; that of before where nothing of it changed.
+fn proxy(config: &Config, before: Option<&Arc<Proxy>>) -> Result<Option<Arc<Proxy>>, String> {
+    let Some(upstream) = &config.upstream else { return Ok(None) };
+    if let Some(before) = before.filter(|before| before.is_of(upstream)) {
+        return Ok(Some(Arc::clone(before)));
+    }
+    let unusable = |why| format!("the upstream {} cannot be used: {why}", upstream.name());
+    Proxy::new(upstream).map(Some).map_err(unusable)
 }
 
 fn bind(config: &Config, tls: Option<&Arc<Tls>>) -> Result<Vec<Listener>, Failed> {
@@ -320,6 +330,7 @@ impl Running {
             Err(panic) => return Err(panic.to_string()),
         };
         let old = self.service.app();
+        let proxy = proxy(&config, old.proxy.as_ref())?;
         for (key, same) in [
             ("listen", old.config.listen == config.listen),
             ("tls", old.config.tls.is_some() == config.tls.is_some()),
@@ -337,7 +348,7 @@ impl Running {
             tls.replace(prepared)?;
         }
         self.settings.store(Arc::new(settings_of(&config)));
-        let app = App::new(Arc::new(config));
+        let app = App::new(Arc::new(config), proxy);
         app.set_ready(ready);
         self.service.app.store(Arc::clone(&app));
         self.supervisor.abort();

@@ -2,8 +2,10 @@
 //! be used now.
 
 use super::answer::Reply;
+use super::body::Room;
 use super::discovery::Discovery;
 use super::metrics::Requests;
+use super::proxy::Proxy;
 use super::route::Endpoint;
 use super::turns::Turns;
 use crate::config::Config;
@@ -17,14 +19,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::{Notify, Semaphore};
 
+/// The least room for the bodies of all requests together, in bytes.
+const LEAST_ROOM: usize = 64 << 20;
+
 /// One configuration, being served.
 pub struct App {
     /// As it was read.
     pub config: Arc<Config>,
+    /// The way to the application, where one is configured.
+    pub(super) proxy: Option<Arc<Proxy>>,
     /// As many permits as there may be connections: work waits here, never inside the pool.
     pub(super) pool: Arc<Semaphore>,
     /// Who writes which resource.
     pub(super) turns: Arc<Turns>,
+    /// For the bodies of all requests together.
+    pub(super) room: Arc<Room>,
     pub(super) requests: Requests,
     pub(super) request_ids: RequestIds,
     pub(super) in_flight: Gauge,
@@ -75,12 +84,15 @@ pub struct Form {
 
 impl App {
     /// A service that is not ready yet.
-    pub fn new(config: Arc<Config>) -> Arc<Self> {
+    pub fn new(config: Arc<Config>, proxy: Option<Arc<Proxy>>) -> Arc<Self> {
         let permits = usize::try_from(config.database.pool.max).unwrap_or(1).max(1);
+        let room = Room::new(config.limits.body.saturating_mul(4).max(LEAST_ROOM));
         Arc::new(Self {
             config,
+            proxy,
             pool: Arc::new(Semaphore::new(permits)),
             turns: Arc::default(),
+            room,
             requests: Requests::default(),
             request_ids: RequestIds::new(),
             in_flight: metrics::gauge!("scimshim_requests_in_flight"),

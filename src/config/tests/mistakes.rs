@@ -269,15 +269,6 @@ pub(super) const CASES: &[(&str, &str)] = &[
     ),
     // the rest
     (
-        "upstream: http://127.0.0.1:8080",
-        "1:1: error: this version of scimshim does not support `upstream` yet | remove it",
-    ),
-    (
-        "upstream: { ur: http://127.0.0.1:8080 }",
-        "1:1: error: this version of scimshim does not support `upstream` yet | remove it\n1:13: error: unknown key \
-         `ur` | did you mean `url`?",
-    ),
-    (
         "journal: { retain: 400 }",
         "1:1: error: this version of scimshim does not support `journal` yet | remove it\n1:20: error: expected a \
          duration, found `400` | a unit is missing: `400s`, `400m` ...",

@@ -16,7 +16,7 @@ mod page;
 mod token;
 
 use super::address;
-use super::body::{self, BodyError};
+use super::body::{self, BodyError, Taken};
 use super::listener::Peer;
 use super::note::Note;
 use super::refusals::refuse;
@@ -229,9 +229,10 @@ impl Call<'_> {
             return Err(Problem::Media);
         }
         let idle = self.app.config.limits.body_idle;
-        match body::read(&mut body, LONGEST, idle).await {
+        match body::read(&mut body, LONGEST, idle, &mut Taken::of(&self.app.room)).await {
             Ok(bytes) => Ok(Parameters::read(&bytes)?),
             Err(BodyError::TooLarge) => Err(Problem::TooLarge),
+            Err(BodyError::NoRoom) => Err(Problem::Unavailable("there is no room for bodies".to_owned())),
             Err(BodyError::TooSlow) => {
                 Err(Problem::Malformed(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"))
             }
