@@ -19,7 +19,7 @@ mod tunnel;
 
 use super::address::client;
 use super::body as whole;
-use super::body::BodyError;
+use super::body::{BodyError, Taken};
 use super::listener::Peer;
 use super::note::Note;
 use super::outgoing::{Broken, Outgoing};
@@ -206,10 +206,10 @@ impl App {
         let mut has_body = !body.is_end_stream();
         if has_body && (head.method == Method::GET || head.method == Method::HEAD) {
             // HTTP/2 may end a request without content in a frame of its own.
-            match whole::read(&mut body, 0, idle).await {
+            match whole::read(&mut body, 0, idle, &mut Taken::of(&self.room)).await {
                 Ok(_) => has_body = false,
                 Err(BodyError::TooSlow) => return Err(Failure::SlowClient.into()),
-                Err(BodyError::TooLarge | BodyError::Broken) => {
+                Err(BodyError::TooLarge | BodyError::NoRoom | BodyError::Broken) => {
                     return Err(refused(StatusCode::BAD_REQUEST, "a GET carries no body"));
                 }
             }
