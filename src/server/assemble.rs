@@ -27,10 +27,6 @@ use crate::sql::{self, Catalogue, Database, Failure};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
-
-/// So many keys are derived at once for OAuth.
-const DERIVATIONS: usize = 2;
 
 /// Why there is nothing to answer with.
 #[derive(Debug)]
@@ -171,10 +167,11 @@ impl Assembler {
         let page = u64::try_from(self.config.limits.page).unwrap_or(u64::MAX);
         let store = TokenStore::new(Arc::clone(&self.database), self.own.clone());
         store.is_ready().map_err(|missing| self.missing(missing))?;
-        if make_key {
+        let mut keys = store.keyring().map_err(|error| self.own_trouble(error))?;
+        if make_key && !keys.signs() {
             store.ensure_key().map_err(|error| self.own_trouble(error))?;
+            keys = store.keyring().map_err(|error| self.own_trouble(error))?;
         }
-        let keys = store.keyring().map_err(|error| self.own_trouble(error))?;
         let directory = |adapter: Adapter| {
             Arc::new(Directory::new(Arc::clone(&self.database), Arc::new(adapter), self.own.clone(), page))
         };
@@ -208,7 +205,6 @@ impl Assembler {
             endpoints,
             identity: Identity::new(known, tokens, Arc::clone(&self.memory)),
             servers,
-            derivations: Arc::new(Semaphore::new(DERIVATIONS)),
         })
     }
 

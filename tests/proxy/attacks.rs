@@ -205,7 +205,7 @@ const TABLE: &[(&str, &str, Fate)] = &[
     ("/scim%3bx", "GET /scim%3bx/v2/Users HTTP/1.1^Host: HOST^^", Ours(404)),
     ("/scim.", "GET /scim./v2/Users HTTP/1.1^Host: HOST^^", Ours(404)),
     ("/scim%20", "GET /scim%20/v2/Users HTTP/1.1^Host: HOST^^", Ours(404)),
-    ("/scim?", "GET /scim?x HTTP/1.1^Host: HOST^^", Ours(404)),
+    ("/scim?", "GET /scim?x HTTP/1.1^Host: HOST^^", Ours(401)),
     ("/OAUTH2", "GET /OAUTH2/nobody/authorize HTTP/1.1^Host: HOST^^", Ours(404)),
     ("our metadata", "GET /.well-known/oauth-authorization-server/oauth2/nobody HTTP/1.1^Host: HOST^^", Ours(404)),
     ("hidden", "GET /index.php//%73CIM/v2/Users HTTP/1.1^Host: HOST^^", Ours(404)),
@@ -336,7 +336,7 @@ const TABLE: &[(&str, &str, Fate)] = &[
     (
         "websocket that is refused",
         "GET /a HTTP/1.1^Host: HOST^Connection: Upgrade^Upgrade: websocket^Sec-WebSocket-Version: 777^^GET /scim/v2/Users HTTP/1.1^Host: HOST^^",
-        Passed("GET /a HTTP/1.1\nconnection: Upgrade\nsec-websocket-version: 777\nupgrade: websocket\n\n"),
+        PassedThen("GET /a HTTP/1.1\nconnection: Upgrade\nsec-websocket-version: 777\nupgrade: websocket\n\n", 401),
     ),
     ("an expectation", "PUT /a HTTP/1.1^Host: HOST^Expect: tea^Content-Length: 1^^x", Refused(&[417])),
     // Two requests.

@@ -71,8 +71,13 @@ fn of_frames() {
         }
         let frames: u64 = floods.into_iter().map(|flood| flood.join().expect("a flood")).sum();
         let after = resident(&service);
-        println!("{name}: {frames} frames; a good client waited {slowest:?} at most; memory {before} -> {after} KiB");
-        assert!(slowest < Duration::from_secs(3), "{name}: a good client waited {slowest:?}");
+        crate::support::report(
+            "h2-flood",
+            &format!(
+                "{name}: {frames} frames; a good client waited {slowest:?} at most; memory {before} -> {after} KiB"
+            ),
+        );
+        assert!(slowest < Duration::from_secs(10), "{name}: a good client waited {slowest:?}");
         assert!(after < before + 48 * 1024, "{name}: memory grew from {before} to {after} KiB");
     }
 }

@@ -1,5 +1,5 @@
 //! nginx as the application: files with ranges, compression, uploads; over TCP, TLS with a certificate authority of its own,
-//! HTTP/2 and a unix socket. And one upload and one download of SCIMSHIM_TEST_PROXY_BYTES bytes at flat memory.
+//! HTTP/2 and a unix socket. And one upload and one download of SCIMSHIM_PROXY_BYTES bytes at flat memory.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -43,7 +43,7 @@ impl Nginx {
             "daemon off; {user} worker_processes 1; pid {dir}/pid; error_log {dir}/error.log;
              events {{ }}
              http {{
-                 access_log off; default_type text/plain; gzip on; gzip_min_length 100; sendfile on;
+                 access_log off; types {{ text/plain txt; }} gzip on; gzip_min_length 100; gzip_types text/plain; sendfile on;
                  client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4;
                  scgi_temp_path {dir}/t5;
                  server {{ listen 127.0.0.1:{plain}; listen unix:{dir}/http.sock; {locations} }}
@@ -163,7 +163,7 @@ fn over_every_kind_of_connection() {
 
 #[test]
 fn large_bodies_at_flat_memory() {
-    let bytes = size("SCIMSHIM_TEST_PROXY_BYTES", 64 << 20) as u64;
+    let bytes = size("SCIMSHIM_PROXY_BYTES", 64 << 20) as u64;
     let nginx = Nginx::start();
     let file = std::fs::File::create(nginx.file("www/large.bin")).expect("a file");
     file.set_len(bytes).expect("its length");
