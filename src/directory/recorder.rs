@@ -199,7 +199,7 @@ impl<'c> Recorder<'c> {
                     self.inner.execute(&statement, params)?;
                 }
             }
-            (rows, true)
+            (rows, self.tables.may_alter(table))
         } else {
             let list = columns.iter().filter_map(|column| written.columns.get(*column));
             let list: Vec<Expr> = list.map(|column| column.read(None)).collect();

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 #[derive(Debug)]
 pub struct Tables {
     all: Vec<Written>,
+    /// So many of them are the application's; the others are ours.
+    application: usize,
     by_name: HashMap<Table, usize>,
     /// Ours that belong to no resource: claims.
     silent: Table,
@@ -28,7 +30,7 @@ impl Tables {
         });
         let all: Vec<Written> = written.iter().cloned().chain(ours).collect();
         let by_name = all.iter().enumerate().map(|(index, written)| (written.table.clone(), index)).collect();
-        Self { all, by_name, silent: own.table(crate::own::OwnTable::Claims) }
+        Self { all, application: written.len(), by_name, silent: own.table(crate::own::OwnTable::Claims) }
     }
 
     pub(super) fn find(&self, table: &Table) -> Result<Option<usize>, Error> {
@@ -46,6 +48,11 @@ impl Tables {
 }
 
 impl Tables {
+    /// Whether the application's schema may alter what is written there; ours holds what it is given.
+    pub(super) fn may_alter(&self, index: usize) -> bool {
+        index < self.application
+    }
+
     /// Which of them this is.
     pub(super) fn index(&self, table: &Table) -> Option<usize> {
         self.by_name.get(table).copied()
