@@ -62,12 +62,12 @@ fn slow(engine: Engine, lock: &str) {
 
 #[test]
 fn a_slow_mariadb() {
-    slow(Engine::MariaDb, "LOCK TABLES people WRITE; DO SLEEP(9); UNLOCK TABLES");
+    slow(Engine::MariaDb, "LOCK TABLES people WRITE; DO SLEEP(12); UNLOCK TABLES");
 }
 
 #[test]
 fn a_slow_postgres() {
-    slow(Engine::Postgres, "BEGIN; LOCK TABLE people IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(9); COMMIT");
+    slow(Engine::Postgres, "BEGIN; LOCK TABLE people IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(12); COMMIT");
 }
 
 /// Large bodies, many at once: what there is no room for is 503, and nothing is lost of what was taken.
