@@ -57,12 +57,33 @@ impl WrittenColumn {
 /// `two_factor_secret` and `apiToken` are, `passenger` and `key` are not.
 pub fn is_secret_name(name: &str) -> bool {
     const WHOLE: [&str; 20] = [
-        "password", "passwords", "passwd", "passphrase", "passcode", "pwd", "pass", "passwort", "kennwort", "secret",
-        "secrets", "token", "tokens", "otp", "totp", "salt", "hash", "credential", "credentials", "apikey",
+        "password",
+        "passwords",
+        "passwd",
+        "passphrase",
+        "passcode",
+        "pwd",
+        "pass",
+        "passwort",
+        "kennwort",
+        "secret",
+        "secrets",
+        "token",
+        "tokens",
+        "otp",
+        "totp",
+        "salt",
+        "hash",
+        "credential",
+        "credentials",
+        "apikey",
     ];
     /// What opens something where it stands behind another word: `activation_code`, `private_key`.
     const PAIRS: [(&[&str], &[&str]); 3] = [
-        (&["activation", "reset", "recovery", "persist", "confirmation", "verification", "backup", "pin"], &["code", "codes"]),
+        (
+            &["activation", "reset", "recovery", "persist", "confirmation", "verification", "backup", "pin"],
+            &["code", "codes"],
+        ),
         (&["private", "api", "secret", "access", "encryption", "signing", "session"], &["key", "keys"]),
         (&["session", "cookie"], &["id", "value"]),
     ];
@@ -154,15 +175,46 @@ mod tests {
     #[test]
     fn names_that_hold_secrets() {
         for name in [
-            "password", "Password", "password_hash", "passwordHistory", "user_pass", "two_factor_secret", "api_token",
-            "apiToken", "remember_token", "cookie_token", "reset_password_code", "activation_code", "private_key",
-            "APIKey", "totp", "pwd2", "passwd", "password_forget_token", "2fa_secret", "salt",
+            "password",
+            "Password",
+            "password_hash",
+            "passwordHistory",
+            "user_pass",
+            "two_factor_secret",
+            "api_token",
+            "apiToken",
+            "remember_token",
+            "cookie_token",
+            "reset_password_code",
+            "activation_code",
+            "private_key",
+            "APIKey",
+            "totp",
+            "pwd2",
+            "passwd",
+            "password_forget_token",
+            "2fa_secret",
+            "salt",
         ] {
             assert!(is_secret_name(name), "{name}");
         }
         for name in [
-            "passenger", "key", "id", "code", "country_code", "postal_code", "compass", "secretary", "tokenizer",
-            "login", "hashtag", "employee_num", "activated", "reset_at", "zip_code", "primary_key",
+            "passenger",
+            "key",
+            "id",
+            "code",
+            "country_code",
+            "postal_code",
+            "compass",
+            "secretary",
+            "tokenizer",
+            "login",
+            "hashtag",
+            "employee_num",
+            "activated",
+            "reset_at",
+            "zip_code",
+            "primary_key",
         ] {
             assert!(!is_secret_name(name), "{name}");
         }

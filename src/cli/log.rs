@@ -175,7 +175,10 @@ impl Journal {
         Ok(())
     }
 
-    fn read<T: Default>(&self, mut work: impl FnMut(&Own, &mut dyn Connection) -> Result<T, Error>) -> Result<T, Failure> {
+    fn read<T: Default>(
+        &self,
+        mut work: impl FnMut(&Own, &mut dyn Connection) -> Result<T, Error>,
+    ) -> Result<T, Failure> {
         let mut found = T::default();
         self.database.with(&mut |connection| {
             connection.begin(Isolation::Snapshot)?;

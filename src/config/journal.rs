@@ -27,7 +27,8 @@ pub enum SaveRequests {
 
 impl SaveRequests {
     /// All of them, as the configuration calls them.
-    pub const ALL: [(&'static str, Self); 3] = [("none", Self::None), ("redacted", Self::Redacted), ("full", Self::Full)];
+    pub const ALL: [(&'static str, Self); 3] =
+        [("none", Self::None), ("redacted", Self::Redacted), ("full", Self::Full)];
 }
 
 pub(super) fn read(reader: &mut Reader<'_>, findings: &mut Findings) -> Journal {

@@ -1,9 +1,9 @@
 //! POST: a new row, or one that was retired and is brought back.
 
-use super::journal::Done;
 use super::adopt::note_out_of_sight;
 use super::change::{Secret, Wish, Writing, check_required};
 use super::child_rows::{ChildRow, ChildRows};
+use super::journal::Done;
 use super::members::Collections;
 use super::permissions::Operation;
 use super::plan::{self, MAIN};

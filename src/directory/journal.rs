@@ -280,7 +280,8 @@ fn change(request: &str, number: i64, changed: &Changed<'_>) -> ChangeRow {
     let secrets = |there: bool| changed.secrets.iter().filter(move |_| there).map(|column| (*column, secret()));
     let side = |columns: &Option<Columns>| {
         let known = columns.iter().flatten().map(|(column, value)| (*column, encoded(value)));
-        let all: Map<String, Json> = known.chain(secrets(columns.is_some())).filter_map(|(c, v)| named(table, c, v)).collect();
+        let all: Map<String, Json> =
+            known.chain(secrets(columns.is_some())).filter_map(|(c, v)| named(table, c, v)).collect();
         columns.as_ref().map(|_| Json::Object(all).to_string())
     };
     let key: Map<String, Json> =

@@ -283,7 +283,11 @@ impl<'c> Recorder<'c> {
         let (mut set, mut secrets) = (BTreeSet::new(), BTreeSet::new());
         for (column, _) in &update.set {
             let column = position(written, column)?;
-            if is_secret(written, column) { secrets.insert(column) } else { set.insert(column) };
+            if is_secret(written, column) {
+                secrets.insert(column)
+            } else {
+                set.insert(column)
+            };
         }
         let before = self.before(table, written, &set, &update.filter, params)?;
         if before.is_empty() {
@@ -640,16 +644,15 @@ fn seen_all(written: &Written, count: u64, seen: usize) -> Result<(), Error> {
     if u64::try_from(seen) == Ok(count) {
         return Ok(());
     }
-    let message = format!("{count} rows of {} were written, and {seen} seen before: others came between", written.table);
+    let message =
+        format!("{count} rows of {} were written, and {seen} seen before: others came between", written.table);
     Err(Error::new(Failure::Retry, message))
 }
 
 /// A row of a select list.
 fn named(written: &Written, columns: &[usize], row: Row) -> Columns {
     let values = columns.iter().zip(row.0);
-    values
-        .filter_map(|(column, value)| written.columns.get(*column).map(|of| (*column, settled(of, &value))))
-        .collect()
+    values.filter_map(|(column, value)| written.columns.get(*column).map(|of| (*column, settled(of, &value)))).collect()
 }
 
 /// A value as its column's kind says: drivers and literals differ in what they call bytes and numbers.

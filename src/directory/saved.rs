@@ -150,8 +150,9 @@ impl Saver {
 
     /// A filter, or a path with one in it.
     fn filter(&self, root: &str, text: &str) -> String {
-        static LITERAL: LazyLock<Option<Regex>> =
-            LazyLock::new(|| Regex::new(r#"([A-Za-z$][\w$.:-]*)(\s+[A-Za-z]{2}\s+)("(?:[^"\\]|\\.)*"?|[^\s()\]]+)"#).ok());
+        static LITERAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+            Regex::new(r#"([A-Za-z$][\w$.:-]*)(\s+[A-Za-z]{2}\s+)("(?:[^"\\]|\\.)*"?|[^\s()\]]+)"#).ok()
+        });
         let Some(literal) = &*LITERAL else { return length(text) };
         let parent = local(root.split('[').next().unwrap_or_default());
         let replaced = literal.replace_all(text, |found: &Captures<'_>| {
@@ -185,9 +186,35 @@ struct Around<'a> {
 /// Whether text is kept when what is personal is not.
 fn is_open(key: &str, parent: &str, groups: bool) -> bool {
     const OPEN: [&str; 29] = [
-        "schemas", "id", "externalid", "username", "op", "path", "type", "primary", "active", "$ref", "resourcetype",
-        "location", "version", "method", "bulkid", "status", "scimtype", "created", "lastmodified", "attributes",
-        "excludedattributes", "sortby", "sortorder", "startindex", "count", "cursor", "nextcursor", "schema", "meta",
+        "schemas",
+        "id",
+        "externalid",
+        "username",
+        "op",
+        "path",
+        "type",
+        "primary",
+        "active",
+        "$ref",
+        "resourcetype",
+        "location",
+        "version",
+        "method",
+        "bulkid",
+        "status",
+        "scimtype",
+        "created",
+        "lastmodified",
+        "attributes",
+        "excludedattributes",
+        "sortby",
+        "sortorder",
+        "startindex",
+        "count",
+        "cursor",
+        "nextcursor",
+        "schema",
+        "meta",
     ];
     const REFERENCES: [&str; 4] = ["members", "groups", "manager", "roles"];
     OPEN.contains(&key)
@@ -320,7 +347,8 @@ mod tests {
                 { "op": "replace", "path": "name.familyName", "value": "(5 characters)" },
             ] })
         );
-        let query = saver(Saves::Redacted).query("filter=userName+eq+%22ada%22+and+name.familyName+eq+%22B%22").unwrap();
+        let query =
+            saver(Saves::Redacted).query("filter=userName+eq+%22ada%22+and+name.familyName+eq+%22B%22").unwrap();
         assert_eq!(query, "filter=userName eq \"ada\" and name.familyName eq (1 characters)");
     }
 

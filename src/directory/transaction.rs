@@ -76,9 +76,8 @@ impl Directory {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let recorded = self.once(Some(Isolation::Write), &mut |connection| {
-                work(&mut Recorder::new(connection, &self.tables))
-            });
+            let recorded =
+                self.once(Some(Isolation::Write), &mut |connection| work(&mut Recorder::new(connection, &self.tables)));
             match recorded {
                 Err(Fault::Sql(error)) if error.is_retryable() && attempt < ATTEMPTS => {
                     tracing::debug!(attempt, cause = %error.message, "transaction tried again");

@@ -1,8 +1,8 @@
 //! PUT and PATCH: the row is locked, the difference computed, and only that is written.
 
-use super::journal::Done;
 use super::change::{Assignment, Secret, Wish, Writing, check_required};
 use super::child_rows::ChildRows;
+use super::journal::Done;
 use super::members::Collections;
 use super::members::MemberChange;
 use super::permissions;
@@ -181,7 +181,9 @@ impl Directory {
             },
             |patched| match patched {
                 Patched::Resource(answer) => Done::of(200, place.type_, Some(answer)),
-                Patched::NoContent { .. } => Done { resource_id: Some(id.to_owned()), ..Done::of(204, place.type_, None) },
+                Patched::NoContent { .. } => {
+                    Done { resource_id: Some(id.to_owned()), ..Done::of(204, place.type_, None) }
+                }
             },
         )
     }

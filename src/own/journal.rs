@@ -6,8 +6,8 @@
 
 use super::{Own, OwnTable, Reader, T, column, idents, maybe, maybe_text};
 use crate::sql::{
-    Comparison, Connection, Delete, Error, Expr, Ident, Insert, OnConflict, Order, Predicate, Select,
-    Statement, Update, Value,
+    Comparison, Connection, Delete, Error, Expr, Ident, Insert, OnConflict, Order, Predicate, Select, Statement,
+    Update, Value,
 };
 
 /// The most rows of one INSERT, and about the most bytes of their values: MySQL refuses what is longer than its
@@ -112,16 +112,8 @@ pub struct ChangeRow {
     pub after: Option<String>,
 }
 
-const CHANGE: [&str; 8] = [
-    "request",
-    "number",
-    "table_schema",
-    "table_name",
-    "operation",
-    "row_key",
-    "columns_before",
-    "columns_after",
-];
+const CHANGE: [&str; 8] =
+    ["request", "number", "table_schema", "table_name", "operation", "row_key", "columns_before", "columns_after"];
 
 /// Which requests are asked for.
 #[derive(Clone, Debug, Default)]
@@ -207,7 +199,11 @@ impl Own {
     }
 
     /// The ids of the requests that meet a filter, in no order.
-    pub fn journalled_ids(&self, connection: &mut dyn Connection, filter: &JournalFilter) -> Result<Vec<String>, Error> {
+    pub fn journalled_ids(
+        &self,
+        connection: &mut dyn Connection,
+        filter: &JournalFilter,
+    ) -> Result<Vec<String>, Error> {
         let select = Select::new(self.table(OwnTable::Requests), T, vec![column("id")]).filter(filter.predicate());
         let rows = connection.query(&Statement::Select(select), &[])?;
         Ok(rows.into_iter().map(|row| Reader::new(row).text()).collect())
@@ -376,9 +372,8 @@ impl RequestRow {
         let plain = |text: &str| Value::Text(text.replace('\0', "\u{fffd}"));
         let text = |value: &Option<String>| value.as_deref().map_or(Value::Null, plain);
         // A column that is too short must not keep a request from being journalled.
-        let short = |value: &Option<String>, most: usize| {
-            value.as_deref().map_or(Value::Null, |text| plain(cut(text, most)))
-        };
+        let short =
+            |value: &Option<String>, most: usize| value.as_deref().map_or(Value::Null, |text| plain(cut(text, most)));
         vec![
             Value::from(self.id.as_str()),
             short(&self.given, 64),

@@ -6,7 +6,9 @@ use super::discovery::Discovery;
 use super::route::Endpoint;
 use super::state::{Form, Ready, Served};
 use crate::adapter::{self, Adapter, Document};
-use crate::config::{Action, Adopt, BulkTransaction, Config, IdentityServer, NoTarget, PatchAnswers, Put, SaveRequests};
+use crate::config::{
+    Action, Adopt, BulkTransaction, Config, IdentityServer, NoTarget, PatchAnswers, Put, SaveRequests,
+};
 use crate::directory::{Actor, Directory, Operation, PatchAnswer, Permissions, Saver, Saves, ServerView};
 use crate::document::{Findings, Node};
 use crate::identity::basic::Basic;

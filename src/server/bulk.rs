@@ -39,7 +39,9 @@ impl Authenticated<'_> {
         let entries: Vec<Arc<Entry>> = operations
             .iter()
             .enumerate()
-            .map(|(place, operation)| Arc::new(entry(place, operation, self.endpoints, &caller, &self.served.directory)))
+            .map(|(place, operation)| {
+                Arc::new(entry(place, operation, self.endpoints, &caller, &self.served.directory))
+            })
             .collect();
         let steps = operations
             .iter_mut()

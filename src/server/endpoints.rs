@@ -124,7 +124,8 @@ impl App {
             note.session(&session);
             by = Some(session);
         }
-        let about = about(head, served, &route.target, (&ready.endpoints, client.address, by.as_ref(), note.journal_ids()));
+        let about =
+            about(head, served, &route.target, (&ready.endpoints, client.address, by.as_ref(), note.journal_ids()));
         let about = About { writes: !reads, ..about };
         let entry = Entry::new(about, note.began(), served.saver.clone(), Arc::clone(&self.journal) as Arc<dyn Later>);
         let entry = Arc::new(entry);

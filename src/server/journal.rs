@@ -64,7 +64,9 @@ impl Queue {
             }
         };
         if tokio::time::timeout(LAST, finished).await.is_err() {
-            tracing::warn!("the last entries of the journal could not be written: the database did not take them in time");
+            tracing::warn!(
+                "the last entries of the journal could not be written: the database did not take them in time"
+            );
         }
     }
 }
@@ -189,7 +191,10 @@ fn in_transaction(
 
 /// Whether the database may take tomorrow what it does not take today.
 fn may_pass(error: &Error) -> bool {
-    !matches!(error.failure, Failure::Unique | Failure::ForeignKey | Failure::Constraint | Failure::Value | Failure::Other)
+    !matches!(
+        error.failure,
+        Failure::Unique | Failure::ForeignKey | Failure::Constraint | Failure::Value | Failure::Other
+    )
 }
 
 /// What works on the database, where it can be used.
@@ -245,12 +250,7 @@ async fn pass(service: &Arc<Service>, holder: &str) -> Result<u64, String> {
     }
 }
 
-fn batch(
-    own: &Own,
-    connection: &mut dyn Connection,
-    retain: Duration,
-    holder: &str,
-) -> Result<(u64, bool), Error> {
+fn batch(own: &Own, connection: &mut dyn Connection, retain: Duration, holder: &str) -> Result<(u64, bool), Error> {
     let now = Utc::now().timestamp_micros();
     let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
     if !own.lease(connection, LEASE_NAME, holder, now, now.saturating_add(micros(LEASE)))? {

@@ -1,12 +1,12 @@
 //! What one request leaves behind: a line in the log and numbers, without anything personal.
 
-use super::answer::Reply;
 use super::address::is_trusted;
+use super::answer::Reply;
 use super::metrics::method_label;
 use super::spending::Spending;
 use super::state::App;
-use crate::directory::{Entry, Told};
 use super::trace::Trace;
+use crate::directory::{Entry, Told};
 use crate::identity::Session;
 use crate::scim::Error;
 use hyper::http::HeaderMap;
@@ -85,7 +85,8 @@ impl<'a> Note<'a> {
     /// What it is answered with.
     pub fn reply(&mut self, reply: &Reply) {
         let Some(entry) = &self.entry else { return };
-        self.told.scim_type = reply.error.as_ref().and_then(|error| error.scim_type).map(|scim_type| scim_type.as_str());
+        self.told.scim_type =
+            reply.error.as_ref().and_then(|error| error.scim_type).map(|scim_type| scim_type.as_str());
         self.told.detail = reply.error.as_ref().map(|error| error.detail.clone());
         if entry.saver().keeps_reads()
             && let Some(body) = &reply.body

@@ -96,7 +96,9 @@ fn every_kind(engine: Engine) {
     for bulk_request in of(&bulk, "POST", "/Bulk") {
         let parts: Vec<&Value> = bulk.iter().filter(|part| part["parent"] == bulk_request["id"]).collect();
         assert_eq!(parts.len(), 5, "{parts:#?}");
-        assert!(parts.iter().all(|part| part["id"].as_str().unwrap().starts_with(bulk_request["id"].as_str().unwrap())));
+        assert!(
+            parts.iter().all(|part| part["id"].as_str().unwrap().starts_with(bulk_request["id"].as_str().unwrap()))
+        );
         assert_eq!(rows(bulk_request), 0);
     }
 }
@@ -160,7 +162,8 @@ fn unwritable(engine: Engine) {
     let service = Service::start(&database, Options::small());
     let mut client = service.client();
     let own = database.own_tables();
-    let ada = format!("/Users/{}", client.post("/Users", &client::user("ada", json!({ "title": "t" }))).expect(201).id());
+    let ada =
+        format!("/Users/{}", client.post("/Users", &client::user("ada", json!({ "title": "t" }))).expect(201).id());
     for table in ["changes", "requests"] {
         let rename = |from: &str, to: &str| match engine {
             Engine::MariaDb => database.execute(&format!("RENAME TABLE {own}{from} TO {own}{to}")),
@@ -210,7 +213,9 @@ fn at_once(engine: Engine) {
     let service = Service::start(&database, Options::small());
     let second = service.second("two");
     let users: Vec<String> = (0..3)
-        .map(|n| service.client().post("/Users", &client::user(&format!("u{n}"), json!({ "title": "0" }))).expect(201).id())
+        .map(|n| {
+            service.client().post("/Users", &client::user(&format!("u{n}"), json!({ "title": "0" }))).expect(201).id()
+        })
         .collect();
     let group = service.client().post("/Groups", &client::group("team", &[])).expect(201).id();
     let counted: Vec<(usize, usize)> = std::thread::scope(|scope| {
@@ -303,7 +308,9 @@ fn retention(engine: Engine) {
     // One with more changes than one transaction deletes.
     let insert = (1..=2500).map(|n| format!("('r-large', {n}, 't', 'insert', '{{}}')")).collect::<Vec<_>>().join(", ");
     let columns = "(id, at, server, method, route, status, changes, duration)";
-    database.execute(&format!("INSERT INTO {own}requests {columns} VALUES ('r-large', 1, 'test', 'PUT', '/', 200, 2500, 1)"));
+    database.execute(&format!(
+        "INSERT INTO {own}requests {columns} VALUES ('r-large', 1, 'test', 'PUT', '/', 200, 2500, 1)"
+    ));
     database.execute(&format!(
         "INSERT INTO {own}changes (request, number, table_name, operation, row_key) VALUES {insert}"
     ));
@@ -344,15 +351,15 @@ fn retention_on_sqlite() {
 /// A request whose time runs out, and one whose client hangs up, are journalled as what became of them.
 fn unheard(engine: Engine) {
     let database = Database::small(engine);
-    let options = Options::small()
-        .parameters("{ departments: create }")
-        .more("limits: { request_timeout: 1s }");
+    let options = Options::small().parameters("{ departments: create }").more("limits: { request_timeout: 1s }");
     let service = Service::start(&database, options);
     let mut client = service.client();
     let user = client.post("/Users", &client::user("ada", json!({ "title": "before" }))).expect(201).id();
     let path = format!("/Users/{user}");
     let hold = |seconds: f32| match engine {
-        Engine::MariaDb => format!("START TRANSACTION; UPDATE people SET badge = 'held'; SELECT SLEEP({seconds}); COMMIT;"),
+        Engine::MariaDb => {
+            format!("START TRANSACTION; UPDATE people SET badge = 'held'; SELECT SLEEP({seconds}); COMMIT;")
+        }
         _ => format!("BEGIN; UPDATE people SET badge = 'held'; SELECT pg_sleep({seconds}); COMMIT;"),
     };
     std::thread::scope(|scope| {

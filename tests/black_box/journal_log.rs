@@ -51,14 +51,19 @@ fn printed(engine: Engine) {
     let line = |words: &[&str]| whole.lines().any(|line| line.split_whitespace().eq(words.iter().copied()));
     assert!(line(&["update", "people", &format!("id={ada}")]), "{whole}");
     assert!(line(&["column", "before", "after"]) && line(&["title", "\"first\"", "\"second\""]), "{whole}");
-    assert!(whole.contains("insert history id=") && whole.contains("bearer ") && whole.contains("from 127.0.0.1"), "{whole}");
+    assert!(
+        whole.contains("insert history id=") && whole.contains("bearer ") && whole.contains("from 127.0.0.1"),
+        "{whole}"
+    );
     let json: Value = serde_json::from_str(&log(&service, &["--request", id, "--json"])).expect("one object");
     assert_eq!(json["changes"][0]["before"]["title"], "first");
     assert_eq!((&json["server"], &json["resource_type"]), (&json!("test"), &json!("User")));
     let none = service.run(&["log", "--request", "no-such"]);
     assert_eq!(none.status.code(), Some(1));
     assert!(describe(&none).contains("no request `no-such`"), "{}", describe(&none));
-    for wrong in [&["log", "--since", "yesterday"][..], &["log", "--follow", "--request", "x"], &["log", "--limit", "x"]] {
+    for wrong in
+        [&["log", "--since", "yesterday"][..], &["log", "--follow", "--request", "x"], &["log", "--limit", "x"]]
+    {
         assert_eq!(service.run(wrong).status.code(), Some(2), "{wrong:?}");
     }
 }
@@ -135,9 +140,11 @@ fn hostile_content() {
     let database = Database::small(Engine::Sqlite);
     let servers = "{ test: { default: true, authentication: bearer, save_requests: full } }";
     let service = Service::start(&database, Options::small().identity_servers(servers));
-    let evil = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{202e}gnp\n2026-01-01T00:00:00Z  200  DELETE /Users/1\r\u{2028}x\u{7f}";
+    let evil =
+        "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{202e}gnp\n2026-01-01T00:00:00Z  200  DELETE /Users/1\r\u{2028}x\u{7f}";
     let mut client = service.client();
-    let id = client.post("/Users", &client::user("evil", json!({ "title": evil, "displayName": evil }))).expect(201).id();
+    let id =
+        client.post("/Users", &client::user("evil", json!({ "title": evil, "displayName": evil }))).expect(201).id();
     client.patch(&format!("/Users/{id}"), replace("title", json!("tame"))).expect(200);
     client.get(&format!("/Users?filter={}", client::encode(&format!("title eq \"{evil}\""))));
     client.delete(&format!("/Users/{}", client::encode(evil)));
@@ -166,7 +173,8 @@ fn closed_pipe() {
     let database = Database::small(Engine::Sqlite);
     let service = Service::start(&database, Options::small());
     let own = database.own_tables();
-    let rows: Vec<String> = (0..5000).map(|n| format!("('r-{n}', {n}, 'test', 'PUT', '/{}', 200, 0, 1)", "x".repeat(100))).collect();
+    let rows: Vec<String> =
+        (0..5000).map(|n| format!("('r-{n}', {n}, 'test', 'PUT', '/{}', 200, 0, 1)", "x".repeat(100))).collect();
     let columns = "(id, at, server, method, route, status, changes, duration)";
     database.execute(&format!("INSERT INTO {own}requests {columns} VALUES {}", rows.join(", ")));
     for more in [&[][..], &["--json"]] {
@@ -272,7 +280,9 @@ fn canaries(engine: Engine) {
             { "method": "POST", "path": "/Users", "bulkId": "b", "data": user(&second, 3) },
         ] })).expect(200);
         let broken = format!("{{\"password\": \"{}\" nonsense", canary(8));
-        client.send("POST", "/scim/v2/Users", &[("Content-Type", "application/scim+json")], Some(broken.as_bytes())).expect("an answer");
+        client
+            .send("POST", "/scim/v2/Users", &[("Content-Type", "application/scim+json")], Some(broken.as_bytes()))
+            .expect("an answer");
         client.delete(&path).expect(204);
     }
     let mut basic = service.client_with("", None);
@@ -301,7 +311,12 @@ fn canaries(engine: Engine) {
     everything.push_str(&describe(&service.run(&["check"])));
     for n in 1..=9 {
         let at = everything.find(&canary(n));
-        assert!(at.is_none(), "{} is kept: {}", canary(n), &everything[at.unwrap().saturating_sub(300)..at.unwrap() + 40]);
+        assert!(
+            at.is_none(),
+            "{} is kept: {}",
+            canary(n),
+            &everything[at.unwrap().saturating_sub(300)..at.unwrap() + 40]
+        );
     }
     let tokens = [service.token(), some.as_str(), proof.as_str()];
     for token in tokens {
@@ -315,7 +330,8 @@ fn canaries(engine: Engine) {
     let patched = requests.iter().find(|request| request["method"] == "PATCH" && request["status"] == 200).unwrap();
     assert_eq!(patched["changes"][0]["after"]["secret"], json!({ "secret": true }), "{patched:#}");
     // What is kept otherwise: all of it, or what is not personal.
-    let of = |server: &str| requests.iter().find(|request| request["server"] == server && request["status"] == 201).unwrap();
+    let of =
+        |server: &str| requests.iter().find(|request| request["server"] == server && request["status"] == 201).unwrap();
     assert_eq!(of("test")["request"]["title"], "Personal title");
     assert_eq!(of("test")["answer"]["title"], "Personal title");
     assert_eq!(of("some")["request"]["title"], "(14 characters)");

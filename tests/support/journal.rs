@@ -131,8 +131,9 @@ impl Tables {
         if key.is_empty() {
             key.clone_from(&before);
         }
-        let found: Vec<usize> =
-            (0..rows.len()).filter(|at| key.iter().all(|(column, value)| rows[*at].get(column) == Some(value))).collect();
+        let found: Vec<usize> = (0..rows.len())
+            .filter(|at| key.iter().all(|(column, value)| rows[*at].get(column) == Some(value)))
+            .collect();
         let [at] = found.as_slice() else { return Err(format!("{table} has {} such rows", found.len())) };
         for (column, value) in &before {
             let held = rows[*at].get(column).ok_or_else(|| format!("{table} has no column {column}"))?;
@@ -186,7 +187,10 @@ fn agree(told: &Line, held: &Line) -> bool {
 
 fn show(row: &Line) -> String {
     let known = row.iter().filter(|(_, value)| !matches!(value, Some(None)));
-    known.map(|(column, value)| format!("{column}={:?}", value.clone().flatten().unwrap_or_default())).collect::<Vec<_>>().join(" ")
+    known
+        .map(|(column, value)| format!("{column}={:?}", value.clone().flatten().unwrap_or_default()))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A value of the journal.

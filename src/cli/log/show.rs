@@ -167,7 +167,8 @@ impl Output {
     /// One row, before and after, column by column.
     fn change(&mut self, change: &ChangeRow) -> Result<(), Failure> {
         let schema = change.table_schema.as_deref().map(|schema| format!("{schema}.")).unwrap_or_default();
-        let key: Vec<String> = object(&change.key).iter().map(|(name, value)| format!("{name}={}", cell(value))).collect();
+        let key: Vec<String> =
+            object(&change.key).iter().map(|(name, value)| format!("{name}={}", cell(value))).collect();
         let title = format!("{} {schema}{} {}", change.operation, change.table_name, key.join(" "));
         self.print("")?;
         self.print(&format!("  {}", self.bold(&harmless(&title))))?;
@@ -285,7 +286,8 @@ fn is_harmful(c: char) -> bool {
 }
 
 fn request_json(request: &RequestRow, changes: Vec<Json>) -> Json {
-    let body = |text: &Option<String>| text.as_deref().map(|text| serde_json::from_str(text).unwrap_or(Json::from(text)));
+    let body =
+        |text: &Option<String>| text.as_deref().map(|text| serde_json::from_str(text).unwrap_or(Json::from(text)));
     let mut all = Map::new();
     let mut put = |name: &str, value: Json| {
         if !value.is_null() {
