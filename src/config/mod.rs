@@ -10,12 +10,14 @@ mod certificate;
 mod database;
 mod door;
 mod identity;
+mod journal;
 mod later;
 mod limits;
 mod remote;
 mod secret;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod values;
 
 use std::net::SocketAddr;
@@ -34,9 +36,11 @@ pub use certificate::{CertificateName, ClientCertificate};
 pub use database::{Backend, Database, Pool};
 pub use door::{Admin, Tls, TlsVersion};
 pub use identity::{Action, Adopt, BulkTransaction, IdentityServer, NoTarget, PatchAnswers, Profile, Put, Switches};
+pub use journal::{Journal, SaveRequests};
 pub use limits::{Limits, Log, LogFormat, LogLevel};
 pub use remote::{Trust, Url};
 pub use secret::Secret;
+pub use upstream::{Place, Target, Upstream, UpstreamHttp};
 
 /// A configuration that was checked.
 #[derive(Clone, Debug)]
@@ -57,8 +61,12 @@ pub struct Config {
     pub own_schema: String,
     /// The adapter's file and parameters.
     pub adapter: AdapterChoice,
+    /// The application itself, for everything that is not ours; None answers 404.
+    pub upstream: Option<Upstream>,
     /// At least one; exactly one is the default.
     pub identity_servers: Vec<IdentityServer>,
+    /// How long the journal is kept.
+    pub journal: Journal,
     /// How the service logs.
     pub log: Log,
     /// What it refuses to exceed.
@@ -127,6 +135,7 @@ fn read(node: &Node, path: &Path, context: Context<'_>, findings: &mut Findings)
     let database = database::read(&mut reader, context, findings);
     let own_schema = database::own_schema(&mut reader, findings);
     let adapter = adapter::read(&mut reader, context, findings);
+    let upstream = upstream::read(&mut reader, context, door.as_ref(), findings);
     let identity_servers = identity::read(&mut reader, context, door.as_ref(), findings);
     let asks = |door: &door::Door| door.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
     let servers = node.get("identity_servers").map(Node::entries).unwrap_or_default();
@@ -137,6 +146,7 @@ fn read(node: &Node, path: &Path, context: Context<'_>, findings: &mut Findings)
         let finding = findings.warning(node, "clients are asked for a certificate that no identity server needs");
         finding.help("say whose under `client_certificate` of an identity server, or remove this");
     }
+    let journal = journal::read(&mut reader, findings);
     let log = limits::log(&mut reader, findings);
     let limits = limits::read(&mut reader, findings);
     later::refuse(&mut reader, "", findings);
@@ -151,7 +161,9 @@ fn read(node: &Node, path: &Path, context: Context<'_>, findings: &mut Findings)
         database: database?,
         own_schema: own_schema?,
         adapter: adapter?,
+        upstream: upstream?,
         identity_servers: identity_servers?,
+        journal,
         log,
         limits,
         admin: door.admin,

@@ -98,7 +98,7 @@ fn a_good_configuration_and_its_defaults() {
     assert_eq!(config.own_schema, "scimshim");
     assert_eq!(config.adapter.path, directory.path().join("adapters/demo.yaml"));
     assert_eq!(config.limits, Limits::default());
-    assert_eq!(config.log, Log { format: LogFormat::Auto, level: LogLevel::Info });
+    assert_eq!(config.log, Log { format: LogFormat::Auto, level: LogLevel::Info, otlp: None });
     assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9443");
     assert_eq!(config.tls.as_ref().unwrap().minimum, TlsVersion::V1_2);
     let server = config.default_server().unwrap();

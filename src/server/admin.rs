@@ -2,6 +2,7 @@
 //! own monitoring; it says more than a client of the service may know.
 
 use super::listener::{Peer, Serve};
+use super::outgoing::Outgoing;
 use super::service::Service;
 use super::state::App;
 use super::watch::Noted;
@@ -29,8 +30,10 @@ impl Admin {
         Self { service, metrics }
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
+    async fn metrics(&self) -> Response<Full<Bytes>> {
         let app = self.service.app();
+        // Sets its gauge.
+        upstream(&app).await;
         if let Some(ready) = app.ready() {
             let (in_use, idle, most) = ready.database.usage();
             for (state, count) in [("in_use", in_use), ("idle", idle), ("most", most)] {
@@ -50,21 +53,25 @@ impl Admin {
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 impl Serve for Admin {
-    async fn serve(&self, _: Peer, request: Request<Noted<Incoming>>) -> Response<Full<Bytes>> {
+    async fn serve(&self, _: Peer, request: Request<Noted<Incoming>>) -> Response<Outgoing> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned(), PLAIN);
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return response;
+            return response.map(Outgoing::from);
         }
-        match request.uri().path() {
+        let response = match request.uri().path() {
             "/healthz" => text(StatusCode::OK, "ok\n".to_owned(), PLAIN),
             "/readyz" => match readiness(&self.service.app(), self.service.is_stopping()).await {
-                Ok(()) => text(StatusCode::OK, "ready\n".to_owned(), PLAIN),
-                Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"), PLAIN),
+                Ok(()) => text(StatusCode::OK, format!("ready\n{}", upstream(&self.service.app()).await), PLAIN),
+                Err(why) => {
+                    let upstream = upstream(&self.service.app()).await;
+                    text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n{upstream}"), PLAIN)
+                }
             },
-            "/metrics" => self.metrics(),
+            "/metrics" => self.metrics().await,
             _ => text(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics\n".to_owned(), PLAIN),
-        }
+        };
+        response.map(Outgoing::from)
     }
 }
 
@@ -83,6 +90,16 @@ async fn readiness(app: &Arc<App>, stopping: bool) -> Result<(), String> {
         Ok(Ok(Err(error))) => Err(format!("the database does not answer: {error}")),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("the database does not answer within {PATIENCE:?}")),
+    }
+}
+
+/// What is known of the upstream, for information: while it is down, SCIM is served.
+async fn upstream(app: &App) -> String {
+    let Some(proxy) = &app.proxy else { return String::new() };
+    match tokio::time::timeout(PATIENCE, proxy.probe()).await {
+        Ok(Ok(())) => format!("upstream {} is up\n", proxy.name()),
+        Ok(Err(why)) => format!("upstream {} is down: {why}\n", proxy.name()),
+        Err(_) => format!("upstream {} is down: no connection within {PATIENCE:?}\n", proxy.name()),
     }
 }
 

@@ -1,8 +1,11 @@
-//! Request bodies: read whole, after authentication, within a size and without long pauses.
+//! Request bodies: read whole, after authentication, within a size and without long pauses, and only as many at once as
+//! there is room for.
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Why there is no body.
@@ -12,12 +15,56 @@ pub enum BodyError {
     TooLarge,
     /// The client paused too long (408).
     TooSlow,
+    /// Other requests have taken the room that there is for bodies (503).
+    NoRoom,
     /// The connection broke off, or the framing is wrong (400).
     Broken,
 }
 
-/// Reads a body of at most `limit` bytes, waiting at most `idle` for each part of it.
-pub async fn read<B>(body: &mut B, limit: usize, idle: Duration) -> Result<Bytes, BodyError>
+/// The room for the bodies of all requests together, in bytes.
+#[derive(Debug)]
+pub struct Room {
+    free: AtomicUsize,
+}
+
+/// What one request has of it, until dropped.
+#[derive(Debug)]
+pub struct Taken {
+    room: Arc<Room>,
+    bytes: usize,
+}
+
+impl Room {
+    /// For bodies of so many bytes in all.
+    pub fn new(bytes: usize) -> Arc<Self> {
+        Arc::new(Self { free: AtomicUsize::new(bytes) })
+    }
+}
+
+impl Taken {
+    /// Nothing yet.
+    pub fn of(room: &Arc<Room>) -> Self {
+        Self { room: Arc::clone(room), bytes: 0 }
+    }
+
+    /// Takes more; false where there is not so much.
+    fn take(&mut self, bytes: usize) -> bool {
+        let taken = self.room.free.fetch_update(Relaxed, Relaxed, |free| free.checked_sub(bytes)).is_ok();
+        if taken {
+            self.bytes += bytes;
+        }
+        taken
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.room.free.fetch_add(self.bytes, Relaxed);
+    }
+}
+
+/// Reads a body of at most `limit` bytes, waiting at most `idle` for each part of it, as far as there is room.
+pub async fn read<B>(body: &mut B, limit: usize, idle: Duration, taken: &mut Taken) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -39,6 +86,9 @@ where
         length = length.saturating_add(data.len());
         if length > limit {
             return Err(BodyError::TooLarge);
+        }
+        if !taken.take(data.len()) {
+            return Err(BodyError::NoRoom);
         }
         // Most bodies come in one piece and are not copied.
         match &first {
@@ -84,11 +134,21 @@ mod tests {
     #[tokio::test]
     async fn bodies() {
         let idle = Duration::from_millis(20);
-        assert_eq!(read(&mut Full::new(Bytes::from_static(b"{}")), 2, idle).await.unwrap(), "{}");
-        assert_eq!(read(&mut Full::new(Bytes::from_static(b"{ }")), 2, idle).await, Err(BodyError::TooLarge));
-        assert_eq!(read(&mut Full::new(Bytes::new()), 2, idle).await.unwrap(), "");
-        assert_eq!(read(&mut Pieces(vec!["a", "b", "c"], false), 3, idle).await.unwrap(), "abc");
-        assert_eq!(read(&mut Pieces(vec!["a", "b", "c"], false), 2, idle).await, Err(BodyError::TooLarge));
-        assert_eq!(read(&mut Pieces(vec!["a"], true), 2, idle).await, Err(BodyError::TooSlow));
+        let room = Room::new(9);
+        let mut taken = Taken::of(&room);
+        let taken = &mut taken;
+        assert_eq!(read(&mut Full::new(Bytes::from_static(b"{}")), 2, idle, taken).await.unwrap(), "{}");
+        assert_eq!(read(&mut Full::new(Bytes::from_static(b"{ }")), 2, idle, taken).await, Err(BodyError::TooLarge));
+        assert_eq!(read(&mut Full::new(Bytes::new()), 2, idle, taken).await.unwrap(), "");
+        assert_eq!(read(&mut Pieces(vec!["a", "b", "c"], false), 3, idle, taken).await.unwrap(), "abc");
+        assert_eq!(read(&mut Pieces(vec!["a", "b", "c"], false), 2, idle, taken).await, Err(BodyError::TooLarge));
+        assert_eq!(read(&mut Pieces(vec!["a"], true), 2, idle, taken).await, Err(BodyError::TooSlow));
+
+        // Eight of the nine bytes are taken: two of "{}", three, two and one of what failed.
+        assert_eq!(room.free.load(Relaxed), 1);
+        let mut another = Taken::of(&room);
+        assert_eq!(read(&mut Pieces(vec!["a", "b"], false), 3, idle, &mut another).await, Err(BodyError::NoRoom));
+        drop(another);
+        assert_eq!(room.free.load(Relaxed), 1, "what failed gives back what it took");
     }
 }

@@ -3,21 +3,22 @@
 use super::accept;
 use super::address::client;
 use super::answer::{Manner, Reply, Takes, render};
-use super::body::{self, BodyError};
+use super::body::{self, BodyError, Taken};
 use super::discovery::Discovery;
 use super::listener::Peer;
 use super::note::Note;
 use super::oauth2;
+use super::outgoing::{Broken, Outgoing};
 use super::refusals::refuse;
 use super::route::{Endpoint, Target, is_ours, route};
 use super::spending::Spending;
 use super::state::{App, Form, Served, unavailable};
 use super::tls::Shown;
-use crate::directory::{Caller, Directory, Patched, Precondition};
-use crate::identity::{Denial, Presented};
+use super::turns::Turn;
+use crate::directory::{About, Caller, Directory, Entry, Later, Patched, Precondition};
+use crate::identity::{Denial, Presented, Session};
 use crate::scim::{Error, ListQuery, ListResponse, Object, Patch, Projection, filter, patch, query, resource};
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Body;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
 use hyper::http::request::Parts;
@@ -26,24 +27,32 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 impl App {
     /// Answers one request. Dropped where the client hangs up; a write that was begun goes on then,
     /// because it runs on a thread of its own, and commits or rolls back.
-    pub async fn respond<B>(&self, peer: Peer, request: Request<B>) -> Response<Full<Bytes>>
+    pub async fn respond<B>(&self, peer: Peer, request: Request<B>) -> Response<Outgoing>
     where
         B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: Into<Broken>,
     {
+        if let Some(proxy) = self.proxy.as_ref().filter(|proxy| proxy.takes(request.uri().path())) {
+            let (head, body) = request.into_parts();
+            let mut note = Note::new(self, &head, peer.address);
+            let response = self.forward(proxy, Request::from_parts(head, body), peer, &mut note).await;
+            note.answered(response.status());
+            return response;
+        }
         let (head, body) = request.into_parts();
         let manner = Manner::of(&head.method, head.version, &head.headers, peer.tls);
         let mut note = Note::new(self, &head, peer.address);
         if oauth2::is_here(head.uri.path()) {
             let response = self.oauth2(&head, body, peer, &mut note).await;
             note.answered(response.status());
-            return response;
+            return response.map(Outgoing::from);
         }
         let limit = self.config.limits.request_timeout;
         let reply = match tokio::time::timeout(limit, self.answer(&head, body, peer, &mut note)).await {
@@ -53,9 +62,10 @@ impl App {
         if let Some(error) = &reply.error {
             note.error(error);
         }
+        note.reply(&reply);
         let response = render(reply, &manner, note.request_id());
         note.answered(response.status());
-        response
+        response.map(Outgoing::from)
     }
 
     /// Refuse, route, authenticate, read, parse, act. Both sides of the result are answers.
@@ -104,17 +114,25 @@ impl App {
             certificate: peer.certificate.as_deref().and_then(Shown::good),
         };
         let gets = matches!(head.method, Method::GET | Method::HEAD);
+        let reads =
+            gets || head.method == Method::OPTIONS || matches!(route.target, Target::Search(_) | Target::SearchAll);
+        let mut by = None;
         if served.open_discovery && gets && route.target.is_discovery() {
             ready.identity.admit(server, &presented).map_err(|denial| denied(denial, note))?;
         } else {
             let session = ready.identity.authenticate(server, &presented).await;
             let session = session.map_err(|denial| denied(denial, note))?;
             note.session(&session);
-            let reads =
-                gets || head.method == Method::OPTIONS || matches!(route.target, Target::Search(_) | Target::SearchAll);
-            if session.read_only && !reads {
-                return Err(Error::forbidden("this token may only read").into());
-            }
+            by = Some(session);
+        }
+        let about =
+            about(head, served, &route.target, (&ready.endpoints, client.address, by.as_ref(), note.journal_ids()));
+        let about = About { writes: !reads, ..about };
+        let entry = Entry::new(about, note.began(), served.saver.clone(), Arc::clone(&self.journal) as Arc<dyn Later>);
+        let entry = Arc::new(entry);
+        note.journalled(&entry);
+        if by.is_some_and(|session| session.read_only) && !reads {
+            return Err(Error::forbidden("this token may only read").into());
         }
         if !matches!(head.method, Method::DELETE | Method::OPTIONS) && accept::form(&head.headers).is_none() {
             let detail = "answers are application/scim+json or application/json; Accept allows neither";
@@ -129,7 +147,9 @@ impl App {
             endpoints: &ready.endpoints,
             client: client.address,
             request_id: note.request_id(),
+            entry: &entry,
             spending: note.spending(),
+            taken: OnceLock::new(),
         };
         request.act(route.target, body).await
     }
@@ -155,15 +175,18 @@ impl App {
     /// Runs `work` on a blocking thread, with no more of them at once than there are connections.
     async fn blocking(
         &self,
-        spending: Arc<Spending>,
+        (entry, spending): (&Arc<Entry>, Arc<Spending>),
+        turn: Option<Turn>,
         work: impl FnOnce() -> Result<Reply, Error> + Send + 'static,
     ) -> Result<Reply, Reply> {
         let permit = self.connection().await.map_err(|why| Reply {
             retry_after: Some(Duration::from_secs(1)),
             ..Reply::error(Error::unavailable(why))
         })?;
+        let at_work = AtWork::on(entry);
         let worked = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            // Kept to the end also where the client hangs up.
+            let _held = (permit, turn, at_work);
             spending.metered(work)
         });
         match worked.await {
@@ -177,6 +200,53 @@ impl App {
             }
             Err(panic) => Err(Error::internal(panic).into()),
         }
+    }
+}
+
+/// Tells the journal, when dropped, that nobody is at a request any more.
+pub(super) struct AtWork(Arc<Entry>);
+
+impl AtWork {
+    pub(super) fn on(entry: &Arc<Entry>) -> Self {
+        entry.begins();
+        Self(Arc::clone(entry))
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.ends();
+    }
+}
+
+/// What the journal says of a request before it is carried out.
+fn about(
+    head: &Parts,
+    served: &Served,
+    target: &Target<'_>,
+    (endpoints, client, session, (id, given)): (&[Endpoint], IpAddr, Option<&Session>, &(Arc<str>, Option<Arc<str>>)),
+) -> About {
+    let (type_, resource_id) = match target {
+        Target::Collection(type_) | Target::Search(type_) => (Some(*type_), None),
+        Target::Resource(type_, id) => (Some(*type_), Some(id.to_string())),
+        _ => (None, None),
+    };
+    let type_ = type_.and_then(|type_| served.directory.adapter().resource_types.get(type_));
+    About {
+        id: id.to_string(),
+        given: given.as_deref().map(str::to_owned),
+        at: chrono::Utc::now(),
+        server: served.name.to_string(),
+        method: head.method.to_string(),
+        route: target.template(endpoints).to_owned(),
+        resource_type: type_.map(|type_| type_.name.clone()),
+        resource_id,
+        credential: session.map(|session| session.credential.clone()).filter(|credential| !credential.is_empty()),
+        credential_kind: session.map(|session| session.method.to_owned()),
+        acting_user: served.view.actor.as_ref().map(|actor| actor.label.clone()),
+        client: Some(client.to_string()),
+        query: head.uri.query().map(str::to_owned),
+        ..About::default()
     }
 }
 
@@ -212,7 +282,11 @@ pub(super) struct Authenticated<'r> {
     pub(super) endpoints: &'r [Endpoint],
     client: IpAddr,
     request_id: &'r Arc<str>,
+    /// What the journal says of it.
+    pub(super) entry: &'r Arc<Entry>,
     pub(super) spending: &'r Arc<Spending>,
+    /// The room that its body has, as long as it is answered.
+    taken: OnceLock<Taken>,
 }
 
 impl Authenticated<'_> {
@@ -335,9 +409,9 @@ impl Authenticated<'_> {
         body: B,
     ) -> Result<Reply, Reply> {
         let object = self.object(body).await?;
-        let (projection, condition, id) = (self.projection()?, self.condition(), id.to_owned());
-        self.run(move |directory, caller| {
-            let answer = directory.replace(caller, type_, &id, object, &condition, &projection)?;
+        let (projection, condition, at) = (self.projection()?, self.condition(), id.to_owned());
+        self.write(type_, id, move |directory, caller| {
+            let answer = directory.replace(caller, type_, &at, object, &condition, &projection)?;
             Ok(Reply::resource(StatusCode::OK, answer))
         })
         .await
@@ -351,9 +425,9 @@ impl Authenticated<'_> {
     ) -> Result<Reply, Reply> {
         let message = self.message(body).await?;
         let patch = Patch::parse(message, &self.patch_limits())?;
-        let (projection, condition, id) = (self.projection()?, self.condition(), id.to_owned());
-        self.run(move |directory, caller| {
-            Ok(match directory.patch(caller, type_, &id, &patch, &condition, &projection)? {
+        let (projection, condition, at) = (self.projection()?, self.condition(), id.to_owned());
+        self.write(type_, id, move |directory, caller| {
+            Ok(match directory.patch(caller, type_, &at, &patch, &condition, &projection)? {
                 Patched::Resource(answer) => Reply::resource(StatusCode::OK, answer),
                 Patched::NoContent { version, location } => {
                     Reply { etag: version, location: Some(location), ..Reply::empty(StatusCode::NO_CONTENT) }
@@ -368,9 +442,9 @@ impl Authenticated<'_> {
     }
 
     async fn delete(&self, type_: usize, id: &str) -> Result<Reply, Reply> {
-        let (condition, id) = (self.condition(), id.to_owned());
-        self.run(move |directory, caller| {
-            directory.delete(caller, type_, &id, &condition)?;
+        let (condition, at) = (self.condition(), id.to_owned());
+        self.write(type_, id, move |directory, caller| {
+            directory.delete(caller, type_, &at, &condition)?;
             Ok(Reply::empty(StatusCode::NO_CONTENT))
         })
         .await
@@ -383,7 +457,25 @@ impl Authenticated<'_> {
     ) -> Result<Reply, Reply> {
         let directory = Arc::clone(&self.served.directory);
         let caller = self.caller();
-        self.app.blocking(Arc::clone(self.spending), move || work(&directory, &caller)).await
+        self.app.blocking((self.entry, Arc::clone(self.spending)), None, move || work(&directory, &caller)).await
+    }
+
+    /// One write of a resource that is there, when it is its turn.
+    async fn write(
+        &self,
+        type_: usize,
+        id: &str,
+        work: impl FnOnce(&Directory, &Caller) -> Result<Reply, Error> + Send + 'static,
+    ) -> Result<Reply, Reply> {
+        // The other half is for the work.
+        let patience = self.app.config.limits.request_timeout / 2;
+        let Some(turn) = self.app.turns.take(type_, id, patience).await else {
+            let error = Error::unavailable(format!("other writes of the same resource took more than {patience:?}"));
+            return Err(Reply { retry_after: Some(Duration::from_secs(1)), ..Reply::error(error) });
+        };
+        let directory = Arc::clone(&self.served.directory);
+        let caller = self.caller();
+        self.app.blocking((self.entry, Arc::clone(self.spending)), Some(turn), move || work(&directory, &caller)).await
     }
 
     /// The URL it came to, and what stands there.
@@ -401,6 +493,7 @@ impl Authenticated<'_> {
             client_address: Some(self.client),
             client_agent: agent.map(|agent| String::from_utf8_lossy(agent.as_bytes()).into_owned()),
             base_url: Arc::clone(&self.form().base_url),
+            entry: Arc::clone(self.entry),
         }
     }
 
@@ -439,7 +532,8 @@ impl Authenticated<'_> {
     ) -> Result<Value, Reply> {
         media_type(&self.head.headers).map_err(|(detail, takes)| Reply::unsupported(detail, takes))?;
         let limits = &self.app.config.limits;
-        let bytes = match body::read(&mut body, limits.body, limits.body_idle).await {
+        let mut taken = Taken::of(&self.app.room);
+        let bytes = match body::read(&mut body, limits.body, limits.body_idle, &mut taken).await {
             Ok(bytes) => bytes,
             Err(BodyError::TooLarge) => {
                 return Err(Error::too_large(format!(
@@ -452,9 +546,26 @@ impl Authenticated<'_> {
                 let error = Error::new(408, "the body did not arrive in time");
                 return Err(Reply { close: true, ..Reply::error(error) });
             }
+            Err(BodyError::NoRoom) => {
+                let error = Error::unavailable("other requests with large bodies have taken the room for them");
+                return Err(Reply { retry_after: Some(Duration::from_secs(1)), ..Reply::error(error) });
+            }
             Err(BodyError::Broken) => return Err(Error::invalid_syntax("the body broke off").into()),
         };
-        Ok(resource::parse(&bytes)?)
+        let _ = self.taken.set(taken);
+        match resource::parse(&bytes) {
+            Ok(message) => {
+                // Of a bulk request each operation keeps its own.
+                if !matches!(self.head.uri.path().rsplit('/').find(|part| !part.is_empty()), Some("Bulk")) {
+                    self.entry.request(self.entry.saver().body(&message));
+                }
+                Ok(message)
+            }
+            Err(error) => {
+                self.entry.request(self.entry.saver().unreadable(bytes.len()));
+                Err(error.into())
+            }
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 //! Without TLS only HTTP/1.1 is spoken: nothing behind a proxy needs h2c.
 
 use super::address::{canonical, is_trusted};
+use super::bare::Spoken;
+use super::outgoing::{Outgoing, Sent};
 use super::tls::{Shown, Tls};
 use super::watch::{Activity, Doubt, Noted, Patience, Watched};
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -39,16 +39,34 @@ pub struct Peer {
     pub certificate: Option<Arc<Shown>>,
     /// What makes the head of its request doubtful.
     pub doubt: Option<Doubt>,
+    /// What whoever goes on with the connection itself, after HTTP, must hold.
+    pub stay: Stay,
+}
+
+/// A connection's place among those allowed, and word of the service's end.
+#[derive(Clone)]
+pub struct Stay {
+    entered: Arc<Entered>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Stay {
+    /// Waits until the service stops.
+    pub async fn ended(&mut self) {
+        let _ = self.stop.wait_for(|stop| *stop).await;
+    }
+}
+
+impl std::fmt::Debug for Stay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stay")
+    }
 }
 
 /// What answers requests.
 pub trait Serve: Send + Sync + 'static {
     /// Answers one request. Dropped where the client hangs up.
-    fn serve(
-        &self,
-        peer: Peer,
-        request: Request<Noted<Incoming>>,
-    ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+    fn serve(&self, peer: Peer, request: Request<Noted<Incoming>>) -> impl Future<Output = Response<Outgoing>> + Send;
 }
 
 /// How connections are treated.
@@ -144,8 +162,9 @@ async fn accept<S: Serve>(
         let _ = stream.set_nodelay(true);
         let (tls, service, stop, alive) = (tls.clone(), Arc::clone(&service), stop.clone(), alive.clone());
         tokio::spawn(async move {
-            connection(stream, address, tls, service, &entry.settings, stop).await;
-            drop(entry);
+            let stay = Stay { entered: Arc::new(entry), stop: stop.clone() };
+            let settings = Arc::clone(&stay.entered.settings);
+            connection(stream, address, tls, service, &settings, stop, stay).await;
             drop(alive);
         });
     }
@@ -158,8 +177,9 @@ async fn connection<S: Serve>(
     service: Arc<S>,
     settings: &Settings,
     stop: watch::Receiver<bool>,
+    stay: Stay,
 ) {
-    let peer = Peer { address, tls: tls.is_some(), certificate: None, doubt: None };
+    let peer = Peer { address, tls: tls.is_some(), certificate: None, doubt: None, stay };
     let Some(tls) = tls else {
         return http_1(stream, peer, service, settings, stop).await;
     };
@@ -234,15 +254,16 @@ async fn http_1<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     settings: &Settings,
     mut stop: watch::Receiver<bool>,
 ) {
-    let activity = Activity::new();
+    let activity = Activity::new(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None) // `watch` does it
         .max_buf_size(settings.header_bytes.max(8192))
         .serve_connection(
-            TokioIo::new(Watched::new(stream, Arc::clone(&activity), true)),
+            TokioIo::new(Spoken::new(Watched::new(stream, Arc::clone(&activity)))),
             answering(service, peer, Arc::clone(&activity)),
-        );
+        )
+        .with_upgrades();
     drive!(connection, activity, settings, stop);
 }
 
@@ -253,7 +274,7 @@ async fn http_2<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     settings: &Settings,
     mut stop: watch::Receiver<bool>,
 ) {
-    let activity = Activity::new();
+    let activity = Activity::new(false);
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(100)
@@ -262,7 +283,7 @@ async fn http_2<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .max_header_list_size(u32::try_from(settings.header_bytes).unwrap_or(u32::MAX))
         .max_send_buf_size(256 * 1024)
         .serve_connection(
-            TokioIo::new(Watched::new(stream, Arc::clone(&activity), false)),
+            TokioIo::new(Watched::new(stream, Arc::clone(&activity))),
             answering(service, peer, Arc::clone(&activity)),
         );
     drive!(connection, activity, settings, stop);
@@ -275,9 +296,9 @@ fn answering<S: Serve>(
     activity: Arc<Activity>,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
-    Response = Response<Full<Bytes>>,
+    Response = Response<Sent>,
     Error = Infallible,
-    Future: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+    Future: Future<Output = Result<Response<Sent>, Infallible>> + Send + 'static,
 > {
     service_fn(move |request: Request<Incoming>| {
         let (service, in_flight) = (Arc::clone(&service), activity.request());
@@ -289,11 +310,15 @@ fn answering<S: Serve>(
             let (head, body) = request.into_parts();
             let (body, unread) = in_flight.note(body);
             let response = service.serve(peer, Request::from_parts(head, body)).await;
-            if takes_the_rest && !response.headers().contains_key(header::CONNECTION) {
-                unread.discard(waits).await;
+            if takes_the_rest && unread.is_any() && !response.headers().contains_key(header::CONNECTION) {
+                // An answer that is streamed does not wait for the rest of a body; its upstream may still read it.
+                let is_streamed = matches!(response.body(), Outgoing::Stream(_));
+                let later = if is_streamed { Err(unread) } else { unread.discard(waits).await };
+                if let Err(unread) = later {
+                    tokio::spawn(unread.discard_later(waits));
+                }
             }
-            drop(in_flight);
-            Ok(response)
+            Ok(response.map(|body| Sent::new(body, in_flight)))
         }
     })
 }

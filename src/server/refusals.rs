@@ -38,6 +38,18 @@ pub fn refuse(request: &Parts, doubt: Option<Doubt>) -> Option<Refusal> {
     doubtful(doubt)
         .or_else(|| method(&request.method))
         .or_else(|| authority(request))
+        .or_else(|| underscores(&request.headers))
+        .or_else(|| fields(request))
+        .or_else(|| target(request.uri.path(), request.uri.query()))
+        .or_else(|| unexpected_body(request))
+}
+
+/// The same for a request that goes on to an application: which may know methods of its own (WebDAV, CalDAV), and never sees
+/// fields with odd names.
+pub fn refuse_forwarded(request: &Parts, doubt: Option<Doubt>) -> Option<Refusal> {
+    doubtful(doubt)
+        .or_else(|| method(&request.method).filter(|refusal| refusal.status != StatusCode::NOT_IMPLEMENTED))
+        .or_else(|| authority(request))
         .or_else(|| fields(request))
         .or_else(|| target(request.uri.path(), request.uri.query()))
         .or_else(|| unexpected_body(request))
@@ -49,6 +61,7 @@ fn doubtful(doubt: Option<Doubt>) -> Option<Refusal> {
     let detail = match doubt? {
         Doubt::BareLineFeed => "a line of the head ends in LF without CR",
         Doubt::TwoLengths => "a request has a Content-Length or a Transfer-Encoding, not both",
+        Doubt::Unseen => "a request that follows a chunked one waits for its answer",
     };
     refusal(StatusCode::BAD_REQUEST, detail)
 }
@@ -60,6 +73,14 @@ fn method(method: &Method) -> Option<Refusal> {
         }
         Method::CONNECT | Method::TRACE => {
             refusal(StatusCode::METHOD_NOT_ALLOWED, "CONNECT and TRACE are not served here")
+        }
+        // Another name for TRACE; and the first word of HTTP/2, which is no request.
+        _ if matches!(method.as_str(), "TRACK" | "PRI") => {
+            refusal(StatusCode::METHOD_NOT_ALLOWED, "TRACK and PRI are not served here")
+        }
+        // A method is one word (RFC 9110 9.1); some token characters would be something else to a shell or a log.
+        _ if method.as_str().bytes().any(|b| !b.is_ascii_alphanumeric() && b != b'-' && b != b'_') => {
+            refusal(StatusCode::BAD_REQUEST, "this is not the name of an HTTP method")
         }
         // RFC 9110 9.1: methods are case-sensitive.
         _ if method.as_str().bytes().any(|b| b.is_ascii_lowercase()) => {
@@ -107,7 +128,7 @@ fn user_information(authority: &str) -> Option<Refusal> {
     None
 }
 
-fn is_authority(host: &str) -> bool {
+pub(super) fn is_authority(host: &str) -> bool {
     !host.is_empty()
         && host
             .bytes()
@@ -118,14 +139,18 @@ fn without_default_port(authority: &str) -> &str {
     authority.strip_suffix(":443").or_else(|| authority.strip_suffix(":80")).unwrap_or(authority)
 }
 
+/// CGI and PHP read `-` and `_` as one: X_Forwarded_For would become X-Forwarded-For.
+fn underscores(headers: &HeaderMap) -> Option<Refusal> {
+    if headers.keys().any(|name| name.as_str().contains('_')) {
+        return refusal(StatusCode::BAD_REQUEST, "header names with an underscore are refused");
+    }
+    None
+}
+
 fn fields(request: &Parts) -> Option<Refusal> {
     let headers = &request.headers;
     if headers.len() > MAX_FIELDS {
         return refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "more than 64 header fields");
-    }
-    // CGI and PHP read `-` and `_` as one: X_Forwarded_For would become X-Forwarded-For.
-    if headers.keys().any(|name| name.as_str().contains('_')) {
-        return refusal(StatusCode::BAD_REQUEST, "header names with an underscore are refused");
     }
     if headers.contains_key(HTTP2_SETTINGS) || upgrades_to_h2c(headers) {
         return refusal(StatusCode::BAD_REQUEST, "an upgrade to h2c is refused; HTTP/2 is negotiated by TLS");

@@ -112,12 +112,25 @@ impl Endpoint {
     }
 }
 
-/// Whether a path is ours whatever comes of it: its first segment, decoded, is `scim` or `oauth2` in
-/// any case.
+/// Whether a path is ours whatever comes of it: its first segment, decoded, is `scim` or `oauth2` in any case. What servers
+/// elsewhere strip from a segment before they compare it (parameters behind `;`, dots and spaces at the end) does not count;
+/// neither does anything below the metadata of our own authorization servers.
 pub fn is_ours(path: &str) -> bool {
-    let first = path.split('/').find(|segment| !segment.is_empty()).unwrap_or("");
-    let first = percent_decode_str(first).decode_utf8_lossy();
-    first.eq_ignore_ascii_case("scim") || first.eq_ignore_ascii_case("oauth2")
+    let mut segments = segments(path);
+    let first = segments.next().unwrap_or_default();
+    let bare = first.split(';').next().unwrap_or_default().trim_end_matches(['.', ' ']);
+    match bare {
+        ".well-known" => {
+            segments.next().is_some_and(|second| second == "oauth-authorization-server")
+                && segments.next().is_some_and(|third| third.eq_ignore_ascii_case("oauth2"))
+        }
+        bare => bare.eq_ignore_ascii_case("scim") || bare.eq_ignore_ascii_case("oauth2"),
+    }
+}
+
+/// The segments of a path, decoded, without empty ones.
+pub fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    path.split('/').filter(|segment| !segment.is_empty()).map(|segment| percent_decode_str(segment).decode_utf8_lossy())
 }
 
 /// Reads a path; `None` where it is not under `/scim` at all.
@@ -245,8 +258,16 @@ mod tests {
             ("//ScIm/x", true),
             ("/%73cim/x", true),
             ("/oauth2", true),
+            ("/scim;x/v2", true),
+            ("/scim.", true),
+            ("/scim%20", true),
+            ("/SCIM%3bx", true),
+            ("/.well-known/oauth-authorization-server/oauth2/entra", true),
+            ("/.well-known/openid-configuration", false),
             ("/app/scim", false),
+            ("/scimitar", false),
             ("/", false),
+            ("", false),
         ] {
             assert_eq!(is_ours(path), ours, "{path}");
         }

@@ -8,15 +8,18 @@
 //! do all three. And hyper takes a bare LF for a line end where another parser may not, and drops a
 //! Content-Length beside a Transfer-Encoding, so heads are looked at as they come in.
 
+use super::look::Look;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
 
 /// How long a connection may take for what.
 #[derive(Clone, Copy, Debug)]
@@ -39,30 +42,36 @@ impl Patience {
 pub struct Activity {
     began: Instant,
     in_flight: AtomicU32,
+    /// Those of them whose answer is on its way, and whose client did not take the last piece of it yet.
+    their_turn: AtomicU32,
     /// The first byte since the last request was handed over.
     head_began: AtomicU64,
     /// The last request handed over or answered, or piece of a response written.
     last: AtomicU64,
     requests: AtomicU32,
-    /// What is read next belongs to a head.
+    /// What is read next belongs to a head, as far as that is known from bodies that ended.
     in_head: AtomicBool,
-    /// What is wrong with the head at hand: 1 and 2 stand for a [`Doubt`], 0 for nothing.
-    doubt: AtomicU8,
+    /// Heads are looked at.
+    looks: bool,
+    /// What was wrong with the heads that were seen and whose requests were not handed over yet.
+    heads: Mutex<VecDeque<Option<Doubt>>>,
     /// The body at hand was read to its end.
     body_read: AtomicBool,
 }
 
 impl Activity {
-    /// Of a connection that begins now.
-    pub fn new() -> Arc<Self> {
+    /// Of a connection that begins now. HTTP/2 has frames that belong to no request: `looks` is for HTTP/1.
+    pub fn new(looks: bool) -> Arc<Self> {
         Arc::new(Self {
             began: Instant::now(),
             in_flight: AtomicU32::new(0),
+            their_turn: AtomicU32::new(0),
             head_began: AtomicU64::new(0),
             last: AtomicU64::new(0),
             requests: AtomicU32::new(0),
             in_head: AtomicBool::new(true),
-            doubt: AtomicU8::new(0),
+            looks,
+            heads: Mutex::default(),
             body_read: AtomicBool::new(false),
         })
     }
@@ -78,7 +87,7 @@ impl Activity {
         self.head_began.store(0, Relaxed);
         self.in_head.store(false, Relaxed);
         self.body_read.store(false, Relaxed);
-        InFlight(Arc::clone(self))
+        InFlight { activity: Arc::clone(self), their_turn: false }
     }
 
     /// A body came to its end: what follows is the next head. After a body that was left unread it is
@@ -100,13 +109,17 @@ impl Activity {
         self.last.store(self.now(), Relaxed);
     }
 
-    /// Whether the client's time is up. A request in flight has limits of its own.
+    /// Whether the client's time is up. A request in flight has limits of its own, as long as it is our turn.
     pub fn is_over(&self, patience: &Patience) -> bool {
-        if self.in_flight.load(Relaxed) > 0 {
+        let in_flight = self.in_flight.load(Relaxed);
+        if in_flight > self.their_turn.load(Relaxed) {
             return false;
         }
         let now = self.now();
         let over = |since: u64, limit: Duration| u128::from(now.saturating_sub(since)) > limit.as_millis();
+        if in_flight > 0 {
+            return over(self.last.load(Relaxed), patience.idle);
+        }
         if self.requests.load(Relaxed) == 0 {
             return over(0, patience.headers);
         }
@@ -122,38 +135,66 @@ pub enum Doubt {
     BareLineFeed,
     /// The head has a Content-Length and a Transfer-Encoding.
     TwoLengths,
+    /// It came together with a chunked body, before that was answered, and was not looked at.
+    Unseen,
 }
 
+/// So many reads of little are done in one turn.
+const SMALL_READS: u32 = 16;
+/// So many requests may come before the first of them is answered.
+const MOST_HEADS: usize = 256;
+
 /// A request that is being answered.
-pub struct InFlight(Arc<Activity>);
+pub struct InFlight {
+    activity: Arc<Activity>,
+    their_turn: bool,
+}
 
 impl InFlight {
     /// What makes its head doubtful.
     pub fn doubt(&self) -> Option<Doubt> {
-        match self.0.doubt.swap(0, Relaxed) {
-            0 => None,
-            1 => Some(Doubt::BareLineFeed),
-            _ => Some(Doubt::TwoLengths),
-        }
+        let seen = self.activity.heads.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        if self.activity.looks { seen.unwrap_or(Some(Doubt::Unseen)) } else { None }
     }
 
     /// Notes when the body comes to its end, and keeps what of it nobody read.
     pub fn note<B: Body + Unpin>(&self, body: B) -> (Noted<B>, Unread<B>) {
         if body.is_end_stream() {
-            self.0.body_ended();
+            self.activity.body_ended();
+            return (
+                Noted { body: Some(body), begun: false, unread: None, activity: Arc::clone(&self.activity) },
+                Unread(None),
+            );
         }
-        let unread = Unread(Arc::default());
-        let body = Some(body);
-        (Noted { body, begun: false, unread: Arc::clone(&unread.0), activity: Arc::clone(&self.0) }, unread)
+        let (unread, left) = oneshot::channel();
+        let noted =
+            Noted { body: Some(body), begun: false, unread: Some(unread), activity: Arc::clone(&self.activity) };
+        (noted, Unread(Some(left)))
+    }
+
+    /// The client took what there was and waits for more.
+    pub fn our_turn(&mut self) {
+        if std::mem::take(&mut self.their_turn) {
+            self.activity.their_turn.fetch_sub(1, Relaxed);
+        }
+        self.activity.wrote();
+    }
+
+    /// There is something for the client to take.
+    pub fn their_turn(&mut self) {
+        if !std::mem::replace(&mut self.their_turn, true) {
+            self.activity.wrote();
+            self.activity.their_turn.fetch_add(1, Relaxed);
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.wrote();
-        self.0.in_flight.fetch_sub(1, Relaxed);
-        if self.0.body_read.load(Relaxed) {
-            self.0.in_head.store(true, Relaxed);
+        self.our_turn();
+        self.activity.in_flight.fetch_sub(1, Relaxed);
+        if self.activity.body_read.load(Relaxed) {
+            self.activity.in_head.store(true, Relaxed);
         }
     }
 }
@@ -164,7 +205,7 @@ pub struct Noted<B: Body + Unpin> {
     body: Option<B>,
     /// Some of it was asked for.
     begun: bool,
-    unread: Arc<Mutex<Option<(B, bool)>>>,
+    unread: Option<oneshot::Sender<(B, bool)>>,
     activity: Arc<Activity>,
 }
 
@@ -198,8 +239,10 @@ impl<B: Body + Unpin> Body for Noted<B> {
 
 impl<B: Body + Unpin> Drop for Noted<B> {
     fn drop(&mut self) {
-        let left = self.body.take().filter(|body| !body.is_end_stream()).map(|body| (body, self.begun));
-        *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = left;
+        let left = self.body.take().filter(|body| !body.is_end_stream());
+        if let (Some(left), Some(unread)) = (left, self.unread.take()) {
+            let _ = unread.send((left, self.begun));
+        }
     }
 }
 
@@ -208,7 +251,7 @@ impl<B: Body + Unpin> Drop for Noted<B> {
 /// A client that still sends its body while the connection ends under it sees a broken connection, and
 /// not the 401 or 413 that was its answer: HTTP/1.1 has no other way to say "enough" than to take the
 /// rest (RFC 9112 9.6). Within bounds: the connection of who sends for longer is closed.
-pub struct Unread<B>(Arc<Mutex<Option<(B, bool)>>>);
+pub struct Unread<B>(Option<oneshot::Receiver<(B, bool)>>);
 
 impl<B: Body + Unpin> Unread<B> {
     /// The longest that the rest of a body is waited for.
@@ -217,10 +260,30 @@ impl<B: Body + Unpin> Unread<B> {
     const MOST: usize = 64 << 20;
 
     /// Reads what is left and forgets it. Where the client `waits` to be told to continue, and was not,
-    /// there is nothing to read.
-    pub async fn discard(self, waits: bool) {
-        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((mut body, begun)) = left else { return };
+    /// there is nothing to read. Where somebody still reads, it is given back for later.
+    pub async fn discard(mut self, waits: bool) -> Result<(), Self> {
+        match self.0.as_mut().map(oneshot::Receiver::try_recv) {
+            Some(Ok(left)) => Self::take(left, waits).await,
+            Some(Err(oneshot::error::TryRecvError::Empty)) => return Err(self),
+            Some(Err(oneshot::error::TryRecvError::Closed)) | None => {}
+        }
+        Ok(())
+    }
+
+    /// Whether there may be anything.
+    pub fn is_any(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The same once nobody reads any more: while an answer is on its way already.
+    pub async fn discard_later(self, waits: bool) {
+        let Some(left) = self.0 else { return };
+        if let Ok(left) = left.await {
+            Self::take(left, waits).await;
+        }
+    }
+
+    async fn take((mut body, begun): (B, bool), waits: bool) {
         if waits && !begun {
             return;
         }
@@ -241,96 +304,43 @@ impl<B: Body + Unpin> Unread<B> {
 /// A stream whose bytes are noted.
 pub struct Watched<S> {
     stream: S,
+    /// So many small reads came without a pause.
+    small: u32,
     activity: Arc<Activity>,
-    /// HTTP/2 has frames that belong to no request: only requests count there.
-    notes_reads: bool,
-    head: Head,
-}
-
-/// How far the lines of a head were looked at.
-#[derive(Default)]
-struct Head {
-    /// The byte before.
-    previous: u8,
-    /// The line at hand has something in it.
-    line: bool,
-    /// Some line had.
-    any: bool,
-    /// The name of the field at hand, as far as it may be one of those looked for.
-    name: [u8; 17],
-    /// How much of it is there; more than it can hold where it is none of them.
-    length: usize,
-    /// There was a Content-Length.
-    content_length: bool,
-    /// There was a Transfer-Encoding.
-    transfer_encoding: bool,
-}
-
-impl Head {
-    /// Looks at more bytes of a head: whether it ended with them, and what is doubtful in them.
-    fn look(&mut self, bytes: &[u8]) -> (bool, Option<Doubt>) {
-        let mut doubt = None;
-        for &byte in bytes {
-            match byte {
-                b'\n' => {
-                    if self.previous != b'\r' {
-                        doubt = Some(Doubt::BareLineFeed);
-                    }
-                    if !self.line && self.any {
-                        if self.content_length && self.transfer_encoding {
-                            doubt = doubt.or(Some(Doubt::TwoLengths));
-                        }
-                        *self = Self::default();
-                        return (true, doubt);
-                    }
-                    (self.line, self.length) = (false, 0);
-                }
-                b'\r' => {}
-                b':' if self.length <= self.name.len() => {
-                    let name = self.name.get(..self.length).unwrap_or_default();
-                    self.content_length |= name.eq_ignore_ascii_case(b"content-length");
-                    self.transfer_encoding |= name.eq_ignore_ascii_case(b"transfer-encoding");
-                    self.length = usize::MAX;
-                }
-                _ => {
-                    (self.line, self.any) = (true, true);
-                    if let Some(place) = self.name.get_mut(self.length) {
-                        *place = byte;
-                    }
-                    self.length = self.length.saturating_add(1);
-                }
-            }
-            self.previous = byte;
-        }
-        (false, doubt)
-    }
+    look: Look,
 }
 
 impl<S> Watched<S> {
     /// Notes what happens on `stream` in `activity`.
-    pub fn new(stream: S, activity: Arc<Activity>, notes_reads: bool) -> Self {
-        Self { stream, activity, notes_reads, head: Head::default() }
+    pub fn new(stream: S, activity: Arc<Activity>) -> Self {
+        Self { stream, small: 0, activity, look: Look::default() }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // A flood of small frames must not keep others from their turn; hyper takes all there are in one.
+        if self.small >= SMALL_READS {
+            self.small = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let is_small = result.is_ready() && buffer.filled().len() - before < 512;
+        self.small = if is_small { self.small + 1 } else { 0 };
         let read = buffer.filled().get(before..).unwrap_or_default();
-        if self.notes_reads && !read.is_empty() {
+        if self.activity.looks && !read.is_empty() {
             self.activity.read();
-            if self.activity.in_head.load(Relaxed) {
-                let (ended, doubt) = self.head.look(read);
-                match doubt {
-                    Some(Doubt::BareLineFeed) => self.activity.doubt.store(1, Relaxed),
-                    Some(Doubt::TwoLengths) => self.activity.doubt.store(2, Relaxed),
-                    None => {}
-                }
-                if ended {
-                    self.activity.in_head.store(false, Relaxed);
-                }
+            let Self { look, activity, .. } = &mut *self;
+            if activity.in_head.swap(false, Relaxed) {
+                look.a_head_follows();
             }
+            look.at(read, |doubt| {
+                let mut heads = activity.heads.lock().unwrap_or_else(PoisonError::into_inner);
+                heads.push_back(doubt);
+                heads.len() < MOST_HEADS
+            });
         }
         result
     }
@@ -339,7 +349,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        if self.notes_reads && result.is_ready() {
+        if self.activity.looks && result.is_ready() {
             self.activity.wrote();
         }
         result
@@ -359,7 +369,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
-        if self.notes_reads && result.is_ready() {
+        if self.activity.looks && result.is_ready() {
             self.activity.wrote();
         }
         result
@@ -367,42 +377,5 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn heads() {
-        const LF: Option<Doubt> = Some(Doubt::BareLineFeed);
-        const TWO: Option<Doubt> = Some(Doubt::TwoLengths);
-        for (head, ended, doubt) in [
-            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true, None),
-            ("\r\nGET / HTTP/1.1\r\n\r\n", true, None),
-            ("GET / HTTP/1.1\r\n\r\n{\n}", true, None),
-            ("GET / HTTP/1.1\r\nHost: a\r\n", false, None),
-            ("GET / HTTP/1.1\nHost: a\r\n\r\n", true, LF),
-            ("GET / HTTP/1.1\r\nHost: a\r\n\n", true, LF),
-            ("GET / HTTP/1.1\n\n", true, LF),
-            ("POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n", true, None),
-            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", true, None),
-            ("POST / HTTP/1.1\r\nX: Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", true, None),
-            ("POST / HTTP/1.1\r\ncontent-length: 1\r\nTRANSFER-ENCODING: chunked\r\n\r\n", true, TWO),
-        ] {
-            assert_eq!(Head::default().look(head.as_bytes()), (ended, doubt), "{head:?}");
-            // The same in pieces.
-            let mut pieces = Head::default();
-            let mut seen = (false, None);
-            for byte in head.as_bytes().chunks(1) {
-                let (ended, doubt) = pieces.look(byte);
-                seen = (ended, seen.1.or(doubt));
-                if ended {
-                    break;
-                }
-            }
-            assert_eq!(seen, (ended, doubt), "{head:?} in pieces");
-        }
     }
 }

@@ -191,7 +191,14 @@ fn scim2_cli() {
     let mut ids = Vec::new();
     for number in 0..3 {
         let made = cli.run(&[
-            "create", "user", "--user-name", &format!("cli{number}"), "--display-name", "By command", "--active", "true",
+            "create",
+            "user",
+            "--user-name",
+            &format!("cli{number}"),
+            "--display-name",
+            "By command",
+            "--active",
+            "true",
         ]);
         assert_eq!(made["displayName"], "By command", "{made}");
         ids.push(made["id"].as_str().expect("an id").to_owned());
@@ -229,7 +236,10 @@ fn scim2_cli() {
     }
     assert_eq!(database.count("SELECT COUNT(*) FROM people WHERE gone_at IS NULL"), 0);
     assert_eq!(database.count("SELECT COUNT(*) FROM people"), 3);
-    report("judges", "small on Postgres: scim2-cli, people and groups created, read, searched, paged, replaced, patched, deleted");
+    report(
+        "judges",
+        "small on Postgres: scim2-cli, people and groups created, read, searched, paged, replaced, patched, deleted",
+    );
 }
 
 /// A PATCH goes in on standard input.

@@ -107,5 +107,8 @@ fn dialogues_bite() {
     }
     wrong.extend(awaited.iter().map(|one| format!("listed and gone: {one:?}")));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    report("strict", &format!("scim2-server fails {failed} of {steps} steps, all of them listed with the reason; scimshim none"));
+    report(
+        "strict",
+        &format!("scim2-server fails {failed} of {steps} steps, all of them listed with the reason; scimshim none"),
+    );
 }

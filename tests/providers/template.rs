@@ -29,10 +29,7 @@ pub fn ours() -> Vec<PathBuf> {
 
 /// Those that came with the facts, where they are at hand.
 pub fn captured() -> Vec<PathBuf> {
-    ["entra_optscim", "okta_aiw", "authentik"]
-        .iter()
-        .filter_map(|name| shared(&format!("idp/{name}.yaml")))
-        .collect()
+    ["entra_optscim", "okta_aiw", "authentik"].iter().filter_map(|name| shared(&format!("idp/{name}.yaml"))).collect()
 }
 
 #[test]

@@ -16,7 +16,7 @@ mod page;
 mod token;
 
 use super::address;
-use super::body::{self, BodyError};
+use super::body::{self, BodyError, Taken};
 use super::listener::Peer;
 use super::note::Note;
 use super::refusals::refuse;
@@ -229,9 +229,10 @@ impl Call<'_> {
             return Err(Problem::Media);
         }
         let idle = self.app.config.limits.body_idle;
-        match body::read(&mut body, LONGEST, idle).await {
+        match body::read(&mut body, LONGEST, idle, &mut Taken::of(&self.app.room)).await {
             Ok(bytes) => Ok(Parameters::read(&bytes)?),
             Err(BodyError::TooLarge) => Err(Problem::TooLarge),
+            Err(BodyError::NoRoom) => Err(Problem::Unavailable("there is no room for bodies".to_owned())),
             Err(BodyError::TooSlow) => {
                 Err(Problem::Malformed(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"))
             }
@@ -261,12 +262,10 @@ impl Call<'_> {
 
     /// Runs something that derives keys, with no more of them at once than the machine can spare.
     async fn deriving<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-        let permit = Arc::clone(&self.ready.derivations)
-            .acquire_owned()
-            .await
-            .map_err(|error| Problem::Unavailable(error.to_string()))?;
+        let core = self.ready.identity.passwords().core().await;
+        let core = core.ok_or_else(|| Problem::Unavailable("too many passwords are being checked".to_owned()))?;
         let worked = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _core = core;
             work()
         });
         worked.await.map_err(|panic| Problem::Unavailable(panic.to_string()))

@@ -1,0 +1,233 @@
+//! Connections that are kept, and one request on one of them.
+//!
+//! Not hyper-util's pool: its HTTP/2 requests carry the pool's key as their authority, and here it is the client's host that
+//! goes there, for any number of hosts on one connection; and it does not say whether a connection was used before, which
+//! is what decides whether a request may be sent once more.
+
+use super::body::{Upload, reasons};
+use super::connect::{Connected, Connector};
+use super::failure::Failure;
+use crate::config::{Upstream, UpstreamHttp};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::task::AbortHandle;
+
+/// So many idle connections are kept.
+const MOST_IDLE: usize = 64;
+/// For so long.
+const KEPT: Duration = Duration::from_secs(30);
+/// A request that cannot be sent once more takes a connection that was idle for no longer: servers close theirs after a few
+/// seconds, and one may be closing this moment.
+const FRESH: Duration = Duration::from_secs(1);
+/// The most bytes of an answer's head.
+const HEAD: usize = 128 * 1024;
+/// How much of an answer that nobody reads yet is held, at most, on one HTTP/2 connection and one of its streams.
+const WINDOW: (u32, u32) = (1 << 20, 256 << 10);
+
+/// Connections to one upstream.
+pub(super) struct Pool {
+    connector: Connector,
+    idle: Mutex<Vec<Idle>>,
+    /// The one connection that speaks HTTP/2.
+    shared: Mutex<Option<http2::SendRequest<Upload>>>,
+    /// HTTP/2 was spoken last: those who find no connection wait for the one that is being made.
+    speaks_2: AtomicBool,
+    making: tokio::sync::Mutex<()>,
+}
+
+struct Idle {
+    sender: http1::SendRequest<Upload>,
+    connection: AbortHandle,
+    since: Instant,
+}
+
+/// The right to one request.
+pub(super) enum Sender {
+    /// HTTP/1.1, and what ends the connection at once.
+    One(http1::SendRequest<Upload>, AbortHandle),
+    Two(http2::SendRequest<Upload>),
+}
+
+/// A connection for one request.
+pub(super) struct Line {
+    pub(super) sender: Sender,
+    /// It was used before, and may be stale.
+    pub(super) used: bool,
+}
+
+/// A request that was not answered.
+pub(super) struct Unanswered {
+    pub(super) failure: Failure,
+    /// The request, where nothing of it was sent.
+    pub(super) unsent: Option<Request<Upload>>,
+    /// The connection went away, as a stale one does.
+    pub(super) lost: bool,
+}
+
+impl Pool {
+    /// Makes no connection yet.
+    pub(super) fn new(upstream: &Upstream) -> Result<Self, String> {
+        Ok(Self {
+            connector: Connector::new(upstream)?,
+            idle: Mutex::default(),
+            shared: Mutex::default(),
+            speaks_2: AtomicBool::new(upstream.http == UpstreamHttp::Two),
+            making: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// A connection: a new one where `anew`. `upgrades` wants HTTP/1.1; `repeatable` takes the risk of a stale one.
+    pub(super) async fn line(&self, upgrades: bool, repeatable: bool, anew: bool) -> Result<Line, Failure> {
+        if !anew && let Some(line) = self.kept(upgrades, repeatable) {
+            return Ok(line);
+        }
+        if upgrades || !self.speaks_2.load(Relaxed) {
+            return self.make(upgrades).await;
+        }
+        let _one_at_a_time = self.making.lock().await;
+        match self.kept(upgrades, repeatable).filter(|_| !anew) {
+            Some(line) => Ok(line),
+            None => self.make(upgrades).await,
+        }
+    }
+
+    fn kept(&self, upgrades: bool, repeatable: bool) -> Option<Line> {
+        if !upgrades {
+            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            if shared.as_ref().is_some_and(http2::SendRequest::is_closed) {
+                *shared = None;
+            }
+            if let Some(sender) = &*shared {
+                return Some(Line { sender: Sender::Two(sender.clone()), used: true });
+            }
+        }
+        let longest = if repeatable { KEPT } else { FRESH };
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // The youngest first; what is too old now is older than any that follow.
+        while let Some(kept) = idle.pop() {
+            if kept.since.elapsed() > longest {
+                if longest == FRESH {
+                    idle.push(kept);
+                }
+                return None;
+            }
+            if kept.sender.is_ready() {
+                return Some(Line { sender: Sender::One(kept.sender, kept.connection), used: true });
+            }
+        }
+        None
+    }
+
+    async fn make(&self, upgrades: bool) -> Result<Line, Failure> {
+        let broken = |error: hyper::Error| Failure::Broken(reasons(&error));
+        let Connected { stream, is_http_2 } = self.connector.connect(upgrades).await?;
+        if !upgrades {
+            self.speaks_2.store(is_http_2, Relaxed);
+        }
+        let stream = TokioIo::new(stream);
+        if !is_http_2 {
+            let (sender, connection) =
+                http1::Builder::new().max_header_size(HEAD).handshake(stream).await.map_err(broken)?;
+            let driver = tokio::spawn(async move {
+                // What goes wrong is the business of the request at hand.
+                let _ = connection.with_upgrades().await;
+            });
+            return Ok(Line { sender: Sender::One(sender, driver.abort_handle()), used: false });
+        }
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(10))
+            .initial_connection_window_size(WINDOW.0)
+            .initial_stream_window_size(WINDOW.1)
+            .max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
+            .handshake(stream)
+            .await
+            .map_err(broken)?;
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender.clone());
+        Ok(Line { sender: Sender::Two(sender), used: false })
+    }
+
+    /// Sends a request, and keeps its connection once the answer was read. With the answer comes what ends the connection
+    /// at once, where it is this request's alone.
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        sender: Sender,
+        request: Request<Upload>,
+    ) -> Result<(Response<Incoming>, Option<AbortHandle>), Unanswered> {
+        match sender {
+            Sender::Two(mut sender) => {
+                let answer = sender.try_send_request(request).await.map_err(unanswered)?;
+                Ok((answer, None))
+            }
+            Sender::One(mut sender, connection) => {
+                let answer = sender.try_send_request(request).await.map_err(unanswered)?;
+                let (pool, kept) = (Arc::clone(self), connection.clone());
+                tokio::spawn(async move {
+                    if sender.ready().await.is_ok() {
+                        pool.keep(sender, kept);
+                    }
+                });
+                Ok((answer, Some(connection)))
+            }
+        }
+    }
+
+    fn keep(&self, sender: http1::SendRequest<Upload>, connection: AbortHandle) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push(Idle { sender, connection, since: Instant::now() });
+        let too_many = idle.len().saturating_sub(MOST_IDLE);
+        idle.drain(..too_many);
+        drop(idle);
+        self.tidy();
+    }
+
+    /// Closes what was idle for too long.
+    pub(super) fn tidy(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|kept| kept.since.elapsed() <= KEPT && !kept.sender.is_closed());
+    }
+
+    /// Whether the upstream can be reached: by a connection that is kept, or one that is made now and kept.
+    pub(super) async fn probe(self: &Arc<Self>) -> Result<(), Failure> {
+        self.tidy();
+        let line = self.line(false, false, false).await?;
+        if let Sender::One(mut sender, connection) = line.sender
+            && sender.ready().await.is_ok()
+        {
+            self.keep(sender, connection);
+        }
+        Ok(())
+    }
+}
+
+fn unanswered(mut error: TrySendError<Request<Upload>>) -> Unanswered {
+    let unsent = error.take_message();
+    let error = error.into_error();
+    let lost = error.is_incomplete_message() || error.is_closed() || error.is_canceled() || is_lost(&error);
+    let why = reasons(&error);
+    let failure = if error.is_parse() { Failure::Malformed(why) } else { Failure::Broken(why) };
+    Unanswered { failure, unsent, lost }
+}
+
+/// Whether the network, or HTTP/2's farewell, is why.
+fn is_lost(error: &hyper::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+            let kinds = [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof];
+            return kinds.contains(&error.kind());
+        }
+        source = cause.source();
+    }
+    false
+}
