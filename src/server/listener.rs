@@ -3,9 +3,9 @@
 //! Without TLS only HTTP/1.1 is spoken: nothing behind a proxy needs h2c.
 
 use super::address::{canonical, is_trusted};
+use super::bare::Spoken;
 use super::outgoing::{Outgoing, Sent};
 use super::tls::{Shown, Tls};
-use super::bare::Spoken;
 use super::watch::{Activity, Doubt, Noted, Patience, Watched};
 use arc_swap::ArcSwap;
 use hyper::body::Incoming;

@@ -31,6 +31,6 @@ mod spending;
 pub mod state;
 pub mod telemetry;
 pub mod tls;
-mod turns;
 pub mod trace;
+mod turns;
 pub mod watch;

@@ -11,9 +11,9 @@
 use super::look::Look;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};

@@ -155,10 +155,8 @@ fn hourly(engine: Engine) {
     let (people, groups) = (size("SCIMSHIM_HOURLY_PEOPLE", 2000), size("SCIMSHIM_HOURLY_GROUPS", 40));
     let newcomers = people / 500 + 8;
     let (database, service) = filled(engine, people, groups);
-    let mut authentik = Authentik {
-        client: service.client_with("/scim/authentik/v2", Some(service.issue("authentik"))),
-        requests: 0,
-    };
+    let mut authentik =
+        Authentik { client: service.client_with("/scim/authentik/v2", Some(service.issue("authentik"))), requests: 0 };
     let mut okta = service.client_with("/scim/okta/v2", Some(service.issue("okta")));
     // What it remembers of the hour before.
     let mut known: HashMap<String, String> = (1..=people)
@@ -283,10 +281,8 @@ fn hourly(engine: Engine) {
 
     // Nothing is lost, nothing doubled: the tables, row by row.
     let live = database.rows("SELECT login, family FROM people WHERE gone_at IS NULL");
-    let there: BTreeMap<String, String> = live
-        .iter()
-        .map(|row| (row[0].clone().expect("a login"), row[1].clone().unwrap_or_default()))
-        .collect();
+    let there: BTreeMap<String, String> =
+        live.iter().map(|row| (row[0].clone().expect("a login"), row[1].clone().unwrap_or_default())).collect();
     assert_eq!(there.len(), live.len(), "{engine:?}: somebody is there twice");
     let mut wanted: BTreeMap<String, String> = (1..=people)
         .filter(|number| !leaves_the_application(*number) && !leaves_the_scope(*number))
@@ -301,7 +297,8 @@ fn hourly(engine: Engine) {
     let there: BTreeSet<(usize, usize)> = rows
         .iter()
         .map(|row| {
-            let number = |index: usize| row[index].as_ref().and_then(|text| text.parse::<usize>().ok()).expect("a number");
+            let number =
+                |index: usize| row[index].as_ref().and_then(|text| text.parse::<usize>().ok()).expect("a number");
             (number(0) - 1, number(1))
         })
         .collect();

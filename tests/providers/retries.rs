@@ -71,10 +71,12 @@ fn fifty_at_once(engine: Engine) {
     let one = Service::start(&database, Options::small());
     let two = one.second("two");
     let mut client = one.client();
-    let people: Vec<String> =
-        (0..50).map(|number| client.post("/Users", &client::user(&format!("p{number}"), json!({}))).expect(201).id()).collect();
-    let leaving: Vec<String> =
-        (0..50).map(|number| client.post("/Users", &client::user(&format!("l{number}"), json!({}))).expect(201).id()).collect();
+    let people: Vec<String> = (0..50)
+        .map(|number| client.post("/Users", &client::user(&format!("p{number}"), json!({}))).expect(201).id())
+        .collect();
+    let leaving: Vec<String> = (0..50)
+        .map(|number| client.post("/Users", &client::user(&format!("l{number}"), json!({}))).expect(201).id())
+        .collect();
     let all: Vec<&str> = leaving.iter().map(String::as_str).collect();
     let team = client.post("/Groups", &client::group("Busy", &all)).expect(201).id();
     let start = std::sync::Barrier::new(51);
@@ -120,7 +122,12 @@ fn fifty_at_once(engine: Engine) {
     members.sort();
     assert_eq!(members, wanted, "{engine:?}");
     assert_eq!(database.count("SELECT COUNT(*) FROM memberships"), 50, "{engine:?}");
-    report("soak", &format!("{engine:?}: 50 PATCHes of one group at the same moment through two processes: 50 times success, all members there"));
+    report(
+        "soak",
+        &format!(
+            "{engine:?}: 50 PATCHes of one group at the same moment through two processes: 50 times success, all members there"
+        ),
+    );
 }
 
 #[test]
@@ -183,7 +190,8 @@ fn out_of_sight(engine: Engine) {
     client.post("/Users", &comes("x")).expect(201);
     // Outside the scope: the same for ever, and somebody is told.
     for round in 1..=3 {
-        let taken = near.post("/Users", &client::user("far", json!({}))).expect_error(409, Some("uniqueness"), "userName");
+        let taken =
+            near.post("/Users", &client::user("far", json!({}))).expect_error(409, Some("uniqueness"), "userName");
         assert_eq!(taken.header("location"), None, "{engine:?}");
         assert!(!taken.text().contains("102"), "{engine:?}: {}", taken.text());
         assert!(counted(&service, "near", round), "{engine:?}");
@@ -224,7 +232,10 @@ fn index_beyond_the_adapter(engine: Engine) {
         assert!(counted(&service, "test", round), "{engine:?}");
     }
     let line = logged(&service, "refused by a unique index");
-    assert_eq!((&line["server"], &line["resource_type"], &line["table"]), (&json!("test"), &json!("User"), &json!("people")));
+    assert_eq!(
+        (&line["server"], &line["resource_type"], &line["table"]),
+        (&json!("test"), &json!("User"), &json!("people"))
+    );
     assert_eq!(database.table("people"), before, "{engine:?}");
 }
 

@@ -84,10 +84,14 @@ fn rule_1(house: &mut House) {
 }
 
 fn rule_2(house: &mut House) {
-    for (number, kind) in
-        ["application/scim+json", "application/json", "application/json; charset=utf-8", "application/scim+json;charset=UTF-8"]
-            .into_iter()
-            .enumerate()
+    for (number, kind) in [
+        "application/scim+json",
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/scim+json;charset=UTF-8",
+    ]
+    .into_iter()
+    .enumerate()
     {
         let body = client::user(&format!("media{number}"), json!({}));
         let made = house.raw("POST", "/Users", &[("Content-Type", kind)], Some(&body)).expect(201);
@@ -136,7 +140,8 @@ fn rule_4(house: &mut House) {
 }
 
 fn rule_5(house: &mut House) {
-    let id = house.person("bools", json!({ "active": "True", "emails": [{ "value": "b@example.org", "primary": "true" }] }));
+    let id =
+        house.person("bools", json!({ "active": "True", "emails": [{ "value": "b@example.org", "primary": "true" }] }));
     for (sent, is) in [(json!("False"), false), (json!("true"), true), (json!("FALSE"), false), (json!(true), true)] {
         house.patch(&format!("/Users/{id}"), json!([{ "op": "Replace", "path": "active", "value": sent }]));
         assert_eq!(house.read(&id)["active"], is, "{sent}");
@@ -146,9 +151,13 @@ fn rule_5(house: &mut House) {
         assert_eq!(put["active"], is, "{sent}");
         assert_eq!(house.total("/Users", &format!("userName eq \"bools\" and active eq {sent}")), 1, "{sent}");
     }
-    house.patch(&format!("/Users/{id}"), json!([{ "op": "add", "path": "emails", "value": [{ "value": "b@example.org", "type": "work" }] }]));
+    house.patch(
+        &format!("/Users/{id}"),
+        json!([{ "op": "add", "path": "emails", "value": [{ "value": "b@example.org", "type": "work" }] }]),
+    );
     assert_eq!(house.total("/Users", "userName eq \"bools\" and emails[primary eq \"True\"]"), 1);
-    let wrong = house.client.patch(&format!("/Users/{id}"), json!([{ "op": "replace", "path": "active", "value": "maybe" }]));
+    let wrong =
+        house.client.patch(&format!("/Users/{id}"), json!([{ "op": "replace", "path": "active", "value": "maybe" }]));
     wrong.expect_error(400, Some("invalidValue"), "active");
 }
 
@@ -167,7 +176,10 @@ fn rule_6(house: &mut House) {
     let read = house.read(&id);
     assert_eq!((&read["id"], &read["displayName"], &read["title"]), (&json!(id), &json!("P L"), &json!("Dyer")));
     assert_eq!((&read["name"]["givenName"], &read["name"]["familyName"]), (&json!("Path"), &json!("Less")));
-    assert_eq!((&read[ENTERPRISE]["department"], &read[ENTERPRISE]["employeeNumber"]), (&json!("Dyeing"), &json!("77")));
+    assert_eq!(
+        (&read[ENTERPRISE]["department"], &read[ENTERPRISE]["employeeNumber"]),
+        (&json!("Dyeing"), &json!("77"))
+    );
     assert_eq!(read["emails"][0]["value"], "pl@example.org");
 }
 
@@ -186,8 +198,14 @@ fn rule_7(house: &mut House) {
         let read = house.read(&id);
         assert_eq!(read["phoneNumbers"], json!([{ "value": "+1", "type": "work" }]), "{op}: {read}");
         let address = &read["addresses"][0];
-        assert_eq!((&address["locality"], &address["postalCode"], &address["type"]), (&json!("Bern"), &json!("3000"), &json!("work")));
-        assert_eq!((&read["emails"][0]["value"], &read["emails"][0]["type"]), (&json!("a@example.org"), &json!("work")));
+        assert_eq!(
+            (&address["locality"], &address["postalCode"], &address["type"]),
+            (&json!("Bern"), &json!("3000"), &json!("work"))
+        );
+        assert_eq!(
+            (&read["emails"][0]["value"], &read["emails"][0]["type"]),
+            (&json!("a@example.org"), &json!("work"))
+        );
     }
 }
 
@@ -208,7 +226,11 @@ fn rule_8(house: &mut House) {
     ] {
         house.patch(&user, json!([set]));
         let manager = house.read(&id)[ENTERPRISE]["manager"].clone();
-        assert_eq!((&manager["value"], &manager["displayName"]), (&json!(boss), &json!("The Boss")), "{set}: {manager}");
+        assert_eq!(
+            (&manager["value"], &manager["displayName"]),
+            (&json!(boss), &json!("The Boss")),
+            "{set}: {manager}"
+        );
         assert!(manager["$ref"].as_str().is_some_and(|url| url.ends_with(&format!("/Users/{boss}"))), "{manager}");
         assert_eq!(house.total("/Users", &format!("id eq \"{id}\" and manager eq \"{boss}\"")), 1);
         for clear in [json!(""), json!({ "value": "" }), Value::Null] {
@@ -223,7 +245,8 @@ fn rule_8(house: &mut House) {
 
 fn rule_9(house: &mut House) {
     for clear in [json!(""), Value::Null] {
-        let id = house.person("clears", json!({ "title": "t", "preferredLanguage": "de", ENTERPRISE: { "department": "D" } }));
+        let id = house
+            .person("clears", json!({ "title": "t", "preferredLanguage": "de", ENTERPRISE: { "department": "D" } }));
         house.patch(
             &format!("/Users/{id}"),
             json!([
@@ -232,7 +255,10 @@ fn rule_9(house: &mut House) {
             ]),
         );
         let read = house.read(&id);
-        assert_eq!((&read["title"], &read["preferredLanguage"], &read[ENTERPRISE]["department"]), (&Value::Null, &Value::Null, &Value::Null));
+        assert_eq!(
+            (&read["title"], &read["preferredLanguage"], &read[ENTERPRISE]["department"]),
+            (&Value::Null, &Value::Null, &Value::Null)
+        );
         house.client.delete(&format!("/Users/{id}")).expect(204);
     }
 }
@@ -274,10 +300,13 @@ fn rule_12(house: &mut House) {
     }));
     let id = made.expect(201).id();
     let user = format!("/Users/{id}");
-    house.patch(&user, json!([
-        { "op": "replace", "path": "favouriteColour", "value": "red" },
-        { "op": "add", "value": { "urn:nobody:1.0:b": 2, "title": "T" } },
-    ]));
+    house.patch(
+        &user,
+        json!([
+            { "op": "replace", "path": "favouriteColour", "value": "red" },
+            { "op": "add", "value": { "urn:nobody:1.0:b": 2, "title": "T" } },
+        ]),
+    );
     let put = client::user("unknowns", json!({ "externalId": "e-unknowns", "shoes": 42, "title": "T2" }));
     assert_eq!(house.client.put(&user, &put).expect(200).json()["title"], "T2");
     // The URNs of old, core attributes below the core URN, one e-mail that is no list.
@@ -287,7 +316,10 @@ fn rule_12(house: &mut House) {
         "urn:scim:schemas:extension:enterprise:2.0": { "department": "Old" },
     });
     let old = house.client.post("/Users", &old).expect(201).json();
-    assert_eq!((&old["emails"][0]["value"], &old[ENTERPRISE]["department"]), (&json!("old@example.org"), &json!("Old")));
+    assert_eq!(
+        (&old["emails"][0]["value"], &old[ENTERPRISE]["department"]),
+        (&json!("old@example.org"), &json!("Old"))
+    );
     let nested = json!({ "schemas": [CORE], CORE: { "userName": "nested", "name": { "familyName": "Nest" }, "active": "true" } });
     let nested = house.client.post("/Users", &nested).expect(201).json();
     assert_eq!((&nested["userName"], &nested["name"]["familyName"]), (&json!("nested"), &json!("Nest")));
@@ -304,7 +336,13 @@ fn rule_13(house: &mut House) {
     let group = house.group("projected", &[&member]);
     for path in [format!("/Groups/{group}"), "/Groups".to_owned()] {
         let of = |document: Value| match document.get("Resources") {
-            Some(list) => list.as_array().unwrap().iter().find(|one| one["displayName"] == "projected" || one["id"] == group.as_str()).unwrap().clone(),
+            Some(list) => list
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|one| one["displayName"] == "projected" || one["id"] == group.as_str())
+                .unwrap()
+                .clone(),
             None => document,
         };
         let whole = of(house.client.get(&path).expect(200).json());
@@ -312,7 +350,10 @@ fn rule_13(house: &mut House) {
         let without = of(house.client.get(&format!("{path}?excludedAttributes=members")).expect(200).json());
         assert_eq!((&without["members"], &without["displayName"]), (&Value::Null, &json!("projected")));
         let alone = of(house.client.get(&format!("{path}?attributes=id")).expect(200).json());
-        assert_eq!((&alone["id"], &alone["displayName"], &alone["members"]), (&json!(group), &Value::Null, &Value::Null));
+        assert_eq!(
+            (&alone["id"], &alone["displayName"], &alone["members"]),
+            (&json!(group), &Value::Null, &Value::Null)
+        );
     }
 }
 
@@ -410,7 +451,9 @@ fn rule_18(house: &mut House) {
 fn rule_19(house: &mut House) {
     let all = house.client.get("/Users?count=200").expect(200).json();
     let total = all["totalResults"].as_u64().expect("an integer");
-    let ids = |page: &Value| -> Vec<Value> { page["Resources"].as_array().unwrap().iter().map(|one| one["id"].clone()).collect() };
+    let ids = |page: &Value| -> Vec<Value> {
+        page["Resources"].as_array().unwrap().iter().map(|one| one["id"].clone()).collect()
+    };
     let mut walked = Vec::new();
     while u64::try_from(walked.len()).unwrap() < total {
         let start = walked.len() + 1;
@@ -422,7 +465,10 @@ fn rule_19(house: &mut House) {
     }
     assert_eq!(walked, ids(&all));
     let past = house.client.get(&format!("/Users?startIndex={}&count=5", total + 1)).expect(200).json();
-    assert_eq!((&past["totalResults"], &past["Resources"], &past["itemsPerPage"]), (&json!(total), &json!([]), &json!(0)));
+    assert_eq!(
+        (&past["totalResults"], &past["Resources"], &past["itemsPerPage"]),
+        (&json!(total), &json!([]), &json!(0))
+    );
     assert_eq!(past["startIndex"], total + 1);
 }
 
@@ -440,7 +486,10 @@ fn rule_20(house: &mut House) {
         for key in ["externalId", "displayName", "title", "emails", "phoneNumbers"] {
             assert_eq!(document[key], body[key], "{:?}: {key}", house.engine);
         }
-        assert_eq!((&document["name"]["givenName"], &document["name"]["familyName"]), (&json!("O'Brien "), &json!(" ")));
+        assert_eq!(
+            (&document["name"]["givenName"], &document["name"]["familyName"]),
+            (&json!("O'Brien "), &json!(" "))
+        );
     }
 }
 
@@ -458,9 +507,12 @@ fn rule_21(house: &mut House) {
 fn rule_22(house: &mut House) {
     let id = house.person("answers", json!({}));
     let group = house.group("answers", &[&id]);
-    let patched = house.client.patch(&format!("/Users/{id}"), json!([{ "op": "replace", "path": "title", "value": "t" }]));
+    let patched =
+        house.client.patch(&format!("/Users/{id}"), json!([{ "op": "replace", "path": "title", "value": "t" }]));
     assert!(patched.status == 204 || patched.json()["title"] == "t", "{}", patched.text());
-    let patched = house.client.patch(&format!("/Groups/{group}"), json!([{ "op": "replace", "path": "displayName", "value": "answered" }]));
+    let patched = house
+        .client
+        .patch(&format!("/Groups/{group}"), json!([{ "op": "replace", "path": "displayName", "value": "answered" }]));
     assert!(if patched.status == 204 { patched.body.is_empty() } else { patched.json()["displayName"] == "answered" });
     let gone = house.client.delete(&format!("/Groups/{group}")).expect(204);
     assert!(gone.body.is_empty());
@@ -500,8 +552,8 @@ fn rule_24(house: &mut House) {
 type Rule = fn(&mut House);
 
 const RULES: [Rule; 24] = [
-    rule_1, rule_2, rule_3, rule_4, rule_5, rule_6, rule_7, rule_8, rule_9, rule_10, rule_11, rule_12, rule_13, rule_14,
-    rule_15, rule_16, rule_17, rule_18, rule_19, rule_20, rule_21, rule_22, rule_23, rule_24,
+    rule_1, rule_2, rule_3, rule_4, rule_5, rule_6, rule_7, rule_8, rule_9, rule_10, rule_11, rule_12, rule_13,
+    rule_14, rule_15, rule_16, rule_17, rule_18, rule_19, rule_20, rule_21, rule_22, rule_23, rule_24,
 ];
 
 fn every_rule(engine: Engine) {
@@ -569,4 +621,29 @@ fn the_page_is_right() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let wanted: Vec<Vec<u32>> = vec![(1..=24).collect(), (1..=25).collect(), (1..=5).collect()];
     assert_eq!(numbers.into_iter().filter(|one| !one.is_empty()).collect::<Vec<_>>(), wanted);
+}
+
+/// Each provider's page says where to click, what to paste, what a test connection looks like in the log, what to map, what
+/// to switch off, what becomes of people who leave, and what to do by symptom.
+#[test]
+fn every_provider_has_its_page() {
+    for name in ["entra", "okta", "onelogin", "jumpcloud", "authentik", "keycloak", "ping", "google"] {
+        let text = std::fs::read_to_string(file(&format!("docs/providers/{name}.md"))).expect("a page");
+        for heading in ["## Set up\n", "## Mapping\n", "## Deactivation and deletion\n", "## Symptoms\n"] {
+            assert!(text.contains(heading), "{name}: no {heading:?}");
+        }
+        for said in [&format!("profile: {name}"), &format!("token issue {name}"), "https://scim.example.com/scim/"] {
+            assert!(text.contains(said), "{name} does not say {said:?}");
+        }
+        assert!(text.to_lowercase().contains("switch off") || text.contains("off"), "{name}: what to switch off");
+        let log = text.split("```json\n").find(|block| block.starts_with("{\"timestamp\"")).expect("a line of the log");
+        for line in log.lines().take_while(|line| !line.starts_with("```")) {
+            let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{name}: {error}: {line}"));
+            assert_eq!((&line["message"], &line["server"]), (&json!("request"), &json!(name)));
+        }
+    }
+    let general = std::fs::read_to_string(file("docs/providers/README.md")).expect("a page");
+    for application in ["Snipe-IT", "GLPI", "template"] {
+        assert!(general.contains(application), "{application}");
+    }
 }

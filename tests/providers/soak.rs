@@ -72,7 +72,8 @@ fn group_name(number: usize) -> String {
 }
 
 fn members(group: usize, round: usize, people: usize, groups: usize) -> BTreeSet<usize> {
-    let mut all: BTreeSet<usize> = (0..people).filter(|p| p % groups == group || (p * 7 + 3) % groups == group).collect();
+    let mut all: BTreeSet<usize> =
+        (0..people).filter(|p| p % groups == group || (p * 7 + 3) % groups == group).collect();
     if round == 1 && group % 3 == 0 {
         all.retain(|p| p % 4 != 0);
         all.extend((0..people).filter(|p| (p * 11 + 5) % groups == group));
@@ -296,7 +297,8 @@ impl Dialect for Okta {
 
     fn person(&self, speaker: &mut Speaker<'_>, id: &mut Option<String>, external: &str, person: &Person) -> Done {
         if id.is_none() {
-            let filter = format!("/Users?filter=userName%20eq%20%22{}%22&startIndex=1&count=100", encode(&person.login));
+            let filter =
+                format!("/Users?filter=userName%20eq%20%22{}%22&startIndex=1&count=100", encode(&person.login));
             *id = speaker.find(&filter)?;
         }
         let mut body = whole(external, person);
@@ -330,7 +332,8 @@ impl Dialect for Okta {
             *id = speaker.find(&format!("/Groups?filter=displayName%20eq%20%22{}%22", encode(name)))?;
         }
         let Some(known) = id.clone() else {
-            let body = json!({ "schemas": [GROUP], "externalId": external, "displayName": name, "members": values(now) });
+            let body =
+                json!({ "schemas": [GROUP], "externalId": external, "displayName": name, "members": values(now) });
             let answer = speaker.ask("POST", "/Groups", Some(&body))?;
             if answer.status == 201 {
                 *id = Some(answer.id());
@@ -386,7 +389,8 @@ impl Dialect for OneLogin {
         let known = match id.clone() {
             Some(known) => known,
             None => {
-                let body = json!({ "schemas": ["urn:scim:schemas:core:1.0"], "displayName": name, "externalId": external });
+                let body =
+                    json!({ "schemas": ["urn:scim:schemas:core:1.0"], "displayName": name, "externalId": external });
                 let answer = speaker.ask("POST", "/Groups?", Some(&body))?;
                 if answer.status == 201 {
                     *id = Some(answer.id());
@@ -470,8 +474,10 @@ impl Dialect for Authentik {
             .flatten()
             .map(|member| member["value"].as_str().expect("an id").to_owned())
             .collect();
-        let mut operations: Vec<Value> =
-            values(&(now - &there)).into_iter().map(|one| json!({ "op": "add", "path": "members", "value": [one] })).collect();
+        let mut operations: Vec<Value> = values(&(now - &there))
+            .into_iter()
+            .map(|one| json!({ "op": "add", "path": "members", "value": [one] }))
+            .collect();
         operations.extend(
             (&there - now)
                 .iter()
@@ -650,10 +656,8 @@ fn external_ids(service: &Service, server: &str, path: &str, key: &str) -> BTree
     let mut all = BTreeMap::new();
     loop {
         let start = all.len() + 1;
-        let page = client
-            .get(&format!("{path}?startIndex={start}&count=200&attributes={key},externalId"))
-            .expect(200)
-            .json();
+        let page =
+            client.get(&format!("{path}?startIndex={start}&count=200&attributes={key},externalId")).expect(200).json();
         let resources = page["Resources"].as_array().expect("a list");
         for one in resources {
             let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
@@ -670,8 +674,7 @@ fn soak(engine: Engine) {
     let odds = u64::try_from(size("SCIMSHIM_SOAK_FAULTS", 8)).unwrap();
     let database = Database::small(engine);
     let service = Service::start(&database, Options::small().identity_servers(SERVERS));
-    let dialects: [&dyn Dialect; 5] =
-        [&Entra, &Okta, &OneLogin, &Authentik, &Keycloak { imported: Mutex::default() }];
+    let dialects: [&dyn Dialect; 5] = [&Entra, &Okta, &OneLogin, &Authentik, &Keycloak { imported: Mutex::default() }];
     let (tally, round_begins, began) = (Tally::default(), Barrier::new(dialects.len()), Instant::now());
     std::thread::scope(|scope| {
         for dialect in dialects {
@@ -727,7 +730,11 @@ fn soak(engine: Engine) {
     wanted.sort();
     assert_eq!(there, wanted, "{engine:?}: memberships");
     let memberships = wanted.len();
-    assert_eq!(database.count("SELECT COUNT(*) FROM memberships"), i64::try_from(memberships).unwrap(), "none of nobody");
+    assert_eq!(
+        database.count("SELECT COUNT(*) FROM memberships"),
+        i64::try_from(memberships).unwrap(),
+        "none of nobody"
+    );
     assert_eq!(database.count("SELECT COUNT(*) FROM teams"), i64::try_from(groups).unwrap(), "{engine:?}: groups");
     for dialect in dialects {
         let name = dialect.name();
