@@ -14,6 +14,7 @@ use super::outline::{base, outlines};
 use super::schema::{add_groups, schema};
 use super::scope;
 use super::tree::{settle, tree};
+use super::written::written;
 use super::{Adapter, Attribute, Binding, ResourceType, Rule, Source, Timestamps, Unique};
 use crate::document::{Findings, Key, Kind, Node, Reader, nearest};
 use crate::scim;
@@ -102,7 +103,7 @@ fn compiled(
     }
     let administrators = administrators(root.get("administrators"), &context, findings);
     unused_types(&root, findings);
-    Some(Adapter {
+    let mut adapter = Adapter {
         name: document.name.clone(),
         title: document.title.clone(),
         version,
@@ -110,7 +111,10 @@ fn compiled(
         strict,
         resource_types,
         administrators,
-    })
+        written: Vec::new(),
+    };
+    adapter.written = written(&adapter, catalogue);
+    Some(adapter)
 }
 
 fn recognise(node: Option<&Node>, names: &Names<'_>, findings: &mut Findings) {

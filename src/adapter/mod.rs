@@ -34,6 +34,7 @@ mod terms;
 mod tests;
 mod tree;
 mod types;
+mod written;
 
 pub use administrators::Administrators;
 pub use compile::{compile, compile_within};
@@ -46,3 +47,4 @@ pub use model::*;
 pub use privileges::{Needs, check_privileges, privileges, privileges_of};
 pub use terms::*;
 pub use tree::Tree;
+pub use written::{Written, WrittenColumn, is_secret_name};

@@ -77,7 +77,7 @@ struct Collected(BTreeMap<Table, Needs>);
 impl Collected {
     fn needs(&mut self, table: &Table) -> &mut Needs {
         let needs = self.0.entry(table.clone()).or_default();
-        // Whatever is done to a table names rows, and that is reading.
+        // Whatever is done to a table names rows, and that is reading; the journal keeps what was there before.
         needs.select = true;
         needs
     }
@@ -193,9 +193,8 @@ impl Collected {
         for step in steps {
             match &step.action {
                 Action::Insert(values) => {
-                    let needs = self.0.entry(step.table.clone()).or_default();
-                    needs.insert = true;
-                    needs.select |= step.if_absent;
+                    // The journal reads the new row's key.
+                    self.needs(&step.table).insert = true;
                     values.iter().for_each(|(_, value)| self.expression(value));
                 }
                 Action::Update(values, filter) => {

@@ -482,7 +482,7 @@ parameters: { mails: { default: true } }
     assert_eq!(of("people"), Needs { delete: false, ..all });
     assert_eq!(of("roles"), all);
     assert_eq!(of("role_people"), Needs { update: false, ..all });
-    assert_eq!(of("log"), Needs { insert: true, ..Needs::default() });
+    assert_eq!(of("log"), Needs { select: true, insert: true, ..Needs::default() }, "the journal reads what was given");
     assert_eq!(of("assets"), Needs { select: true, delete: true, ..Needs::default() });
 }
 

@@ -2,9 +2,10 @@
 
 use super::common::{Failure, config_path, print, print_findings};
 use crate::adapter;
-use crate::config;
+use crate::config::{self, Upstream};
 use crate::document::Findings;
 use crate::server::assemble::{Assembler, Trouble};
+use crate::server::proxy::Proxy;
 use crate::server::tls::Tls;
 use clap::Args;
 use std::path::PathBuf;
@@ -55,6 +56,9 @@ fn look(path: &std::path::Path, arguments: &Arguments, findings: &mut Findings) 
     {
         findings.error(&(), why);
     }
+    if let Some(settings) = &config.upstream {
+        said.extend(upstream(settings, arguments.offline, findings));
+    }
     let assembler = match Assembler::new(&config) {
         Ok(assembler) => assembler,
         Err(trouble) => {
@@ -97,6 +101,31 @@ fn look(path: &std::path::Path, arguments: &Arguments, findings: &mut Findings) 
         Err(trouble) => note(trouble, findings),
     }
     said
+}
+
+/// Whether the application behind us can be spoken with. It may be down while this is asked: a warning.
+fn upstream(settings: &Upstream, offline: bool, findings: &mut Findings) -> Option<String> {
+    let name = settings.name();
+    let proxy = match Proxy::new(settings) {
+        Ok(proxy) => proxy,
+        Err(why) => {
+            findings.error(&(), format!("the upstream {name} cannot be used: {why}"));
+            return None;
+        }
+    };
+    if offline {
+        return None;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let reached = runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(proxy.probe()));
+    match reached {
+        Ok(()) => Some(format!("upstream       {name} is reachable")),
+        Err(why) => {
+            let finding = findings.warning(&(), format!("the upstream {name} cannot be reached: {why}"));
+            finding.help("is the application running, and is this the address on which it listens?");
+            None
+        }
+    }
 }
 
 fn note(trouble: Trouble, findings: &mut Findings) {

@@ -193,7 +193,8 @@ mod tests {
     /// Keys of the example, at any depth, must all stand in the page, with what is said of them.
     #[test]
     fn the_settings_page_has_every_setting_and_every_comment() {
-        let plain = page("scimshim.yaml").replace("\\-", "-").replace("\\*(Aq", "'").replace("\\\\", "\\").replace("\\&", "");
+        let plain =
+            page("scimshim.yaml").replace("\\-", "-").replace("\\*(Aq", "'").replace("\\\\", "\\").replace("\\&", "");
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
         let plain = words(&plain.replace("\\fB", "").replace("\\fR", ""));
         for line in SETTINGS.lines() {

@@ -8,6 +8,7 @@ mod completions;
 mod demo;
 mod duration;
 mod grants;
+mod log;
 mod man;
 mod profiles;
 mod secret;
@@ -46,6 +47,8 @@ enum Verb {
     /// Turn a password into what the configuration keeps instead of it
     #[command(subcommand)]
     Secret(secret::Verb),
+    /// The journal: who asked for what, and which rows that changed, before and after
+    Log(log::Arguments),
     /// List the adapters found, or one adapter's parameters
     Adapters(adapters::Arguments),
     /// Print what a shell needs to complete this command line
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         Verb::Serve => serve::run(config),
         Verb::Token(verb) => token::run(config, &verb),
         Verb::Secret(verb) => secret::run(&verb),
+        Verb::Log(arguments) => log::run(config, &arguments),
         Verb::Adapters(arguments) => adapters::run(config, &arguments),
         Verb::Completions(arguments) => completions::run(&arguments),
         Verb::Man(arguments) => man::run(&arguments),

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use super::authentication::{self, Around, Authentication, Confined};
 use super::certificate::{self, ClientCertificate};
 use super::door::Door;
-use super::{Context, later, values};
+use super::{Context, SaveRequests, later, values};
 use crate::document::{Findings, Key, Node, Place, Reader};
 
 /// One configured client of the service.
@@ -39,6 +39,8 @@ pub struct IdentityServer {
     pub discovery_without_authentication: bool,
     /// What of a bulk request is one transaction.
     pub bulk_transaction: BulkTransaction,
+    /// What the journal keeps of its requests.
+    pub save_requests: SaveRequests,
     /// Its own values for the adapter's parameters, a mapping.
     pub parameters: Option<Node>,
 }
@@ -319,6 +321,7 @@ fn server(
     let transactions = [("operation", BulkTransaction::Operation), ("request", BulkTransaction::Request)];
     let bulk_transaction =
         reader.word("bulk_transaction", &transactions, findings).unwrap_or(BulkTransaction::Operation);
+    let save_requests = reader.word("save_requests", &SaveRequests::ALL, findings).unwrap_or(SaveRequests::None);
     later::refuse(&mut reader, "identity_servers.*", findings);
     reader.finish(findings);
     Some(IdentityServer {
@@ -339,6 +342,7 @@ fn server(
         scope,
         discovery_without_authentication: open,
         bulk_transaction,
+        save_requests,
         parameters,
     })
 }

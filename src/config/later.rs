@@ -3,7 +3,6 @@
 //! They are read and their shape is checked, and then refused in plain words: never silently ignored. Building one
 //! means deleting its row in [`TABLE`] and reading it in the section it belongs to.
 
-use super::values;
 use crate::document::{Findings, Located, Node, Reader};
 
 /// One documented setting without effect.
@@ -20,21 +19,16 @@ struct Later {
 enum Shape {
     Text,
     Bool,
-    Duration,
-    /// Text or whole number, one of these.
-    Word(&'static [&'static str]),
     /// A mapping with these keys; true marks those that must be there.
     Map(&'static [(&'static str, bool, Shape)]),
 }
 
-use Shape::{Bool, Duration, Map, Text, Word};
+use Shape::{Bool, Map, Text};
 
 const SERVER: &str = "identity_servers.*";
 const AUTHENTICATION: &str = "identity_servers.*.authentication";
 
 const TABLE: &[Later] = &[
-    Later { section: "", key: "journal", harmless: None, shape: Map(&[("retain", false, Duration)]) },
-    Later { section: SERVER, key: "save_requests", harmless: Some("none"), shape: Word(&["none", "redacted", "full"]) },
     Later { section: SERVER, key: "brake", harmless: None, shape: Map(&[("deactivations_per_hour", false, Text)]) },
     Later { section: SERVER, key: "dry_run", harmless: Some("false"), shape: Bool },
 ];
@@ -87,11 +81,6 @@ impl Shape {
             Text if node.scalar_text().is_some() && !node.is_null() => {}
             Text => drop(node.read_str(findings)),
             Bool => drop(node.read_bool(findings)),
-            Duration => drop(values::read_duration(node, findings)),
-            Word(words) => {
-                let words: Vec<(&str, ())> = words.iter().map(|word| (*word, ())).collect();
-                node.read_word(&words, findings);
-            }
             Map(keys) => {
                 let Some(mut reader) = Reader::mapping(node, findings) else {
                     return;

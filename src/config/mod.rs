@@ -10,6 +10,7 @@ mod certificate;
 mod database;
 mod door;
 mod identity;
+mod journal;
 mod later;
 mod limits;
 mod remote;
@@ -35,6 +36,7 @@ pub use certificate::{CertificateName, ClientCertificate};
 pub use database::{Backend, Database, Pool};
 pub use door::{Admin, Tls, TlsVersion};
 pub use identity::{Action, Adopt, BulkTransaction, IdentityServer, NoTarget, PatchAnswers, Profile, Put, Switches};
+pub use journal::{Journal, SaveRequests};
 pub use limits::{Limits, Log, LogFormat, LogLevel};
 pub use remote::{Trust, Url};
 pub use secret::Secret;
@@ -63,6 +65,8 @@ pub struct Config {
     pub upstream: Option<Upstream>,
     /// At least one; exactly one is the default.
     pub identity_servers: Vec<IdentityServer>,
+    /// How long the journal is kept.
+    pub journal: Journal,
     /// How the service logs.
     pub log: Log,
     /// What it refuses to exceed.
@@ -142,6 +146,7 @@ fn read(node: &Node, path: &Path, context: Context<'_>, findings: &mut Findings)
         let finding = findings.warning(node, "clients are asked for a certificate that no identity server needs");
         finding.help("say whose under `client_certificate` of an identity server, or remove this");
     }
+    let journal = journal::read(&mut reader, findings);
     let log = limits::log(&mut reader, findings);
     let limits = limits::read(&mut reader, findings);
     later::refuse(&mut reader, "", findings);
@@ -158,6 +163,7 @@ fn read(node: &Node, path: &Path, context: Context<'_>, findings: &mut Findings)
         adapter: adapter?,
         upstream: upstream?,
         identity_servers: identity_servers?,
+        journal,
         log,
         limits,
         admin: door.admin,

@@ -5,14 +5,18 @@
 //! server's bulk requests are one transaction.
 
 use super::change::Secret;
+use super::journal::{Done, Entry};
+use super::recorder::Changed;
 use super::transaction::Fault;
 use super::update::{Change, Edit};
 use super::{Answer, Caller, Directory, Patched, Precondition};
+use crate::adapter::ResourceType;
 use crate::scim::bulk::Ids;
 use crate::scim::{BulkMethod, Error, Object, Op, Operation, Patch, Projection, patch};
 use crate::sql::Connection;
 use serde_json::Value as Json;
 use std::cell::Cell;
+use std::sync::Arc;
 
 /// One operation whose path was understood.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub struct BulkStep {
     pub version: Option<String>,
     /// An object; null for DELETE. References in it are not replaced yet.
     pub data: Json,
+    /// What the journal says of it.
+    pub entry: Arc<Entry>,
 }
 
 /// What one operation came to.
@@ -80,6 +86,8 @@ impl Directory {
         ids: &Ids,
         limits: &patch::Limits,
     ) -> Result<BulkDone, Error> {
+        step.entry.has_its_turn();
+        let caller = &Caller { entry: Arc::clone(&step.entry), ..caller.clone() };
         let mut data = step.data.clone();
         ids.resolve(&mut data)?;
         let id = ids.of_segment(step.id.as_deref().unwrap_or_default())?;
@@ -131,7 +139,7 @@ impl Directory {
         // Two that take the same rows in another order would deadlock again and again: those that did go one by one.
         let turn = [("bulk".to_owned(), "turn".to_owned())];
         let mut attempts = 0_u32;
-        self.write(|connection| {
+        let done = self.write_journalled(|connection| {
             attempts += 1;
             if attempts > 1 {
                 self.own.claim(connection, &turn)?;
@@ -139,9 +147,11 @@ impl Directory {
             let mut ids = ids.clone();
             let mut done: Vec<BulkDone> = Vec::with_capacity(steps.len());
             let mut withheld: Vec<Withheld> = Vec::new();
+            let mut changed: Vec<Vec<Changed<'_>>> = Vec::with_capacity(steps.len());
             for (index, (step, secrets)) in steps.iter().zip(&secrets).enumerate() {
                 at.set(index);
                 before(index)?;
+                step.entry.has_its_turn();
                 let (one, rest) = self.step_within(connection, caller, step, &ids, limits, secrets)?;
                 if let Some(rest) = rest {
                     let awaited = ids.awaited(&rest);
@@ -151,12 +161,17 @@ impl Directory {
                     ids.created(bulk_id, &one.id);
                 }
                 done.push(one);
+                changed.push(connection.take()?);
                 let now: Vec<Withheld> = withheld.extract_if(.., |withheld| withheld.is_complete(&ids)).collect();
                 for complete in now {
                     at.set(complete.step);
                     let version = self.complete_within(connection, caller, &complete, &ids)?;
                     if let Some(done) = done.get_mut(complete.step) {
                         done.version = version;
+                    }
+                    let completing = connection.take()?;
+                    if let Some(changed) = changed.get_mut(complete.step) {
+                        changed.extend(completing);
                     }
                 }
             }
@@ -167,9 +182,18 @@ impl Directory {
             if attempts > 1 {
                 self.own.release(connection, &turn)?;
             }
+            let (mut requests, mut changes) = (Vec::with_capacity(steps.len()), Vec::new());
+            for ((step, done), changed) in steps.iter().zip(&done).zip(changed) {
+                let (request, of_request) = step.entry.committed(self.type_(step.type_)?.0.done(done), changed);
+                requests.push(request);
+                changes.extend(of_request);
+            }
+            self.journal(connection, &requests, &changes)?;
             Ok(done)
-        })
-        .map_err(failed)
+        });
+        let done = done.map_err(failed)?;
+        steps.iter().zip(&done).for_each(|(step, done)| step.entry.kept(done.status));
+        Ok(done)
     }
 
     /// The passwords in an operation, hashed; none where the operation cannot be understood yet.
@@ -271,6 +295,13 @@ impl Directory {
         let condition = Precondition::default();
         let updated = self.edit_within(connection, caller, &edit, &withheld.id, &change, &condition, &all, &[])?;
         Ok(updated.found.version)
+    }
+}
+
+impl ResourceType {
+    /// What the journal says of an operation that was carried out.
+    fn done(&self, done: &BulkDone) -> Done {
+        Done { resource_id: Some(done.id.clone()), ..Done::of(done.status, self, None) }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::adopt::{note_out_of_sight, note_retired};
 use super::change::{Secret, Wish, Writing, check_required};
 use super::child_rows::{ChildRow, ChildRows};
+use super::journal::Done;
 use super::members::Collections;
 use super::permissions::Operation;
 use super::plan::{self, MAIN};
@@ -50,8 +51,15 @@ impl Directory {
     ) -> Result<Answer, Error> {
         let creation = self.creation(caller, type_, body)?;
         let secrets = self.secrets(&creation.place, None, &creation.values)?;
-        let found = self.write(|connection| self.create_within(connection, caller, &creation, &secrets, projection))?;
-        Ok(self.answer(&creation.place, found, projection))
+        let place = &creation.place;
+        self.write(
+            caller,
+            |connection| {
+                let found = self.create_within(connection, caller, &creation, &secrets, projection)?;
+                Ok(self.answer(place, found, projection))
+            },
+            |answer| Done::of(201, place.type_, Some(answer)),
+        )
     }
 
     /// What a POST is to create, checked as far as that is possible without the database.

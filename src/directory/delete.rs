@@ -1,6 +1,7 @@
 //! DELETE, as the adapter says: the row goes, is marked, or is deactivated. Its id is 404 afterwards.
 
 use super::change::Writing;
+use super::journal::Done;
 use super::permissions::Operation;
 use super::read::CollectionsWanted;
 use super::row::{by_key, protected};
@@ -25,7 +26,11 @@ impl Directory {
     /// Deletes a resource.
     pub fn delete(&self, caller: &Caller, type_: usize, id: &str, condition: &Precondition) -> Result<(), Error> {
         let deletion = self.deletion(caller, type_, id)?;
-        self.write(|connection| self.delete_within(connection, caller, &deletion, id, condition))
+        self.write(
+            caller,
+            |connection| self.delete_within(connection, caller, &deletion, id, condition),
+            |()| Done { resource_id: Some(id.to_owned()), ..Done::of(204, deletion.place.type_, None) },
+        )
     }
 
     /// What a DELETE comes to, as far as that can be said without the database.

@@ -22,6 +22,7 @@ mod cursor;
 mod delete;
 mod display;
 mod filter;
+mod journal;
 mod keyset;
 mod labels;
 mod linked;
@@ -34,8 +35,10 @@ mod permissions;
 mod plan;
 mod read;
 mod read_only;
+mod recorder;
 mod row;
 mod rows;
+mod saved;
 mod side;
 mod sidecar;
 mod sort;
@@ -53,7 +56,9 @@ mod wanted;
 
 pub use bulk::{BulkDone, BulkFailed, BulkStep};
 pub use cursor::CURSOR_TIMEOUT;
+pub use journal::{About, Entry, Later, Told, decoded};
 pub use permissions::{Operation, Permissions};
+pub use saved::{Saver, Saves};
 
 use crate::adapter::{Adapter, Aliases, Environment, ResourceType, Source};
 use crate::own::Own;
@@ -70,6 +75,7 @@ pub struct Directory {
     adapter: Arc<Adapter>,
     own: Own,
     types: Vec<TypePlan>,
+    tables: recorder::Tables,
     page: u64,
     cursors: cursor::CursorKeys,
 }
@@ -87,6 +93,8 @@ pub struct Caller {
     pub client_agent: Option<String>,
     /// `https://scim.example.com/scim/v2`, without a trailing slash: what `meta.location` starts with.
     pub base_url: Arc<str>,
+    /// What the journal says of it.
+    pub entry: Arc<Entry>,
 }
 
 /// What the directory knows of an identity server.
@@ -218,12 +226,18 @@ impl Directory {
             let environment = Environment { planning: Some(plan::INSTANTS), ..blank_environment(&adapter) };
             adapter.resource_types.iter().map(|type_| TypePlan::new(&adapter, type_, &own, &environment)).collect()
         };
-        Self { database, adapter, own, types, page: page.max(1), cursors: cursor::CursorKeys::default() }
+        let tables = recorder::Tables::new(&adapter.written, &own);
+        Self { database, adapter, own, types, tables, page: page.max(1), cursors: cursor::CursorKeys::default() }
     }
 
     /// The adapter.
     pub fn adapter(&self) -> &Adapter {
         &self.adapter
+    }
+
+    /// Our own tables.
+    pub fn own(&self) -> &Own {
+        &self.own
     }
 
     /// The database.

@@ -1,7 +1,10 @@
 //! One transaction a request, tried again where the database asks for it; database failures as SCIM
 //! errors.
 
-use super::Directory;
+use super::journal::Done;
+use super::recorder::Recorder;
+use super::{Caller, Directory};
+use crate::own::{ChangeRow, RequestRow};
 use crate::scim::{Error, ScimType};
 use crate::sql::{self, Connection, Failure, Isolation};
 use std::time::Duration;
@@ -31,13 +34,51 @@ impl From<Error> for Fault {
 const ATTEMPTS: u32 = 8;
 
 impl Directory {
+    /// Carries out what one request asks for, in a transaction that also holds what the journal says of it.
+    pub(super) fn write<T>(
+        &self,
+        caller: &Caller,
+        mut work: impl FnMut(&mut dyn Connection) -> Result<T, Fault>,
+        done: impl Fn(&T) -> Done,
+    ) -> Result<T, Error> {
+        let entry = &caller.entry;
+        let mut status = 0;
+        let outcome = self.write_journalled(|recorder| {
+            let outcome = work(recorder)?;
+            let done = done(&outcome);
+            status = done.status;
+            let (request, changes) = entry.committed(done, recorder.take()?);
+            self.journal(recorder, &[request], &changes)?;
+            Ok(outcome)
+        })?;
+        entry.kept(status);
+        Ok(outcome)
+    }
+
+    /// Writes to the journal, within the transaction of what is journalled.
+    pub(super) fn journal(
+        &self,
+        recorder: &mut Recorder<'_>,
+        requests: &[RequestRow],
+        changes: &[ChangeRow],
+    ) -> Result<(), Fault> {
+        self.own.journal(recorder.plain(), requests, changes).map_err(|error| {
+            Fault::Sql(sql::Error { message: format!("the journal cannot be written: {}", error.message), ..error })
+        })
+    }
+
     /// Runs `work` in a write transaction: all of it is committed, or none. Deadlocks and serialization
     /// failures are tried again, so `work` may run several times.
-    pub(super) fn write<T>(&self, mut work: impl FnMut(&mut dyn Connection) -> Result<T, Fault>) -> Result<T, Error> {
+    pub(super) fn write_journalled<T>(
+        &self,
+        mut work: impl FnMut(&mut Recorder<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Error> {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            match self.once(Some(Isolation::Write), &mut work) {
+            let recorded =
+                self.once(Some(Isolation::Write), &mut |connection| work(&mut Recorder::new(connection, &self.tables)));
+            match recorded {
                 Err(Fault::Sql(error)) if error.is_retryable() && attempt < ATTEMPTS => {
                     tracing::debug!(attempt, cause = %error.message, "transaction tried again");
                     std::thread::sleep(pause(attempt));

@@ -2,6 +2,7 @@
 
 use super::change::{Assignment, Secret, Wish, Writing, check_required};
 use super::child_rows::ChildRows;
+use super::journal::Done;
 use super::members::Collections;
 use super::members::MemberChange;
 use super::permissions;
@@ -109,10 +110,16 @@ impl Directory {
     ) -> Result<Answer, Error> {
         let edit = self.replacing(caller, type_, id, body)?;
         let secrets = self.secrets_of(caller, &edit)?;
-        let updated = self.write(|connection| {
-            self.edit_within(connection, caller, &edit, id, &edit.change(), condition, projection, &secrets)
-        })?;
-        Ok(self.answer(&edit.place, updated.found, projection))
+        self.write(
+            caller,
+            |connection| {
+                let change = edit.change();
+                let updated =
+                    self.edit_within(connection, caller, &edit, id, &change, condition, projection, &secrets)?;
+                Ok(self.answer(&edit.place, updated.found, projection))
+            },
+            |answer| Done::of(200, edit.place.type_, Some(answer)),
+        )
     }
 
     /// What a PUT asks for, checked as far as that is possible without the database.
@@ -157,16 +164,28 @@ impl Directory {
     ) -> Result<Patched, Error> {
         let edit = self.patching(caller, type_, id, patch)?;
         let secrets = self.secrets_of(caller, &edit)?;
-        let updated = self.write(|connection| {
-            self.edit_within(connection, caller, &edit, id, &edit.change(), condition, projection, &secrets)
-        })?;
-        let unanswered = updated.is_unanswered(caller, projection);
-        let answer = self.answer(&edit.place, updated.found, projection);
-        Ok(if unanswered {
-            Patched::NoContent { version: answer.version, location: answer.location }
-        } else {
-            Patched::Resource(answer)
-        })
+        let place = &edit.place;
+        self.write(
+            caller,
+            |connection| {
+                let change = edit.change();
+                let updated =
+                    self.edit_within(connection, caller, &edit, id, &change, condition, projection, &secrets)?;
+                let unanswered = updated.is_unanswered(caller, projection);
+                let answer = self.answer(place, updated.found, projection);
+                Ok(if unanswered {
+                    Patched::NoContent { version: answer.version, location: answer.location }
+                } else {
+                    Patched::Resource(answer)
+                })
+            },
+            |patched| match patched {
+                Patched::Resource(answer) => Done::of(200, place.type_, Some(answer)),
+                Patched::NoContent { .. } => {
+                    Done { resource_id: Some(id.to_owned()), ..Done::of(204, place.type_, None) }
+                }
+            },
+        )
     }
 
     /// What a PATCH is about.

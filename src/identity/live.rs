@@ -6,23 +6,18 @@
 //! it. A token that may be newer than the set, or signed with a key that is, waits for the next reading: whoever makes tokens up
 //! has the database asked twice a second and no more. A database that cannot be asked is [`Denied::Unavailable`]: never a token taken on trust.
 
+use super::lately::{LastUse, RENEW, STALE};
 use super::token::{Fingerprint, Keyring, fingerprint, is_opaque, key_id};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Older than this, the set is read again while it is still used.
-const RENEW: Duration = Duration::from_millis(500);
-/// Older than this, it is not used any more.
-const STALE: Duration = Duration::from_secs(1);
 /// The keys are read again when they are older than this, or a token names one that is not among them.
 const KEYS: Duration = Duration::from_secs(30);
 /// So many refused tokens are remembered.
 const REFUSED: usize = 10_000;
-/// How often the use of a token is written down, in seconds.
-const LAST_USED: i64 = 60;
 
 /// One token that is neither revoked nor known to have ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,8 +60,7 @@ pub struct Known {
     pub token: LiveToken,
     /// Its signature was checked.
     verified: OnceLock<()>,
-    /// When its use was last written down.
-    noted: AtomicI64,
+    used: LastUse,
 }
 
 struct Snapshot {
@@ -248,8 +242,7 @@ impl LiveTokens {
 
     /// Writes down when a token was used, at most once a minute, and not while the client waits.
     fn note_use(&self, known: &Arc<Known>, now: i64) {
-        let noted = known.noted.load(Relaxed);
-        if now - noted < LAST_USED || known.noted.compare_exchange(noted, now, Relaxed, Relaxed).is_err() {
+        if !known.used.is_due(now) {
             return;
         }
         let (store, id) = (Arc::clone(&self.shared.store), known.token.id.clone());
@@ -285,7 +278,7 @@ impl Shared {
                 let known = before.as_ref().and_then(|before| before.tokens.get(&token.fingerprint));
                 let known = match known.filter(|known| known.token == token) {
                     Some(known) => Arc::clone(known),
-                    None => Arc::new(Known { token, verified: OnceLock::new(), noted: AtomicI64::new(0) }),
+                    None => Arc::new(Known { token, verified: OnceLock::new(), used: LastUse::default() }),
                 };
                 (known.token.fingerprint, known)
             })

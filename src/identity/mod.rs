@@ -15,6 +15,7 @@ pub mod foreign;
 pub mod introspection;
 pub mod jwks;
 pub mod jwt;
+mod lately;
 pub mod live;
 mod none;
 pub mod oauth2;
@@ -221,6 +222,11 @@ impl Identity {
     /// How often who may fail.
     pub fn failures(&self) -> &Failures {
         &self.memory.failures
+    }
+
+    /// What derives keys, for all methods.
+    pub fn passwords(&self) -> &Passwords {
+        &self.memory.passwords
     }
 
     /// The position of an identity server; `None` asks for the default one.

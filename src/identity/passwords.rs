@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 /// What was right is forgotten so long after it was last used.
 const RIGHT: Duration = Duration::from_secs(3600);
@@ -111,7 +111,7 @@ impl Passwords {
         if let Some(verdict) = self.remembered(&print) {
             return verdict;
         }
-        let Ok(Ok(core)) = tokio::time::timeout(PATIENCE, Arc::clone(&self.cores).acquire_owned()).await else {
+        let Some(core) = self.core().await else {
             return Verdict::Busy(AGAIN);
         };
         let name = verify_slices_are_equal(claim.owner.as_bytes(), claim.name.as_bytes()).is_ok();
@@ -149,6 +149,12 @@ impl Passwords {
         }
         remember(&mut lock(&self.known.right), print, RIGHT);
         Verdict::Right
+    }
+
+    /// The right to derive, for whatever purpose, held while it is done; `None` where no core is free in time. Each takes tens
+    /// of megabytes and milliseconds.
+    pub async fn core(&self) -> Option<OwnedSemaphorePermit> {
+        tokio::time::timeout(PATIENCE, Arc::clone(&self.cores).acquire_owned()).await.ok()?.ok()
     }
 
     /// How often a password was derived since the process began.

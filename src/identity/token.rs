@@ -115,6 +115,11 @@ impl Keyring {
         Self { keys, current }
     }
 
+    /// Whether one of them signs.
+    pub fn signs(&self) -> bool {
+        self.current.is_some_and(|current| current < self.keys.len())
+    }
+
     /// Their ids, in order.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().map(|key| key.id.as_str())

@@ -5,10 +5,10 @@ use super::{Own, OwnTable};
 use crate::sql::{Dialect, Table};
 
 /// The newest migration's number.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// All migrations in order; the first has number 1.
-const MIGRATIONS: [&[Step]; 3] = [
+const MIGRATIONS: [&[Step]; 4] = [
     &[
         Step::Table(SIGNING_KEYS),
         Step::Table(TOKENS),
@@ -19,6 +19,7 @@ const MIGRATIONS: [&[Step]; 3] = [
     ],
     &[Step::Table(IDENTITIES)],
     &[Step::Table(OAUTH_GRANTS), Step::Table(OAUTH_TOKENS)],
+    &[Step::Table(REQUESTS), Step::Table(CHANGES), Step::Table(LEASES)],
 ];
 
 /// One change of the schema.
@@ -196,6 +197,81 @@ const OAUTH_TOKENS: Spec = Spec {
     unique: &[],
     indexes: &[("oauth_tokens_grant", &["grant_id", "kind"]), ("oauth_tokens_expires_at", &["expires_at"])],
 };
+
+const REQUESTS: Spec = Spec {
+    table: OwnTable::Requests,
+    columns: &[
+        ("id", Text(64), REQUIRED),
+        ("given_id", Text(64), NULL),
+        ("parent", Text(64), NULL),
+        ("at", Instant, REQUIRED),
+        ("server", Text(64), REQUIRED),
+        ("method", Text(16), REQUIRED),
+        ("route", Text(191), REQUIRED),
+        ("resource_type", Text(128), NULL),
+        ("resource_id", Text(191), NULL),
+        ("status", Integer, REQUIRED),
+        ("answered", Integer, NULL),
+        ("scim_type", Text(32), NULL),
+        ("detail", Document, NULL),
+        ("changes", Integer, REQUIRED),
+        ("credential", Text(255), NULL),
+        ("credential_kind", Text(16), NULL),
+        ("acting_user", Text(255), NULL),
+        ("client", Text(64), NULL),
+        ("duration", Instant, REQUIRED),
+        ("query", Document, NULL),
+        ("request", Document, NULL),
+        ("answer", Document, NULL),
+    ],
+    key: &["id"],
+    unique: &[],
+    indexes: &[
+        ("requests_at", &["at"]),
+        ("requests_given_id", &["given_id"]),
+        ("requests_parent", &["parent"]),
+        ("requests_resource", &["resource_id"]),
+    ],
+};
+
+const CHANGES: Spec = Spec {
+    table: OwnTable::Changes,
+    columns: &[
+        ("request", Text(64), REQUIRED),
+        ("number", Integer, REQUIRED),
+        ("table_schema", Text(191), NULL),
+        ("table_name", Text(191), REQUIRED),
+        ("operation", Text(16), REQUIRED),
+        ("row_key", Document, REQUIRED),
+        ("columns_before", Document, NULL),
+        ("columns_after", Document, NULL),
+    ],
+    key: &["request", "number"],
+    unique: &[],
+    indexes: &[],
+};
+
+const LEASES: Spec = Spec {
+    table: OwnTable::Leases,
+    columns: &[("name", Text(64), REQUIRED), ("holder", Text(64), REQUIRED), ("until", Instant, REQUIRED)],
+    key: &["name"],
+    unique: &[],
+    indexes: &[],
+};
+
+/// The columns of a table that belongs to resources, and the positions of its key's.
+pub(super) fn columns(table: OwnTable) -> Option<(Vec<&'static str>, Vec<usize>)> {
+    let spec = match table {
+        OwnTable::Links => &LINKS,
+        OwnTable::Sidecar => &SIDECAR,
+        OwnTable::Tombstones => &TOMBSTONES,
+        OwnTable::Identities => &IDENTITIES,
+        _ => return None,
+    };
+    let names: Vec<&'static str> = spec.columns.iter().map(|(name, _, _)| *name).collect();
+    let key = spec.key.iter().filter_map(|key| names.iter().position(|name| name == key)).collect();
+    Some((names, key))
+}
 
 /// What brings the tables from version `found` (0: nothing there) to [`VERSION`].
 pub(super) fn statements(own: &Own, found: i64) -> Vec<String> {

@@ -7,12 +7,14 @@
 mod claims;
 mod ddl;
 mod grants;
+mod journal;
 mod keys;
 mod oauth;
 mod sidecar;
 mod tokens;
 
 pub use grants::{Access, Needs};
+pub use journal::{ChangeRow, JournalFilter, RequestRow};
 pub use keys::SigningKey;
 pub use oauth::{OauthGrant, OauthKind, OauthToken};
 pub use sidecar::Tombstone;
@@ -31,7 +33,7 @@ pub struct Own {
     schema: Arc<str>,
 }
 
-/// scimshim's own tables. The journal will join them.
+/// scimshim's own tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum OwnTable {
     /// Which migrations were applied.
@@ -54,11 +56,17 @@ pub enum OwnTable {
     OauthGrants,
     /// OAuth's codes and tokens, by their hash.
     OauthTokens,
+    /// The journal: who asked for what.
+    Requests,
+    /// The journal: which rows a request changed, and how.
+    Changes,
+    /// Which process does what only one should.
+    Leases,
 }
 
 impl OwnTable {
     /// All of them.
-    pub const ALL: [OwnTable; 10] = [
+    pub const ALL: [OwnTable; 13] = [
         OwnTable::SchemaVersion,
         OwnTable::SigningKeys,
         OwnTable::Tokens,
@@ -69,6 +77,9 @@ impl OwnTable {
         OwnTable::Claims,
         OwnTable::OauthGrants,
         OwnTable::OauthTokens,
+        OwnTable::Requests,
+        OwnTable::Changes,
+        OwnTable::Leases,
     ];
 
     /// The table's name, without schema or prefix.
@@ -84,6 +95,9 @@ impl OwnTable {
             OwnTable::Claims => "claims",
             OwnTable::OauthGrants => "oauth_grants",
             OwnTable::OauthTokens => "oauth_tokens",
+            OwnTable::Requests => "requests",
+            OwnTable::Changes => "changes",
+            OwnTable::Leases => "leases",
         }
     }
 }
@@ -156,6 +170,13 @@ impl Own {
             Dialect::Mysql | Dialect::Postgres => Table::within(&self.schema, name.name()),
             Dialect::Sqlite => Table::new(format!("scimshim_{}", name.name())),
         }
+    }
+
+    /// The tables that belong to resources, with their columns and the positions of their keys' columns: what is
+    /// written there is journalled as what is written in the application's tables.
+    pub fn of_resources(&self) -> Vec<(Table, Vec<&'static str>, Vec<usize>)> {
+        let all = OwnTable::ALL.into_iter();
+        all.filter_map(|table| ddl::columns(table).map(|(names, key)| (self.table(table), names, key))).collect()
     }
 
     /// The statements that make schema and tables, each without its semicolon. They change nothing that
@@ -238,6 +259,10 @@ impl Reader {
         self.value().as_int().unwrap_or_default()
     }
 
+    fn maybe_text(&mut self) -> Option<String> {
+        self.value().to_text()
+    }
+
     fn maybe_int(&mut self) -> Option<i64> {
         self.value().as_int()
     }
@@ -254,6 +279,10 @@ impl Reader {
 
 fn maybe(value: Option<i64>) -> Value {
     value.map_or(Value::Null, Value::Int)
+}
+
+fn maybe_text(value: Option<&str>) -> Value {
+    value.map_or(Value::Null, Value::from)
 }
 
 #[cfg(test)]

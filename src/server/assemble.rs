@@ -6,8 +6,10 @@ use super::discovery::Discovery;
 use super::route::Endpoint;
 use super::state::{Form, Ready, Served};
 use crate::adapter::{self, Adapter, Document};
-use crate::config::{Action, Adopt, BulkTransaction, Config, IdentityServer, NoTarget, PatchAnswers, Put};
-use crate::directory::{Actor, Directory, Operation, PatchAnswer, Permissions, ServerView};
+use crate::config::{
+    Action, Adopt, BulkTransaction, Config, IdentityServer, NoTarget, PatchAnswers, Put, SaveRequests,
+};
+use crate::directory::{Actor, Directory, Operation, PatchAnswer, Permissions, Saver, Saves, ServerView};
 use crate::document::{Findings, Node};
 use crate::identity::basic::Basic;
 use crate::identity::bearer::Bearer;
@@ -25,10 +27,6 @@ use crate::sql::{self, Catalogue, Database, Failure};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
-
-/// So many keys are derived at once for OAuth.
-const DERIVATIONS: usize = 2;
 
 /// Why there is nothing to answer with.
 #[derive(Debug)]
@@ -169,10 +167,11 @@ impl Assembler {
         let page = u64::try_from(self.config.limits.page).unwrap_or(u64::MAX);
         let store = TokenStore::new(Arc::clone(&self.database), self.own.clone());
         store.is_ready().map_err(|missing| self.missing(missing))?;
-        if make_key {
+        let mut keys = store.keyring().map_err(|error| self.own_trouble(error))?;
+        if make_key && !keys.signs() {
             store.ensure_key().map_err(|error| self.own_trouble(error))?;
+            keys = store.keyring().map_err(|error| self.own_trouble(error))?;
         }
-        let keys = store.keyring().map_err(|error| self.own_trouble(error))?;
         let directory = |adapter: Adapter| {
             Arc::new(Directory::new(Arc::clone(&self.database), Arc::new(adapter), self.own.clone(), page))
         };
@@ -206,7 +205,6 @@ impl Assembler {
             endpoints,
             identity: Identity::new(known, tokens, Arc::clone(&self.memory)),
             servers,
-            derivations: Arc::new(Semaphore::new(DERIVATIONS)),
         })
     }
 
@@ -251,6 +249,7 @@ impl Assembler {
         let by_default =
             if server.default { form(format!("{}/scim/v2", self.config.public_url)) } else { Arc::clone(&by_name) };
         Served {
+            saver: Saver::new(saves(server.save_requests), directory.adapter()),
             directory,
             name: Arc::from(server.name.as_str()),
             view: Arc::new(ServerView {
@@ -368,6 +367,14 @@ fn methods(server: &IdentityServer, oauth2: Option<Arc<Authority>>, foreign: For
         bearer: configured.bearer.map(|bearer| Bearer { scheme_optional: bearer.scheme_optional }),
         oauth2,
         foreign,
+    }
+}
+
+fn saves(save_requests: SaveRequests) -> Saves {
+    match save_requests {
+        SaveRequests::None => Saves::Nothing,
+        SaveRequests::Redacted => Saves::Redacted,
+        SaveRequests::Full => Saves::Full,
     }
 }
 

@@ -6,10 +6,10 @@
 //! finishes and the others are answered with 503; a whole transaction is rolled back.
 
 use super::answer::Reply;
-use super::endpoints::Authenticated;
+use super::endpoints::{AtWork, Authenticated};
 use super::route::{self, Endpoint, Target};
 use super::spending::Spending;
-use crate::directory::{BulkDone, BulkStep, Caller, Directory};
+use crate::directory::{BulkDone, BulkStep, Caller, Directory, Entry, Told};
 use crate::scim::bulk::{self, BulkCall, BulkOperation, BulkOutcome, Ids, Unit};
 use crate::scim::{Bulk, BulkMethod, Error, patch};
 use bytes::Bytes;
@@ -36,12 +36,25 @@ impl Authenticated<'_> {
         let caller = self.caller();
         let ids = Ids::of(&operations);
         let units = bulk::order(&operations);
-        let steps = operations.iter_mut().map(|operation| step(operation, self.endpoints, &caller)).collect();
+        let entries: Vec<Arc<Entry>> = operations
+            .iter()
+            .enumerate()
+            .map(|(place, operation)| {
+                Arc::new(entry(place, operation, self.endpoints, &caller, &self.served.directory))
+            })
+            .collect();
+        let steps = operations
+            .iter_mut()
+            .zip(&entries)
+            .map(|(operation, entry)| step(operation, self.endpoints, &caller, entry))
+            .collect();
         let run = Run {
             outcomes: operations.iter().map(|_| None).collect(),
             progress: Progress::new(Arc::clone(&caller.request_id), operations.len()),
             operations,
             steps,
+            entries,
+            _at_work: AtWork::on(self.entry),
             ids,
             errors: 0,
             most_errors: fail_on_errors.unwrap_or(usize::MAX),
@@ -67,6 +80,9 @@ struct Run {
     operations: Vec<BulkOperation>,
     /// The operations as the directory takes them, or what is wrong with them.
     steps: Vec<Result<BulkStep, Error>>,
+    /// What the journal says of each.
+    entries: Vec<Arc<Entry>>,
+    _at_work: AtWork,
     outcomes: Vec<Option<BulkOutcome>>,
     ids: Ids,
     errors: usize,
@@ -245,6 +261,15 @@ impl Run {
                 BulkOutcome { status: error.status, location: self.location(index), version: None, error: Some(error) }
             }
         };
+        if let Some(entry) = self.entries.get(index) {
+            let error = outcome.error.as_ref();
+            entry.told(Told {
+                status: outcome.status,
+                scim_type: error.and_then(|error| error.scim_type).map(|scim_type| scim_type.as_str()),
+                detail: error.map(|error| error.detail.clone()),
+                answer: None,
+            });
+        }
         if let Some(place) = self.outcomes.get_mut(index) {
             *place = Some(outcome);
         }
@@ -319,8 +344,40 @@ impl Default for Progress {
     }
 }
 
+/// What the journal says of an operation.
+fn entry(
+    place: usize,
+    operation: &BulkOperation,
+    endpoints: &[Endpoint],
+    caller: &Caller,
+    directory: &Directory,
+) -> Entry {
+    let (target, body) = match &operation.call {
+        Ok(call) => {
+            let relative = call.path.strip_prefix(&*caller.base_url).unwrap_or(&call.path);
+            (route::relative(relative, endpoints), caller.entry.saver().body(&call.data))
+        }
+        Err(_) => (Target::Unknown, None),
+    };
+    let mut entry = caller.entry.operation(place, &operation.method, target.template(endpoints));
+    let (type_, id) = match &target {
+        Target::Collection(type_) => (Some(*type_), None),
+        Target::Resource(type_, id) => (Some(*type_), Some(id.to_string())),
+        _ => (None, None),
+    };
+    let type_ = type_.and_then(|type_| directory.adapter().resource_types.get(type_));
+    entry.about(type_.map(|type_| type_.name.clone()), id);
+    entry.request(body);
+    entry
+}
+
 /// An operation as the directory takes it: its path must lead to a resource type, or to a resource of one.
-fn step(operation: &mut BulkOperation, endpoints: &[Endpoint], caller: &Caller) -> Result<BulkStep, Error> {
+fn step(
+    operation: &mut BulkOperation,
+    endpoints: &[Endpoint],
+    caller: &Caller,
+    entry: &Arc<Entry>,
+) -> Result<BulkStep, Error> {
     let BulkCall { method, path, data } = operation.take_call()?;
     let relative = path.strip_prefix(&*caller.base_url).unwrap_or(&path);
     if relative.contains("://") {
@@ -333,6 +390,7 @@ fn step(operation: &mut BulkOperation, endpoints: &[Endpoint], caller: &Caller) 
         bulk_id: operation.bulk_id.clone(),
         version: operation.version.clone(),
         data,
+        entry: Arc::clone(entry),
     };
     match (method, route::relative(relative, endpoints)) {
         (BulkMethod::Post, Target::Collection(type_)) => Ok(step(type_, None)),

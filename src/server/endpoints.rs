@@ -15,8 +15,8 @@ use super::spending::Spending;
 use super::state::{App, Form, Served, unavailable};
 use super::tls::Shown;
 use super::turns::Turn;
-use crate::directory::{Caller, Directory, Patched, Precondition};
-use crate::identity::{Denial, Presented};
+use crate::directory::{About, Caller, Directory, Entry, Later, Patched, Precondition};
+use crate::identity::{Denial, Presented, Session};
 use crate::scim::{Error, ListQuery, ListResponse, Object, Patch, Projection, filter, patch, query, resource};
 use bytes::Bytes;
 use hyper::body::Body;
@@ -62,6 +62,7 @@ impl App {
         if let Some(error) = &reply.error {
             note.error(error);
         }
+        note.reply(&reply);
         let response = render(reply, &manner, note.request_id());
         note.answered(response.status());
         response.map(Outgoing::from)
@@ -113,17 +114,25 @@ impl App {
             certificate: peer.certificate.as_deref().and_then(Shown::good),
         };
         let gets = matches!(head.method, Method::GET | Method::HEAD);
+        let reads =
+            gets || head.method == Method::OPTIONS || matches!(route.target, Target::Search(_) | Target::SearchAll);
+        let mut by = None;
         if served.open_discovery && gets && route.target.is_discovery() {
             ready.identity.admit(server, &presented).map_err(|denial| denied(denial, note))?;
         } else {
             let session = ready.identity.authenticate(server, &presented).await;
             let session = session.map_err(|denial| denied(denial, note))?;
             note.session(&session);
-            let reads =
-                gets || head.method == Method::OPTIONS || matches!(route.target, Target::Search(_) | Target::SearchAll);
-            if session.read_only && !reads {
-                return Err(Error::forbidden("this token may only read").into());
-            }
+            by = Some(session);
+        }
+        let about =
+            about(head, served, &route.target, (&ready.endpoints, client.address, by.as_ref(), note.journal_ids()));
+        let about = About { writes: !reads, ..about };
+        let entry = Entry::new(about, note.began(), served.saver.clone(), Arc::clone(&self.journal) as Arc<dyn Later>);
+        let entry = Arc::new(entry);
+        note.journalled(&entry);
+        if by.is_some_and(|session| session.read_only) && !reads {
+            return Err(Error::forbidden("this token may only read").into());
         }
         if !matches!(head.method, Method::DELETE | Method::OPTIONS) && accept::form(&head.headers).is_none() {
             let detail = "answers are application/scim+json or application/json; Accept allows neither";
@@ -138,6 +147,7 @@ impl App {
             endpoints: &ready.endpoints,
             client: client.address,
             request_id: note.request_id(),
+            entry: &entry,
             spending: note.spending(),
             taken: OnceLock::new(),
         };
@@ -165,7 +175,7 @@ impl App {
     /// Runs `work` on a blocking thread, with no more of them at once than there are connections.
     async fn blocking(
         &self,
-        spending: Arc<Spending>,
+        (entry, spending): (&Arc<Entry>, Arc<Spending>),
         turn: Option<Turn>,
         work: impl FnOnce() -> Result<Reply, Error> + Send + 'static,
     ) -> Result<Reply, Reply> {
@@ -173,9 +183,10 @@ impl App {
             retry_after: Some(Duration::from_secs(1)),
             ..Reply::error(Error::unavailable(why))
         })?;
+        let at_work = AtWork::on(entry);
         let worked = tokio::task::spawn_blocking(move || {
             // Kept to the end also where the client hangs up.
-            let _held = (permit, turn);
+            let _held = (permit, turn, at_work);
             spending.metered(work)
         });
         match worked.await {
@@ -189,6 +200,53 @@ impl App {
             }
             Err(panic) => Err(Error::internal(panic).into()),
         }
+    }
+}
+
+/// Tells the journal, when dropped, that nobody is at a request any more.
+pub(super) struct AtWork(Arc<Entry>);
+
+impl AtWork {
+    pub(super) fn on(entry: &Arc<Entry>) -> Self {
+        entry.begins();
+        Self(Arc::clone(entry))
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.ends();
+    }
+}
+
+/// What the journal says of a request before it is carried out.
+fn about(
+    head: &Parts,
+    served: &Served,
+    target: &Target<'_>,
+    (endpoints, client, session, (id, given)): (&[Endpoint], IpAddr, Option<&Session>, &(Arc<str>, Option<Arc<str>>)),
+) -> About {
+    let (type_, resource_id) = match target {
+        Target::Collection(type_) | Target::Search(type_) => (Some(*type_), None),
+        Target::Resource(type_, id) => (Some(*type_), Some(id.to_string())),
+        _ => (None, None),
+    };
+    let type_ = type_.and_then(|type_| served.directory.adapter().resource_types.get(type_));
+    About {
+        id: id.to_string(),
+        given: given.as_deref().map(str::to_owned),
+        at: chrono::Utc::now(),
+        server: served.name.to_string(),
+        method: head.method.to_string(),
+        route: target.template(endpoints).to_owned(),
+        resource_type: type_.map(|type_| type_.name.clone()),
+        resource_id,
+        credential: session.map(|session| session.credential.clone()).filter(|credential| !credential.is_empty()),
+        credential_kind: session.map(|session| session.method.to_owned()),
+        acting_user: served.view.actor.as_ref().map(|actor| actor.label.clone()),
+        client: Some(client.to_string()),
+        query: head.uri.query().map(str::to_owned),
+        ..About::default()
     }
 }
 
@@ -224,6 +282,8 @@ pub(super) struct Authenticated<'r> {
     pub(super) endpoints: &'r [Endpoint],
     client: IpAddr,
     request_id: &'r Arc<str>,
+    /// What the journal says of it.
+    pub(super) entry: &'r Arc<Entry>,
     pub(super) spending: &'r Arc<Spending>,
     /// The room that its body has, as long as it is answered.
     taken: OnceLock<Taken>,
@@ -397,7 +457,7 @@ impl Authenticated<'_> {
     ) -> Result<Reply, Reply> {
         let directory = Arc::clone(&self.served.directory);
         let caller = self.caller();
-        self.app.blocking(Arc::clone(self.spending), None, move || work(&directory, &caller)).await
+        self.app.blocking((self.entry, Arc::clone(self.spending)), None, move || work(&directory, &caller)).await
     }
 
     /// One write of a resource that is there, when it is its turn.
@@ -415,7 +475,7 @@ impl Authenticated<'_> {
         };
         let directory = Arc::clone(&self.served.directory);
         let caller = self.caller();
-        self.app.blocking(Arc::clone(self.spending), Some(turn), move || work(&directory, &caller)).await
+        self.app.blocking((self.entry, Arc::clone(self.spending)), Some(turn), move || work(&directory, &caller)).await
     }
 
     /// The URL it came to, and what stands there.
@@ -433,6 +493,7 @@ impl Authenticated<'_> {
             client_address: Some(self.client),
             client_agent: agent.map(|agent| String::from_utf8_lossy(agent.as_bytes()).into_owned()),
             base_url: Arc::clone(&self.form().base_url),
+            entry: Arc::clone(self.entry),
         }
     }
 
@@ -492,7 +553,19 @@ impl Authenticated<'_> {
             Err(BodyError::Broken) => return Err(Error::invalid_syntax("the body broke off").into()),
         };
         let _ = self.taken.set(taken);
-        Ok(resource::parse(&bytes)?)
+        match resource::parse(&bytes) {
+            Ok(message) => {
+                // Of a bulk request each operation keeps its own.
+                if !matches!(self.head.uri.path().rsplit('/').find(|part| !part.is_empty()), Some("Bulk")) {
+                    self.entry.request(self.entry.saver().body(&message));
+                }
+                Ok(message)
+            }
+            Err(error) => {
+                self.entry.request(self.entry.saver().unreadable(bytes.len()));
+                Err(error.into())
+            }
+        }
     }
 }
 

@@ -57,6 +57,11 @@ fn describe() {
     );
     metrics::describe_gauge!("scimshim_pool_connections", "Database connections by state");
     metrics::describe_gauge!("scimshim_pool_waiting", "Requests waiting for a database connection");
+    metrics::describe_counter!(
+        "scimshim_journal_pruned_total",
+        "Requests deleted from the journal because they were old"
+    );
+    metrics::describe_counter!("scimshim_journal_lost_total", "Requests without changes that could not be journalled");
     metrics::describe_gauge!("scimshim_upstream_up", "1 while the upstream can be reached, as far as is known");
     metrics::describe_gauge!("scimshim_upstream_tunnels", "WebSockets to the upstream that are open");
     metrics::describe_counter!("scimshim_upstream_failures_total", "Forwarded requests that failed, by kind");

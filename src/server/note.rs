@@ -1,10 +1,12 @@
 //! What one request leaves behind: a line in the log and numbers, without anything personal.
 
 use super::address::is_trusted;
+use super::answer::Reply;
 use super::metrics::method_label;
 use super::spending::Spending;
 use super::state::App;
 use super::trace::Trace;
+use crate::directory::{Entry, Told};
 use crate::identity::Session;
 use crate::scim::Error;
 use hyper::http::HeaderMap;
@@ -21,12 +23,17 @@ pub struct Note<'a> {
     began: Instant,
     method: Method,
     request_id: Arc<str>,
+    /// Ours, which no other request ever has, and that of a proxy, which may come twice.
+    journal_ids: (Arc<str>, Option<Arc<str>>),
     client: IpAddr,
     server: Arc<str>,
     route: &'static str,
     credential: Option<String>,
     by: &'static str,
     scim_type: Option<&'static str>,
+    /// What the journal says of it, once it is known who asks.
+    entry: Option<Arc<Entry>>,
+    told: Told,
     spending: Arc<Spending>,
     trace: Trace,
     answered: bool,
@@ -38,21 +45,54 @@ impl<'a> Note<'a> {
         app.in_flight.increment(1.0);
         // A proxy of ours has written its id into a log of its own; anybody else could write into ours.
         let proxy = is_trusted(peer, &app.config.trusted_proxies);
-        let request_id = proxy.then(|| given_id(&head.headers)).flatten();
+        let given = proxy.then(|| given_id(&head.headers)).flatten();
+        let own = app.request_ids.next();
         Self {
             app,
             began: Instant::now(),
             method: head.method.clone(),
-            request_id: request_id.unwrap_or_else(|| app.request_ids.next()),
+            request_id: given.clone().unwrap_or_else(|| Arc::clone(&own)),
+            journal_ids: (own, given),
             client: peer,
             server: Arc::clone(&app.no_server),
             route: "unknown",
             credential: None,
             by: "",
             scim_type: None,
+            entry: None,
+            told: Told::default(),
             spending: Arc::default(),
             trace: Trace::begin(&head.method, &head.headers),
             answered: false,
+        }
+    }
+
+    /// When it came.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// What the journal calls it: an id that no other request has, and the one that a proxy gave it.
+    pub fn journal_ids(&self) -> &(Arc<str>, Option<Arc<str>>) {
+        &self.journal_ids
+    }
+
+    /// The journal is to know what it came to.
+    pub fn journalled(&mut self, entry: &Arc<Entry>) {
+        self.entry = Some(Arc::clone(entry));
+    }
+
+    /// What it is answered with.
+    pub fn reply(&mut self, reply: &Reply) {
+        let Some(entry) = &self.entry else { return };
+        self.told.scim_type =
+            reply.error.as_ref().and_then(|error| error.scim_type).map(|scim_type| scim_type.as_str());
+        self.told.detail = reply.error.as_ref().map(|error| error.detail.clone());
+        if entry.saver().keeps_reads()
+            && let Some(body) = &reply.body
+            && let Ok(body) = serde_json::from_slice(body)
+        {
+            self.told.answer = entry.saver().body(&body);
         }
     }
 
@@ -127,6 +167,9 @@ impl<'a> Note<'a> {
         let account = self.spending.account();
         let (spent, method) = (account.spent, method_label(&self.method));
         self.app.in_flight.decrement(1.0);
+        if let Some(entry) = &self.entry {
+            entry.told(Told { status: status.as_u16(), ..self.told.clone() });
+        }
         self.app.requests.answered(self.route, &self.method, status, &self.server, took, spent.time);
         let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         if let Some((began, ended)) = account.span {

@@ -2,6 +2,7 @@
 
 use super::admin::Admin;
 use super::assemble::{Assembler, Trouble};
+use super::journal::{self, Queue};
 use super::listener::{self, Listener, Peer, Serve, Settings};
 use super::metrics;
 use super::notify;
@@ -77,11 +78,13 @@ pub struct Running {
     pub admin: SocketAddr,
     service: Arc<Service>,
     memory: Arc<Memory>,
+    queue: Arc<Queue>,
     tls: Option<Arc<Tls>>,
     settings: Arc<ArcSwap<Settings>>,
     stop: watch::Sender<bool>,
     listeners: JoinHandle<()>,
     supervisor: JoinHandle<()>,
+    pruner: JoinHandle<()>,
     failed_sender: mpsc::Sender<Failed>,
     failed: mpsc::Receiver<Failed>,
 }
@@ -104,8 +107,12 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
     let addresses = listeners.iter().filter_map(|listener| listener.address().ok()).collect();
     let admin = private.address().map_err(|error| cannot_listen(config.admin.listen, &error))?;
 
-    let app = App::new(Arc::clone(&config), proxy(&config, None).map_err(Failed::Message)?);
+    let (queue, waiting) = Queue::new();
+    let proxy = proxy(&config, None).map_err(Failed::Message)?;
+    let app = App::new(Arc::clone(&config), proxy, Arc::clone(&queue));
     let service = Arc::new(Service { app: ArcSwap::new(Arc::clone(&app)), stopping: AtomicBool::new(false) });
+    tokio::spawn(journal::keep(Arc::clone(&service), waiting));
+    let pruner = tokio::spawn(journal::prune(Arc::clone(&service)));
     let (failed_sender, mut failed) = mpsc::channel(1);
     let (looked, first) = oneshot::channel();
     let supervisor = tokio::spawn(supervise(app, assembler, Some(looked), failed_sender.clone()));
@@ -132,7 +139,21 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
     }
     let listeners = tokio::spawn(public);
     metrics::reloaded();
-    Ok(Running { addresses, admin, service, memory, tls, settings, stop, listeners, supervisor, failed_sender, failed })
+    Ok(Running {
+        addresses,
+        admin,
+        service,
+        memory,
+        queue,
+        tls,
+        settings,
+        stop,
+        listeners,
+        supervisor,
+        pruner,
+        failed_sender,
+        failed,
+    })
 }
 
 /// The way to the upstream; that of before where nothing of it changed.
@@ -296,6 +317,8 @@ impl Running {
         self.supervisor.abort();
         let _ = self.stop.send(true);
         let _ = self.listeners.await;
+        self.pruner.abort();
+        self.queue.finish().await;
     }
 
     /// Reads certificate, key and the authorities of clients' certificates again.
@@ -348,7 +371,7 @@ impl Running {
             tls.replace(prepared)?;
         }
         self.settings.store(Arc::new(settings_of(&config)));
-        let app = App::new(Arc::new(config), proxy);
+        let app = App::new(Arc::new(config), proxy, Arc::clone(&self.queue));
         app.set_ready(ready);
         self.service.app.store(Arc::clone(&app));
         self.supervisor.abort();

@@ -4,12 +4,13 @@
 use super::answer::Reply;
 use super::body::Room;
 use super::discovery::Discovery;
+use super::journal::Queue;
 use super::metrics::Requests;
 use super::proxy::Proxy;
 use super::route::Endpoint;
 use super::turns::Turns;
 use crate::config::Config;
-use crate::directory::{Directory, ServerView};
+use crate::directory::{Directory, Saver, ServerView};
 use crate::identity::Identity;
 use crate::identity::oauth2::Authority;
 use crate::sql::Database;
@@ -38,6 +39,8 @@ pub struct App {
     pub(super) request_ids: RequestIds,
     pub(super) in_flight: Gauge,
     pub(super) no_server: Arc<str>,
+    /// Takes what is journalled after its answer.
+    pub(super) journal: Arc<Queue>,
     waiting: Gauge,
     ready: ArcSwapOption<Ready>,
     not_ready: ArcSwap<String>,
@@ -54,8 +57,6 @@ pub struct Ready {
     pub(super) identity: Identity,
     /// The identity servers, in the configuration's order.
     pub(super) servers: Vec<Served>,
-    /// As many permits as keys may be derived at once for OAuth: each takes tens of megabytes and milliseconds.
-    pub(super) derivations: Arc<Semaphore>,
 }
 
 /// One identity server, as its requests are answered.
@@ -66,6 +67,8 @@ pub struct Served {
     pub(super) bulk_together: bool,
     /// Anybody who may call may read what the service can do.
     pub(super) open_discovery: bool,
+    /// What the journal keeps of its bodies.
+    pub(super) saver: Saver,
     /// Runs its operations: within its scope, by its parameters.
     pub(super) directory: Arc<Directory>,
     /// Its authorization server, where it has OAuth on.
@@ -84,7 +87,7 @@ pub struct Form {
 
 impl App {
     /// A service that is not ready yet.
-    pub fn new(config: Arc<Config>, proxy: Option<Arc<Proxy>>) -> Arc<Self> {
+    pub fn new(config: Arc<Config>, proxy: Option<Arc<Proxy>>, journal: Arc<Queue>) -> Arc<Self> {
         let permits = usize::try_from(config.database.pool.max).unwrap_or(1).max(1);
         let room = Room::new(config.limits.body.saturating_mul(4).max(LEAST_ROOM));
         Arc::new(Self {
@@ -97,6 +100,7 @@ impl App {
             request_ids: RequestIds::new(),
             in_flight: metrics::gauge!("scimshim_requests_in_flight"),
             no_server: Arc::from(""),
+            journal,
             waiting: metrics::gauge!("scimshim_pool_waiting"),
             ready: ArcSwapOption::empty(),
             not_ready: ArcSwap::from_pointee("the service is starting".to_owned()),

@@ -1,7 +1,7 @@
 //! Connections behind an object-safe trait, so that everything above is compiled once for three
 //! databases.
 
-use super::{Catalogue, Dialect, Error, Ident, Insert, Options, Statement, Value};
+use super::{Catalogue, Dialect, Error, Expr, Ident, Insert, Options, Statement, Value};
 use std::sync::Arc;
 
 /// One row, by position in the select list.
@@ -28,6 +28,11 @@ pub trait Connection {
     /// Inserts one row and returns the value of its key column: `RETURNING` on PostgreSQL and SQLite,
     /// `LAST_INSERT_ID()` on MySQL, or the key's value where the row names it.
     fn insert(&mut self, insert: &Insert, key: &Ident) -> Result<Value, Error>;
+    /// Inserts rows that do not name their key column, which the database numbers, and returns the numbers in no order.
+    fn insert_numbered(&mut self, insert: &Insert, key: &Ident) -> Result<Vec<Value>, Error>;
+    /// Runs a write and returns these of the columns (without an alias) of each row that it wrote or deleted, in no order:
+    /// `RETURNING`. An error on MySQL, which cannot.
+    fn returning(&mut self, statement: &Statement, params: &[Value], columns: &[Expr]) -> Result<Vec<Row>, Error>;
     /// Runs DDL or a session command that is ours and static; several statements may be in it.
     fn batch(&mut self, sql: &str) -> Result<(), Error>;
     /// Opens a transaction.

@@ -31,6 +31,8 @@ pub(super) enum Body<'a> {
     Statement(&'a Statement),
     /// One row, with the column that is to be returned.
     InsertReturning(&'a Insert, Option<&'a Ident>),
+    /// A write, with what is to be returned of each row; not on MySQL.
+    Returning(&'a Statement, &'a [Expr]),
     /// Static text of this room's own; `?` are its parameters in order.
     Text(&'a str),
 }
@@ -76,6 +78,7 @@ impl<DB: SqlBackend> QueryFragment<DB> for Bound<'_> {
             Body::Statement(Statement::Update(update)) => writer.update(update),
             Body::Statement(Statement::Delete(delete)) => writer.delete(delete),
             Body::InsertReturning(insert, key) => writer.insert(insert, key),
+            Body::Returning(statement, columns) => writer.returning(statement, columns),
             Body::Text(text) => writer.text(text),
         }
     }
@@ -101,7 +104,14 @@ struct Writer<'o, 'b, DB: SqlBackend> {
     params: &'b [Value],
     json: JsonGuard,
     /// The table of an update or delete: columns without an alias are its, in subqueries too.
-    target: Option<&'b Table>,
+    target: Option<Target<'b>>,
+}
+
+/// A table as a column's name begins with it.
+#[derive(Clone, Copy)]
+enum Target<'b> {
+    Table(&'b Table),
+    Alias(Alias),
 }
 
 fn refuse(message: impl Into<String>) -> Error {
@@ -160,6 +170,9 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
     fn select(&mut self, select: &'b Select) -> QueryResult<()> {
         if !select.cacheable {
             self.out.unsafe_to_cache_prepared();
+        }
+        if select.bare {
+            self.target = Some(Target::Alias(select.alias));
         }
         self.sql("SELECT ");
         if select.columns.is_empty() {
@@ -327,7 +340,7 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
         if update.set.is_empty() {
             return Err(refuse(format!("an update of {} that sets nothing", update.table)));
         }
-        self.target = Some(&update.table);
+        self.target = Some(Target::Table(&update.table));
         self.sql("UPDATE ");
         self.table(&update.table)?;
         self.sql(" SET ");
@@ -339,8 +352,23 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
         self.filter(&update.filter)
     }
 
+    fn returning(&mut self, statement: &'b Statement, columns: &'b [Expr]) -> QueryResult<()> {
+        if DB::DIALECT == Dialect::Mysql {
+            return Err(refuse("MySQL returns nothing of what it writes"));
+        }
+        match statement {
+            Statement::Insert(insert) => self.insert(insert, None)?,
+            Statement::Update(update) => self.update(update)?,
+            Statement::Delete(delete) => self.delete(delete)?,
+            Statement::Select(_) | Statement::Union(_) => return Err(refuse("a select has its own list")),
+        }
+        self.target = None;
+        self.sql(" RETURNING ");
+        self.list(columns, ", ", Self::expr)
+    }
+
     fn delete(&mut self, delete: &'b Delete) -> QueryResult<()> {
-        self.target = Some(&delete.table);
+        self.target = Some(Target::Table(&delete.table));
         self.sql("DELETE FROM ");
         self.table(&delete.table)?;
         self.filter(&delete.filter)

@@ -148,14 +148,8 @@ where
     }
 
     fn execute(&mut self, statement: &Statement, params: &[Value]) -> Result<u64, Error> {
-        let kind = match statement {
-            Statement::Select(_) | Statement::Union(_) => "select",
-            Statement::Insert(_) => "insert",
-            Statement::Update(_) => "update",
-            Statement::Delete(_) => "delete",
-        };
         let bound = Bound { body: Body::Statement(statement), params, json: self.json };
-        let count = u64::try_from(self.run(kind, |inner| bound.execute(inner))?).unwrap_or(u64::MAX);
+        let count = u64::try_from(self.run(kind(statement), |inner| bound.execute(inner))?).unwrap_or(u64::MAX);
         meter::rows(count);
         Ok(count)
     }
@@ -191,6 +185,40 @@ where
             }
             Some(_) => Err(Error::new(Failure::Other, "on MySQL a computed key cannot be returned")),
         }
+    }
+
+    fn insert_numbered(&mut self, insert: &Insert, key: &Ident) -> Result<Vec<Value>, Error> {
+        if C::Backend::DIALECT != Dialect::Mysql {
+            let bound = Bound { body: Body::InsertReturning(insert, Some(key)), params: &[], json: self.json };
+            let rows = self.run("insert", |inner| bound.load::<Row>(inner))?;
+            meter::rows(u64::try_from(rows.len()).unwrap_or(u64::MAX));
+            return Ok(rows.into_iter().filter_map(|row| row.0.into_iter().next()).collect());
+        }
+        let bound = Bound { body: Body::InsertReturning(insert, None), params: &[], json: self.json };
+        self.run("insert", |inner| bound.execute(inner))?;
+        // InnoDB numbers the rows of one such statement one after the other, in steps that a cluster sets.
+        let said = self.text("SELECT LAST_INSERT_ID(), @@SESSION.auto_increment_increment", &[])?;
+        let said = said.into_iter().next().map(|row| row.0).unwrap_or_default();
+        let number = |value: Option<&Value>| match value {
+            Some(Value::Int(number)) => u64::try_from(*number).unwrap_or(0),
+            Some(Value::UInt(number)) => *number,
+            _ => 0,
+        };
+        let (first, step) = (number(said.first()), number(said.get(1)).max(1));
+        if first == 0 {
+            return Err(Error::new(Failure::Other, format!("{} gave the new rows no number", insert.table)));
+        }
+        let count = u64::try_from(insert.rows.len()).unwrap_or(u64::MAX);
+        meter::rows(count);
+        let numbers = (0..count).map(|index| first.saturating_add(step.saturating_mul(index)));
+        Ok(numbers.map(|number| i64::try_from(number).map_or(Value::UInt(number), Value::Int)).collect())
+    }
+
+    fn returning(&mut self, statement: &Statement, params: &[Value], columns: &[Expr]) -> Result<Vec<Row>, Error> {
+        let bound = Bound { body: Body::Returning(statement, columns), params, json: self.json };
+        let rows = self.run(kind(statement), |inner| bound.load::<Row>(inner))?;
+        meter::rows(u64::try_from(rows.len()).unwrap_or(u64::MAX));
+        Ok(rows)
     }
 
     fn batch(&mut self, sql: &str) -> Result<(), Error> {
@@ -247,6 +275,16 @@ where
 
     fn catalogue(&mut self, schemas: &[Option<Ident>]) -> Result<Catalogue, Error> {
         catalogue::read(C::Backend::DIALECT, schemas, &mut |sql, params| self.text(sql, params))
+    }
+}
+
+/// A statement's kind, as it is counted.
+fn kind(statement: &Statement) -> &'static str {
+    match statement {
+        Statement::Select(_) | Statement::Union(_) => "select",
+        Statement::Insert(_) => "insert",
+        Statement::Update(_) => "update",
+        Statement::Delete(_) => "delete",
     }
 }
 

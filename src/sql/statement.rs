@@ -45,6 +45,8 @@ pub struct Select {
     pub lock: bool,
     /// Whether the prepared statement is worth keeping: its text belongs to a small finite set.
     pub cacheable: bool,
+    /// Whether columns without an alias are the first table's: the condition is that of an update or delete.
+    pub bare: bool,
 }
 
 impl Select {
@@ -61,6 +63,7 @@ impl Select {
             offset: None,
             lock: false,
             cacheable: true,
+            bare: false,
         }
     }
 

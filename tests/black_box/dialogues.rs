@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::support::databases::{Database, Engine};
+use crate::support::journal;
 use crate::support::replay::replay;
 use crate::support::service::{Options, Service, describe};
 use crate::support::{file, real_case, report, repository, shared};
@@ -33,7 +34,9 @@ fn all_on(engine: Engine) {
     for dialogue in files {
         let database = Database::small(engine);
         let service = Service::start(&database, Options::small());
+        let tables = journal::Tables::of(&database);
         let outcome = replay(&dialogue, &mut service.client().anonymous(), service.token());
+        journal::must_agree(tables, &database, &service);
         if !outcome.failures.is_empty() {
             problems.push(format!("{}\n{}", dialogue.display(), outcome.failures.join("\n")));
         } else {
@@ -67,8 +70,10 @@ fn captured_on_small(engine: Engine) {
         };
         let database = Database::small(engine);
         let service = Service::start(&database, Options::small());
+        let tables = journal::Tables::of(&database);
         let outcome = replay(&dialogue, &mut service.client().anonymous(), service.token());
         outcome.expect_green(&dialogue);
+        journal::must_agree(tables, &database, &service);
         report("suite", &format!("{name}, captured, on {engine:?}: {} steps", outcome.steps));
     }
 }
@@ -96,7 +101,9 @@ fn on_snipe_it(version: &str, name: &str) {
     let database = Database::create(Engine::MariaDb);
     database.load(&schema);
     let service = Service::start(&database, Options::adapter("adapters/snipe-it.yaml"));
+    let tables = journal::Tables::of(&database);
     replay(&dialogue, &mut service.client().anonymous(), service.token()).expect_green(&dialogue);
+    journal::must_agree(tables, &database, &service);
     super::rows::check_snipe_it(&database, name, version);
     real_case(&format!("snipe-it {version} {name}"));
     if let Some(program) = std::env::var_os("SCIMSHIM_REPLAY") {
@@ -180,12 +187,14 @@ fn in_use(version: &str) {
         let before = seed();
         let servers = "{ test: { default: true, authentication: bearer, acting_user: admin, scope: { User: { id: { gt: 2 } }, Group: { id: { gt: 1 } } }, switches: { patch_answers: auto } } }";
         let service = Service::start(&database, Options::adapter("adapters/snipe-it.yaml").identity_servers(servers));
+        let tables = journal::Tables::of(&database);
         let outcome = replay(&dialogue, &mut service.client().anonymous(), service.token());
         let name = dialogue.file_stem().unwrap_or_default().display().to_string();
         if !outcome.failures.is_empty() {
             problems.push(format!("{name}\n{}", outcome.failures.join("\n")));
             continue;
         }
+        journal::must_agree(tables, &database, &service);
         assert_eq!(seed(), before, "{name}");
         assert_eq!(database.count("SELECT COUNT(*) FROM users_groups WHERE group_id = 1"), 2, "{name}");
         assert_eq!(

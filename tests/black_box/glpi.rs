@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::support::client::{self, Client};
 use crate::support::databases::{Database, Engine};
 use crate::support::difference::{Line, Watch};
+use crate::support::journal;
 use crate::support::replay::replay;
 use crate::support::service::{Options, Service};
 use crate::support::{real_case, shared};
@@ -145,12 +146,14 @@ fn dialogues(version: &str) {
         };
         let servers = "{ test: { default: true, authentication: bearer, acting_user: glpi, scope: { User: { id: { gt: 6 } }, Group: {} }, switches: { patch_answers: auto } } }";
         let service = Service::start(&database, options("{ entity: 0 }").identity_servers(servers));
+        let tables = journal::Tables::of(&database);
         let outcome = replay(&dialogue, &mut service.client().anonymous(), service.token());
         let name = dialogue.file_stem().unwrap_or_default().display().to_string();
         if !outcome.failures.is_empty() {
             problems.push(format!("{name}\n{}", outcome.failures.join("\n")));
             continue;
         }
+        journal::must_agree(tables, &database, &service);
         // Each user that is left can log in: a profile, and one default address at most.
         let bare = "SELECT COUNT(*) FROM glpi_users u WHERE id > 6 AND NOT EXISTS (SELECT 1 FROM glpi_profiles_users p WHERE p.users_id = u.id)";
         assert_eq!(database.count(bare), 0, "{name}");

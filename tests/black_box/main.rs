@@ -37,6 +37,8 @@ mod foreign_tokens;
 mod glpi;
 mod harness;
 mod hostile;
+mod journal;
+mod journal_log;
 mod kills;
 mod large_groups;
 mod lifecycle;

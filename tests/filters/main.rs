@@ -120,6 +120,7 @@ impl Application {
             client_address: None,
             client_agent: None,
             base_url: "https://localhost/scim/v2".into(),
+            entry: Arc::default(),
         };
         Self { engine, directory: Directory::new(pool, Arc::new(compiled), own, 10_000), caller, _database: database }
     }

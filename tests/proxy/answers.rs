@@ -126,7 +126,7 @@ fn what_ends_here_and_what_goes_on() {
     assert_eq!(get("/hints").expect(200).text(), "ok");
     assert_eq!(get("/none").expect(204).header("content-length"), None);
     let same = get("/same").expect(304);
-    assert_eq!((same.header("etag"), same.header("content-length")), (Some("\"a\""), Some("5000")));
+    assert_eq!((same.header("etag"), same.body.len()), (Some("\"a\""), 0));
     assert_eq!(get("/ten").expect(200).text(), "until the end");
     // What follows an answer is nobody's answer.
     for _ in 0..5 {

@@ -27,10 +27,20 @@ fn down_and_up_again() {
         let text = answer.text();
         assert!(text.contains(part) && text.contains(&id) && text.contains("cannot be reached"), "{text}");
         assert!(!text.contains(&port.to_string()) && !text.contains("secret"), "{text}");
-        let log = service.stderr();
+        // Lines are written a moment later.
+        let patience = Instant::now() + Duration::from_secs(10);
+        let is_whole = |log: &str| log.lines().any(|line| line.contains(&id) && line.contains("\"status\":502"));
+        let log = loop {
+            let log = service.stderr();
+            if is_whole(&log) {
+                break log;
+            }
+            assert!(Instant::now() < patience, "no access line: {log}");
+            std::thread::sleep(Duration::from_millis(20));
+        };
         let line = log.lines().find(|line| line.contains(&id) && line.contains("not forwarded")).expect("a log line");
         assert!(line.contains(&url) && line.contains("refused") && !line.contains("secret"), "{line}");
-        assert!(log.lines().any(|line| line.contains(&id) && line.contains("upstream") && line.contains("502")), "{log}");
+        assert!(log.lines().any(|line| line.contains(&id) && line.contains("\"route\":\"upstream\"")), "{log}");
     }
     // SCIM is served all the same, and the service is ready.
     client.get("/Users").expect(200);

@@ -25,8 +25,6 @@ pub const END_HEADERS: u8 = 4;
 #[derive(Debug)]
 pub struct Frame {
     pub kind: u8,
-    pub flags: u8,
-    pub stream: u32,
     pub payload: Vec<u8>,
 }
 
@@ -68,8 +66,7 @@ impl Connection {
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
         let mut payload = vec![0; length];
         self.tls.read_exact(&mut payload)?;
-        let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
-        Ok(Frame { kind: head[3], flags: head[4], stream, payload })
+        Ok(Frame { kind: head[3], payload })
     }
 
     /// What becomes of stream 1: its status, or `reset`, `goaway`, `closed`.

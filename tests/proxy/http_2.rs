@@ -4,13 +4,25 @@ use crate::frames::{Connection, DATA, END_HEADERS, END_STREAM, HEADERS, fields};
 use crate::upstream::Upstream;
 
 /// The fields besides, or instead of, the usual four; the body; what becomes of it; what the upstream gets.
-type Row = (&'static str, &'static [(&'static str, &'static str)], Option<&'static str>, &'static [&'static str], &'static str);
+type Row = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    Option<&'static str>,
+    &'static [&'static str],
+    &'static str,
+);
 
 const NEVER: &[&str] = &["reset", "goaway", "400", "closed"];
 
 const TABLE: &[Row] = &[
     ("plain", &[], None, &["200"], "GET /a HTTP/1.1\n\n"),
-    ("cookies in pieces", &[("cookie", "a=b"), ("cookie", "c=d")], None, &["200"], "GET /a HTTP/1.1\ncookie: a=b; c=d\n\n"),
+    (
+        "cookies in pieces",
+        &[("cookie", "a=b"), ("cookie", "c=d")],
+        None,
+        &["200"],
+        "GET /a HTTP/1.1\ncookie: a=b; c=d\n\n",
+    ),
     ("host as authority", &[("host", "AUTHORITY")], None, &["200"], "GET /a HTTP/1.1\n\n"),
     ("host that differs", &[("host", "evil.example")], None, NEVER, ""),
     ("two hosts", &[("host", "AUTHORITY"), ("host", "AUTHORITY")], None, NEVER, ""),
@@ -30,7 +42,13 @@ const TABLE: &[Row] = &[
     ("a method with a line end", &[(":method", "GET /b HTTP/1.1\r\nX: y")], None, NEVER, ""),
     ("a method with a space", &[(":method", "GET /b")], None, NEVER, ""),
     ("TRACE", &[(":method", "TRACE")], None, &["405"], ""),
-    ("extended CONNECT", &[(":method", "CONNECT"), (":protocol", "websocket")], None, &["405", "reset", "goaway", "400"], ""),
+    (
+        "extended CONNECT",
+        &[(":method", "CONNECT"), (":protocol", "websocket")],
+        None,
+        &["405", "reset", "goaway", "400"],
+        "",
+    ),
     ("a value with a line end", &[("x", "a\r\nX-Forwarded-For: 6.6.6.6")], None, NEVER, ""),
     ("a value with LF", &[("x", "a\nb")], None, NEVER, ""),
     ("a value with NUL", &[("x", "a\0b")], None, NEVER, ""),
@@ -43,16 +61,46 @@ const TABLE: &[Row] = &[
     ("two paths", &[(":path2", "/b")], None, NEVER, ""),
     ("an unknown pseudo-field", &[(":x", "a")], None, NEVER, ""),
     ("a response's pseudo-field", &[(":status", "200")], None, NEVER, ""),
-    ("Transfer-Encoding", &[(":method", "POST"), ("transfer-encoding", "chunked")], Some("0\r\n\r\nGET /b HTTP/1.1\r\n\r\n"), NEVER, ""),
+    (
+        "Transfer-Encoding",
+        &[(":method", "POST"), ("transfer-encoding", "chunked")],
+        Some("0\r\n\r\nGET /b HTTP/1.1\r\n\r\n"),
+        NEVER,
+        "",
+    ),
     ("Connection", &[("connection", "x-a"), ("x-a", "1")], None, NEVER, ""),
     ("Keep-Alive", &[("keep-alive", "1")], None, NEVER, ""),
     ("Upgrade", &[("upgrade", "h2c")], None, NEVER, ""),
     ("Proxy-Connection", &[("proxy-connection", "keep-alive")], None, NEVER, ""),
     ("TE", &[("te", "gzip")], None, NEVER, ""),
-    ("claims", &[("x-forwarded-for", "6.6.6.6"), ("forwarded", "for=6.6.6.6"), ("x_y", "1"), ("proxy", "http://x")], None, &["200"], "GET /a HTTP/1.1\n\n"),
-    ("a body", &[(":method", "POST"), ("content-length", "3")], Some("abc"), &["200"], "POST /a HTTP/1.1\ncontent-length: 3\n\nabc"),
-    ("a body without length", &[(":method", "POST")], Some("abc"), &["200"], "POST /a HTTP/1.1\ntransfer-encoding: chunked\n\n3\r\nabc\r\n0\r\n\r\n"),
-    ("a body longer than said", &[(":method", "POST"), ("content-length", "1")], Some("aGET /b HTTP/1.1\r\n\r\n"), NEVER, "*"),
+    (
+        "claims",
+        &[("x-forwarded-for", "6.6.6.6"), ("forwarded", "for=6.6.6.6"), ("x_y", "1"), ("proxy", "http://x")],
+        None,
+        &["200"],
+        "GET /a HTTP/1.1\n\n",
+    ),
+    (
+        "a body",
+        &[(":method", "POST"), ("content-length", "3")],
+        Some("abc"),
+        &["200"],
+        "POST /a HTTP/1.1\ncontent-length: 3\n\nabc",
+    ),
+    (
+        "a body without length",
+        &[(":method", "POST")],
+        Some("abc"),
+        &["200"],
+        "POST /a HTTP/1.1\ntransfer-encoding: chunked\n\n3\r\nabc\r\n0\r\n\r\n",
+    ),
+    (
+        "a body longer than said",
+        &[(":method", "POST"), ("content-length", "1")],
+        Some("aGET /b HTTP/1.1\r\n\r\n"),
+        NEVER,
+        "*",
+    ),
     ("a body shorter than said", &[(":method", "POST"), ("content-length", "99")], Some("abc"), NEVER, "*"),
     ("two lengths", &[(":method", "POST"), ("content-length", "3"), ("content-length", "4")], Some("abc"), NEVER, ""),
     ("a length that is none", &[(":method", "POST"), ("content-length", "+3")], Some("abc"), NEVER, ""),
@@ -76,7 +124,8 @@ fn frames() {
         let usual = usual.iter().filter(|(name, _)| !replaced(name)).map(|(n, v)| (n.to_string(), v.to_string()));
         let (pseudo, others): (Vec<_>, Vec<_>) = more.iter().cloned().partition(|(n, _)| first && n.starts_with(':'));
         let all: Vec<(String, String)> = pseudo.into_iter().chain(usual).chain(others).collect();
-        let all: Vec<(&str, &str)> = all.iter().map(|(name, value)| (name.trim_end_matches('2'), value.as_str())).collect();
+        let all: Vec<(&str, &str)> =
+            all.iter().map(|(name, value)| (name.trim_end_matches('2'), value.as_str())).collect();
         let mut connection = Connection::open(&service);
         let end = if body.is_none() { END_STREAM } else { 0 };
         connection.send(HEADERS, END_HEADERS | end, 1, &fields(&all)).expect("sent");

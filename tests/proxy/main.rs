@@ -1,7 +1,7 @@
 //! The reverse proxy: what reaches the application behind it, byte by byte, and what does not; streams, upgrades, failures.
 //!
 //! The upstreams are raw sockets that note what they get, HTTP/2 is written frame by frame, and nginx stands in for a real
-//! application. Sizes grow by SCIMSHIM_TEST_PROXY_BYTES (bytes of one upload and one download).
+//! application. Sizes grow by SCIMSHIM_PROXY_BYTES (bytes of one upload and one download).
 
 #![allow(
     clippy::unwrap_used,

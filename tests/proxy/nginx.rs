@@ -1,5 +1,5 @@
 //! nginx as the application: files with ranges, compression, uploads; over TCP, TLS with a certificate authority of its own,
-//! HTTP/2 and a unix socket. And one upload and one download of SCIMSHIM_TEST_PROXY_BYTES bytes at flat memory.
+//! HTTP/2 and a unix socket. And one upload and one download of SCIMSHIM_PROXY_BYTES bytes at flat memory.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -43,7 +43,7 @@ impl Nginx {
             "daemon off; {user} worker_processes 1; pid {dir}/pid; error_log {dir}/error.log;
              events {{ }}
              http {{
-                 access_log off; default_type text/plain; gzip on; gzip_min_length 100; sendfile on;
+                 access_log off; types {{ text/plain txt; }} gzip on; gzip_min_length 100; gzip_types text/plain; sendfile on;
                  client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4;
                  scgi_temp_path {dir}/t5;
                  server {{ listen 127.0.0.1:{plain}; listen unix:{dir}/http.sock; {locations} }}
@@ -127,7 +127,9 @@ fn serves(service: &Service, name: &str, protocol: &str, nginx: &Nginx) {
     write!(stream, "0\r\n\r\n").unwrap();
     assert!(read_until(&mut stream, "\r\n\r\n").starts_with("HTTP/1.1 201"), "{name}");
     let stored = std::fs::read(nginx.file("www/put").join(file)).expect("the file");
-    assert!(stored.len() == 64 * 0x8000 && stored.chunks(0x8000).zip(0..).all(|(part, n)| part.iter().all(|b| *b == n)));
+    assert!(
+        stored.len() == 64 * 0x8000 && stored.chunks(0x8000).zip(0..).all(|(part, n)| part.iter().all(|b| *b == n))
+    );
 }
 
 #[test]
@@ -137,7 +139,11 @@ fn over_every_kind_of_connection() {
     for (name, upstream, protocol) in [
         ("plain", format!("http://127.0.0.1:{}", nginx.plain), "HTTP/1.1"),
         ("unix", format!("unix:{}", nginx.file("http.sock").display()), "HTTP/1.1"),
-        ("tls", format!("{{ url: \"https://localhost:{}\", ca: {}, http: \"1.1\" }}", nginx.tls, ca.display()), "HTTP/1.1"),
+        (
+            "tls",
+            format!("{{ url: \"https://localhost:{}\", ca: {}, http: \"1.1\" }}", nginx.tls, ca.display()),
+            "HTTP/1.1",
+        ),
         ("h2", format!("{{ url: \"https://localhost:{}\", ca: {} }}", nginx.tls, ca.display()), "HTTP/2.0"),
     ] {
         serves(&crate::service(&upstream), name, protocol, &nginx);
@@ -157,7 +163,7 @@ fn over_every_kind_of_connection() {
 
 #[test]
 fn large_bodies_at_flat_memory() {
-    let bytes = size("SCIMSHIM_TEST_PROXY_BYTES", 64 << 20) as u64;
+    let bytes = size("SCIMSHIM_PROXY_BYTES", 64 << 20) as u64;
     let nginx = Nginx::start();
     let file = std::fs::File::create(nginx.file("www/large.bin")).expect("a file");
     file.set_len(bytes).expect("its length");
@@ -191,7 +197,8 @@ fn large_bodies_at_flat_memory() {
     // Chunks go to an application that counts them.
     let (url, received) = counting();
     let text = std::fs::read_to_string(service.config()).expect("the configuration");
-    std::fs::write(service.config(), text.replace(&format!("http://127.0.0.1:{}", nginx.plain), &url)).expect("written");
+    std::fs::write(service.config(), text.replace(&format!("http://127.0.0.1:{}", nginx.plain), &url))
+        .expect("written");
     service.hang_up();
     let patience = Instant::now() + Duration::from_secs(20);
     while !service.stderr().contains("reloaded") {
@@ -201,7 +208,8 @@ fn large_bodies_at_flat_memory() {
     let began = Instant::now();
     let mut stream = service.client().connect().expect("a connection");
     write!(stream, "PUT /large.bin HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n\r\n").unwrap();
-    let chunk: Vec<u8> = format!("{:x}\r\n", 1 << 20).into_bytes().into_iter().chain(vec![b'x'; 1 << 20]).chain(*b"\r\n").collect();
+    let chunk: Vec<u8> =
+        format!("{:x}\r\n", 1 << 20).into_bytes().into_iter().chain(vec![b'x'; 1 << 20]).chain(*b"\r\n").collect();
     for _ in 0..bytes >> 20 {
         stream.write_all(&chunk).expect("taken");
     }
@@ -217,7 +225,15 @@ fn large_bodies_at_flat_memory() {
         "proxy-memory",
         &format!(
             "{} MiB down at {:.0} MiB/s and {} MiB up at {:.0} MiB/s through the proxy: resident {} -> {} KiB, at most {} -> {} -> {} KiB",
-            bytes >> 20, rate(down), bytes >> 20, rate(up), before.0, after.0, before.1, between, after.1
+            bytes >> 20,
+            rate(down),
+            bytes >> 20,
+            rate(up),
+            before.0,
+            after.0,
+            before.1,
+            between,
+            after.1
         ),
     );
     assert!(after.1 < before.1 + 24 * 1024, "memory grew from {} to {} KiB", before.1, after.1);

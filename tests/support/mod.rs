@@ -9,6 +9,7 @@ pub mod client;
 pub mod databases;
 pub mod difference;
 pub mod issuer;
+pub mod journal;
 pub mod ledger;
 pub mod replay;
 pub mod servers;

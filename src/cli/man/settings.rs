@@ -14,10 +14,8 @@ enum Kind {
 /// Writes DESCRIPTION, from the comment at the top, and SETTINGS.
 pub(super) fn write(file: &str, roff: &mut Roff) {
     roff.control("SH", ["DESCRIPTION"]);
-    let blocks: Vec<Vec<&str>> = file
-        .split("\n\n")
-        .map(|block| block.lines().filter(|line| !line.trim().is_empty()).collect())
-        .collect();
+    let blocks: Vec<Vec<&str>> =
+        file.split("\n\n").map(|block| block.lines().filter(|line| !line.trim().is_empty()).collect()).collect();
     for (number, block) in blocks.iter().enumerate() {
         if number == 1 {
             roff.control("SH", ["SETTINGS"]);
@@ -83,7 +81,10 @@ mod tests {
     #[test]
     fn comments_become_paragraphs_and_settings_stay() {
         let mut roff = Roff::new();
-        write("# All\n# of it.\n\n# Where.\n# Or:\n#   listen: 1\nlisten: 2    # two\n  # Inside.\n  x: .y\n\n#: later: 1\n", &mut roff);
+        write(
+            "# All\n# of it.\n\n# Where.\n# Or:\n#   listen: 1\nlisten: 2    # two\n  # Inside.\n  x: .y\n\n#: later: 1\n",
+            &mut roff,
+        );
         let expected = "\
 .SH DESCRIPTION
 .PP

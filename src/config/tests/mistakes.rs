@@ -263,15 +263,79 @@ pub(super) const CASES: &[(&str, &str)] = &[
          unknown key `x` | no keys are known here",
     ),
     (
-        "identity_servers: { a: { dry_run: true, save_requests: none, brake: { deactivations_per_hour: 5 } } }",
+        "identity_servers: { a: { dry_run: true, save_requests: full, brake: { deactivations_per_hour: 5 } } }",
         "1:26: error: this version of scimshim does not support `dry_run` yet | remove it, or write `dry_run: \
          false`\n1:62: error: this version of scimshim does not support `brake` yet | remove it",
     ),
     // the rest
+    // the upstream
+    ("upstream: http://127.0.0.1:8080", ""),
+    ("upstream: unix:/run/app.sock", ""),
+    ("upstream: { url: \"http://[::1]:8080\", hide: [/a/B, /c], http: 1.1, requests: 9, preserve_host: false }", ""),
+    (
+        "upstream: { ur: http://127.0.0.1:8080 }",
+        "1:11: error: the key `url` is missing\n1:13: error: unknown key `ur` | did you mean `url`?",
+    ),
+    (
+        "upstream: ftp://127.0.0.1",
+        "1:11: error: the upstream cannot be used: it must start with `http://`, `https://` or `unix:` | for example \
+         http://127.0.0.1:8080, https://app.internal:8443 or unix:/run/app/http.sock",
+    ),
+    (
+        "upstream: http://127.0.0.1:8080/app",
+        "1:11: error: the upstream cannot be used: it must have no path: paths are passed on as they come | for example \
+         http://127.0.0.1:8080, https://app.internal:8443 or unix:/run/app/http.sock",
+    ),
+    (
+        "upstream: http://me:hunter2@127.0.0.1:8080",
+        "1:11: error: the upstream cannot be used: it must name no user: whoever calls logs in by himself | for example \
+         http://127.0.0.1:8080, https://app.internal:8443 or unix:/run/app/http.sock",
+    ),
+    (
+        "upstream: http://127.0.0.1:0",
+        "1:11: error: the upstream cannot be used: its port is not a number up to 65535 | for example \
+         http://127.0.0.1:8080, https://app.internal:8443 or unix:/run/app/http.sock",
+    ),
+    (
+        "upstream: unix:app.sock",
+        "1:11: error: a socket is named by its whole path | for example unix:/run/app/http.sock",
+    ),
+    (
+        "upstream: http://203.0.113.7",
+        "1:11: warning: passwords and sessions cross the network in clear on the way to 203.0.113.7 | write `https://`, or \
+         reach the application on loopback or by a unix socket",
+    ),
+    (
+        "upstream: https://localhost:8443",
+        "1:11: error: the upstream is this service itself: requests would go round in a circle | name the address on which \
+         the application listens",
+    ),
+    (
+        "upstream: http://127.0.0.1:9443",
+        "1:11: error: the upstream is this service's private listener itself: requests would go round in a circle | name \
+         the address on which the application listens",
+    ),
+    (
+        "upstream: { url: http://127.0.0.1:8080, hide: [scim, /a*], http: 3, idle_timeout: 5 }",
+        "1:48: error: expected a path, found `scim` | for example /plugins/scim: it and everything below it is then \
+         answered with 404\n1:54: error: expected a path, found `/a*` | for example /plugins/scim: it and everything below \
+         it is then answered with 404\n1:66: error: expected one of `auto`, `1.1`, `2`, found `3`\n1:83: error: expected a \
+         duration, found `5` | a unit is missing: `5s`, `5m` ...",
+    ),
     (
         "journal: { retain: 400 }",
-        "1:1: error: this version of scimshim does not support `journal` yet | remove it\n1:20: error: expected a \
+        "1:20: error: expected a \
          duration, found `400` | a unit is missing: `400s`, `400m` ...",
+    ),
+    (
+        "journal: { retain: 500ms }",
+        "1:20: error: the journal would be emptied at once | the journal is what says who changed what, and what `undo` \
+         works from; a second is the least",
+    ),
+    ("journal: { retain: 1s }", ""),
+    (
+        "identity_servers: { a: { save_requests: all } }",
+        "1:41: error: expected one of `none`, `redacted`, `full`, found `all`",
     ),
     ("log: { format: json, level: debug, otlp: none }", ""),
     ("log: { level: loud }", "1:15: error: expected one of `error`, `warn`, `info`, `debug`, `trace`, found `loud`"),

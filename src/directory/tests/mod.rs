@@ -350,6 +350,7 @@ fn caller(name: &str, default: bool) -> Caller {
         client_address: None,
         client_agent: None,
         base_url: "https://localhost/scim/v2".into(),
+        entry: Arc::default(),
     }
 }
 
@@ -415,7 +416,11 @@ struct CountedConnection<'a> {
 
 impl CountedConnection<'_> {
     fn note(&self, kind: Kind, statement: &impl std::fmt::Debug) {
-        self.log.lock().unwrap().push((kind, format!("{statement:?}")));
+        let text = format!("{statement:?}");
+        // The journal of every write.
+        if !text.contains("scimshim_requests") && !text.contains("scimshim_changes") {
+            self.log.lock().unwrap().push((kind, text));
+        }
     }
 }
 
@@ -434,6 +439,19 @@ impl Connection for CountedConnection<'_> {
     fn insert(&mut self, insert: &Insert, key: &sql::Ident) -> Result<Value, sql::Error> {
         self.note(Kind::Write, insert);
         self.connection.insert(insert, key)
+    }
+    fn insert_numbered(&mut self, insert: &Insert, key: &sql::Ident) -> Result<Vec<Value>, sql::Error> {
+        self.note(Kind::Write, insert);
+        self.connection.insert_numbered(insert, key)
+    }
+    fn returning(
+        &mut self,
+        statement: &Statement,
+        params: &[Value],
+        columns: &[sql::Expr],
+    ) -> Result<Vec<Row>, sql::Error> {
+        self.note(Kind::Write, statement);
+        self.connection.returning(statement, params, columns)
     }
     fn batch(&mut self, sql: &str) -> Result<(), sql::Error> {
         self.connection.batch(sql)

@@ -7,24 +7,19 @@
 
 use super::opaque::Kind;
 use super::scope::Scope;
+use crate::identity::lately::{LastUse, RENEW, STALE};
 use crate::identity::live::Denied;
 use crate::identity::token::{Fingerprint, fingerprint};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::Semaphore;
 
-/// Older than this, a token is looked up again while what is known of it is still used.
-const RENEW: Duration = Duration::from_millis(500);
-/// Older than this, what is known is not used any more.
-const STALE: Duration = Duration::from_secs(1);
 /// So many tokens are known.
 const KNOWN: usize = 10_000;
 /// So many unknown tokens are looked up at once.
 const AT_ONCE: usize = 4;
-/// How often the use of a grant is written down, in seconds.
-const LAST_USED: i64 = 60;
 
 /// A token that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +65,7 @@ struct Seen {
     /// When looking it up began.
     read: Instant,
     renewing: AtomicBool,
-    /// When its use was last written down.
-    noted: AtomicI64,
+    used: LastUse,
 }
 
 impl LiveAccess {
@@ -136,8 +130,7 @@ impl LiveAccess {
 
     /// Writes down when a grant was used, at most once a minute, and not while the client waits.
     fn note_use(&self, seen: &Arc<Seen>, access: &Access, now: i64) {
-        let noted = seen.noted.load(Relaxed);
-        if now - noted < LAST_USED || seen.noted.compare_exchange(noted, now, Relaxed, Relaxed).is_err() {
+        if !seen.used.is_due(now) {
             return;
         }
         let (look, grant) = (Arc::clone(&self.shared.look), access.grant.clone());
@@ -166,8 +159,8 @@ impl Shared {
                 known.clear();
             }
         }
-        let noted = known.get(&fingerprint).map_or(0, |before| before.noted.load(Relaxed));
-        let seen = Arc::new(Seen { access, read, renewing: AtomicBool::new(false), noted: AtomicI64::new(noted) });
+        let used = known.get(&fingerprint).map_or_else(LastUse::default, |before| before.used.again());
+        let seen = Arc::new(Seen { access, read, renewing: AtomicBool::new(false), used });
         known.insert(fingerprint, Arc::clone(&seen));
         Ok(seen)
     }
@@ -178,6 +171,7 @@ mod tests {
     use super::*;
     use crate::sql::{Error, Failure};
     use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
 
     #[derive(Default)]
     struct Memory {

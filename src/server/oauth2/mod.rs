@@ -262,12 +262,10 @@ impl Call<'_> {
 
     /// Runs something that derives keys, with no more of them at once than the machine can spare.
     async fn deriving<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-        let permit = Arc::clone(&self.ready.derivations)
-            .acquire_owned()
-            .await
-            .map_err(|error| Problem::Unavailable(error.to_string()))?;
+        let core = self.ready.identity.passwords().core().await;
+        let core = core.ok_or_else(|| Problem::Unavailable("too many passwords are being checked".to_owned()))?;
         let worked = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _core = core;
             work()
         });
         worked.await.map_err(|panic| Problem::Unavailable(panic.to_string()))

@@ -9,11 +9,12 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep};
 
 /// How an upload goes on, for whoever waits for the answer.
@@ -22,6 +23,8 @@ pub(super) struct Progress {
     /// The last piece, in milliseconds since it began.
     last: AtomicU64,
     state: AtomicU8,
+    /// Nothing more is sent.
+    ended: AtomicBool,
 }
 
 /// Whose turn it is.
@@ -41,7 +44,12 @@ const TURNS: [Turn; 4] = [Turn::Upstream, Turn::Client, Turn::ClientSlow, Turn::
 
 impl Progress {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { began: Instant::now(), last: AtomicU64::new(0), state: AtomicU8::new(0) })
+        Arc::new(Self {
+            began: Instant::now(),
+            last: AtomicU64::new(0),
+            state: AtomicU8::new(0),
+            ended: AtomicBool::new(false),
+        })
     }
 
     fn turn_to(&self, turn: Turn) {
@@ -102,11 +110,6 @@ impl Gate {
             let _ = open.send(());
         }
     }
-
-    /// Ends the upload where it did not begin.
-    fn close(&self) {
-        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
-    }
 }
 
 /// A client's body on its way to the upstream.
@@ -131,6 +134,12 @@ impl Upload {
     {
         let body = http_body_util::BodyExt::map_err(body, Into::into);
         Self { body: Some(Box::pin(body)), gate, progress: Arc::clone(progress), patience: Patience::new(idle) }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.progress.ended.store(true, Relaxed);
     }
 }
 
@@ -196,8 +205,8 @@ fn without_odd_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
 pub(super) struct Held {
     /// The place among the requests in flight.
     pub(super) permit: OwnedSemaphorePermit,
-    /// The gate of an upload that may not have begun.
-    pub(super) gate: Option<Arc<Gate>>,
+    /// The upload that may still go on, and what ends its connection.
+    pub(super) upload: Option<(Arc<Progress>, AbortHandle)>,
     /// For the log.
     pub(super) request_id: Arc<str>,
 }
@@ -257,8 +266,12 @@ impl Body for Download {
 
 impl Drop for Download {
     fn drop(&mut self) {
-        if let Some(Held { gate: Some(gate), .. }) = &self.held {
-            gate.close();
+        // The answer ended before the upload did. Whoever answered does not read on, or need not; the client must be able
+        // to read, and what it still sends is taken elsewhere.
+        if let Some(Held { upload: Some((progress, connection)), .. }) = &self.held
+            && !progress.ended.load(Relaxed)
+        {
+            connection.abort();
         }
     }
 }

@@ -42,6 +42,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
 use tunnel::Tunnel;
 
 /// How long an upload waits for the upstream's 100 before it begins without.
@@ -228,7 +229,7 @@ impl App {
             upgrades: !has_body && request::upgrades(&head),
             expects: has_body && head.version == Version::HTTP_11 && head.headers.contains_key(EXPECT),
         };
-        let (answer, gate) = if has_body {
+        let (answer, upload) = if has_body {
             proxy.send_body(&head, &about, body, idle).await?
         } else {
             (proxy.send_head(&head, &about).await?, None)
@@ -237,7 +238,7 @@ impl App {
         if let Some(why) = response::wrong(answer.head(), about.upgrades) {
             return Err(Failure::Malformed(why.to_owned()).into());
         }
-        let held = Held { permit, gate, request_id: Arc::clone(note.request_id()) };
+        let held = Held { permit, upload, request_id: Arc::clone(note.request_id()) };
         Ok(answer.pass(proxy, &head.method, &peer, client_side, held))
     }
 }
@@ -289,7 +290,7 @@ impl Proxy {
             let used = line.used;
             let request = built(head, about, &line.sender)?.map(|()| Upload::empty(&progress));
             match self.await_head(line, request, &progress, None).await {
-                Ok(answer) => return Ok(answer),
+                Ok((answer, _)) => return Ok(answer),
                 Err(Unanswered { unsent, lost, .. })
                     if attempts == 0 && used && (unsent.is_some() || (repeatable && lost)) =>
                 {
@@ -307,14 +308,14 @@ impl Proxy {
         about: &request::About<'_>,
         body: B,
         idle: Duration,
-    ) -> Result<(Answer, Option<Arc<Gate>>), Failure>
+    ) -> Result<(Answer, Option<(Arc<Progress>, AbortHandle)>), Failure>
     where
         B: Body<Data = Bytes> + Unpin + Send + 'static,
         B::Error: Into<Broken>,
     {
         let progress = Progress::new();
         let mut line = self.pool.line(false, false, false).await?;
-        let waits = about.expects && matches!(line.sender, Sender::One(_));
+        let waits = about.expects && matches!(line.sender, Sender::One(..));
         let (gate, opened) = if waits { Some(Gate::new()).unzip() } else { (None, None) };
         let mut upload = Upload::new(body, opened, &progress, idle);
         let mut attempts = 0;
@@ -328,7 +329,7 @@ impl Proxy {
                 });
             }
             match self.await_head(line, request, &progress, gate.as_deref()).await {
-                Ok(answer) => return Ok((answer, gate)),
+                Ok((answer, connection)) => return Ok((answer, connection.map(|connection| (progress, connection)))),
                 Err(Unanswered { unsent: Some(unsent), .. }) if attempts < STALE_LINES => {
                     attempts += 1;
                     upload = unsent.into_body();
@@ -352,7 +353,7 @@ impl Proxy {
         request: Request<Upload>,
         progress: &Progress,
         gate: Option<&Gate>,
-    ) -> Result<Answer, Unanswered> {
+    ) -> Result<(Answer, Option<AbortHandle>), Unanswered> {
         let idle = self.upstream.idle_timeout;
         let began = tokio::time::Instant::now();
         let mut sending = pin!(self.pool.send(line.sender, request));
@@ -364,8 +365,9 @@ impl Proxy {
             tokio::select! {
                 biased;
                 answer = &mut sending => {
-                    let (head, body) = answer?.into_parts();
-                    return Ok(Answer(head, body));
+                    let (answer, connection) = answer?;
+                    let (head, body) = answer.into_parts();
+                    return Ok((Answer(head, body), connection));
                 }
                 () = tokio::time::sleep_until(until) => {}
             }

@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::task::AbortHandle;
 
 /// So many idle connections are kept.
 const MOST_IDLE: usize = 64;
@@ -41,12 +42,14 @@ pub(super) struct Pool {
 
 struct Idle {
     sender: http1::SendRequest<Upload>,
+    connection: AbortHandle,
     since: Instant,
 }
 
 /// The right to one request.
 pub(super) enum Sender {
-    One(http1::SendRequest<Upload>),
+    /// HTTP/1.1, and what ends the connection at once.
+    One(http1::SendRequest<Upload>, AbortHandle),
     Two(http2::SendRequest<Upload>),
 }
 
@@ -114,7 +117,7 @@ impl Pool {
                 return None;
             }
             if kept.sender.is_ready() {
-                return Some(Line { sender: Sender::One(kept.sender), used: true });
+                return Some(Line { sender: Sender::One(kept.sender, kept.connection), used: true });
             }
         }
         None
@@ -130,11 +133,11 @@ impl Pool {
         if !is_http_2 {
             let (sender, connection) =
                 http1::Builder::new().max_header_size(HEAD).handshake(stream).await.map_err(broken)?;
-            tokio::spawn(async move {
+            let driver = tokio::spawn(async move {
                 // What goes wrong is the business of the request at hand.
                 let _ = connection.with_upgrades().await;
             });
-            return Ok(Line { sender: Sender::One(sender), used: false });
+            return Ok(Line { sender: Sender::One(sender, driver.abort_handle()), used: false });
         }
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -153,30 +156,34 @@ impl Pool {
         Ok(Line { sender: Sender::Two(sender), used: false })
     }
 
-    /// Sends a request, and keeps its connection once the answer was read.
+    /// Sends a request, and keeps its connection once the answer was read. With the answer comes what ends the connection
+    /// at once, where it is this request's alone.
     pub(super) async fn send(
         self: &Arc<Self>,
         sender: Sender,
         request: Request<Upload>,
-    ) -> Result<Response<Incoming>, Unanswered> {
+    ) -> Result<(Response<Incoming>, Option<AbortHandle>), Unanswered> {
         match sender {
-            Sender::Two(mut sender) => sender.try_send_request(request).await.map_err(unanswered),
-            Sender::One(mut sender) => {
+            Sender::Two(mut sender) => {
                 let answer = sender.try_send_request(request).await.map_err(unanswered)?;
-                let pool = Arc::clone(self);
+                Ok((answer, None))
+            }
+            Sender::One(mut sender, connection) => {
+                let answer = sender.try_send_request(request).await.map_err(unanswered)?;
+                let (pool, kept) = (Arc::clone(self), connection.clone());
                 tokio::spawn(async move {
                     if sender.ready().await.is_ok() {
-                        pool.keep(sender);
+                        pool.keep(sender, kept);
                     }
                 });
-                Ok(answer)
+                Ok((answer, Some(connection)))
             }
         }
     }
 
-    fn keep(&self, sender: http1::SendRequest<Upload>) {
+    fn keep(&self, sender: http1::SendRequest<Upload>, connection: AbortHandle) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push(Idle { sender, since: Instant::now() });
+        idle.push(Idle { sender, connection, since: Instant::now() });
         let too_many = idle.len().saturating_sub(MOST_IDLE);
         idle.drain(..too_many);
         drop(idle);
@@ -193,10 +200,10 @@ impl Pool {
     pub(super) async fn probe(self: &Arc<Self>) -> Result<(), Failure> {
         self.tidy();
         let line = self.line(false, false, false).await?;
-        if let Sender::One(mut sender) = line.sender
+        if let Sender::One(mut sender, connection) = line.sender
             && sender.ready().await.is_ok()
         {
-            self.keep(sender);
+            self.keep(sender, connection);
         }
         Ok(())
     }

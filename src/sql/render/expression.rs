@@ -1,6 +1,6 @@
 //! Scalars and conditions of the statement tree as SQL.
 
-use super::{JsonGuard, Writer, refuse};
+use super::{JsonGuard, Target, Writer, refuse};
 use crate::sql::backend::SqlBackend;
 use crate::sql::name::Cast;
 use crate::sql::statement::{Comparison, Expr, Predicate, Select};
@@ -47,10 +47,12 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
                 self.ident(name)
             }
             Expr::Column(None, name) => {
-                if let Some(target) = self.target {
-                    self.table(target)?;
-                    self.sql(".");
+                match self.target {
+                    Some(Target::Table(table)) => self.table(table)?,
+                    Some(Target::Alias(alias)) => self.alias(alias),
+                    None => return self.ident(name),
                 }
+                self.sql(".");
                 self.ident(name)
             }
             Expr::Value(value, cast) => self.bind(value, cast.as_ref()),
