@@ -19,7 +19,7 @@ if [ -e "$schema" ]; then
     chroot "$root" mariadb snipeit <"$schema"
     real=", on the real schema"
 else
-    # What the adapter asks for and no more, where the real schema is not at hand, cannot be had: the small application then.
+    # Where the real schema is not at hand: the small application, under the adapter's name.
     chroot "$root" mariadb snipeit <"$here/tests/schemas/small.mysql.sql"
     install -d -m 755 "$root/etc/scimshim/adapters"
     cp "$here/tests/adapters/small.yaml" "$root/etc/scimshim/adapters/snipe-it.yaml"
