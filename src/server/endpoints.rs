@@ -6,7 +6,7 @@ use super::answer::{Manner, Reply, Takes, render};
 use super::body::{self, BodyError, Taken};
 use super::discovery::Discovery;
 use super::listener::Peer;
-use super::note::Note;
+use super::note::{JournalIds, Note};
 use super::oauth2;
 use super::outgoing::{Broken, Outgoing};
 use super::refusals::refuse;
@@ -126,7 +126,8 @@ impl App {
         let about =
             about(head, served, &route.target, (&ready.endpoints, client.address, by.as_ref(), note.journal_ids()));
         let about = About { writes: !reads, ..about };
-        let entry = Entry::new(about, note.began(), served.saver.clone(), Arc::clone(&self.journal) as Arc<dyn Later>);
+        let later: Arc<dyn Later> = self.journal.clone();
+        let entry = Entry::new(about, note.began(), served.saver.clone(), later);
         let entry = Arc::new(entry);
         note.journalled(&entry);
         if by.is_some_and(|session| session.read_only) && !reads {
@@ -174,7 +175,7 @@ fn about(
     head: &Parts,
     served: &Served,
     target: &Target<'_>,
-    (endpoints, client, session, (id, given)): (&[Endpoint], IpAddr, Option<&Session>, &(Arc<str>, Option<Arc<str>>)),
+    (endpoints, client, session, (id, given)): (&[Endpoint], IpAddr, Option<&Session>, &JournalIds),
 ) -> About {
     let (type_, resource_id) = match target {
         Target::Collection(type_) | Target::Search(type_) => (Some(*type_), None),

@@ -17,6 +17,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// What the journal calls a request: the id that no other has, and the one that a proxy gave it.
+pub type JournalIds = (Arc<str>, Option<Arc<str>>);
+
 /// Gathered while a request is answered. Dropped without an answer, it says that the client hung up.
 pub struct Note<'a> {
     app: &'a App,
@@ -24,7 +27,7 @@ pub struct Note<'a> {
     method: Method,
     request_id: Arc<str>,
     /// Ours, which no other request ever has, and that of a proxy, which may come twice.
-    journal_ids: (Arc<str>, Option<Arc<str>>),
+    journal_ids: JournalIds,
     client: IpAddr,
     server: Arc<str>,
     route: &'static str,
@@ -73,7 +76,7 @@ impl<'a> Note<'a> {
     }
 
     /// What the journal calls it: an id that no other request has, and the one that a proxy gave it.
-    pub fn journal_ids(&self) -> &(Arc<str>, Option<Arc<str>>) {
+    pub fn journal_ids(&self) -> &JournalIds {
         &self.journal_ids
     }
 
