@@ -132,6 +132,19 @@ fn count_out_of_sight(caller: &Caller) {
     metrics::counter!("scimshim_conflicts_out_of_sight_total", "server" => caller.server.name.clone()).increment(1);
 }
 
+/// Notes a create whose name a retired account has that is another's by its externalId: it is not given away.
+pub(super) fn note_retired(caller: &Caller, place: &Place<'_>, key: &Value) {
+    count_out_of_sight(caller);
+    tracing::warn!(
+        resource_type = %place.type_.name,
+        row = %key.to_text().unwrap_or_default(),
+        server = %caller.server.name,
+        request_id = %caller.request_id,
+        "a create was refused: its name is held by a retired account whose externalId is another. It will try again for \
+         ever. If it is the same person, let the client send the old externalId once; if not, rename the row"
+    );
+}
+
 /// Notes a create that a unique index of the database refused after all: nothing that the adapter takes for unique, and
 /// sees, has the value, so it is a row that no filter will ever show.
 pub(super) fn note_out_of_sight(caller: &Caller, place: &Place<'_>, fault: &Fault) {

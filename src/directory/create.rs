@@ -1,6 +1,6 @@
 //! POST: a new row, or one that was retired and is brought back.
 
-use super::adopt::note_out_of_sight;
+use super::adopt::{note_out_of_sight, note_retired};
 use super::change::{Secret, Wish, Writing, check_required};
 use super::child_rows::{ChildRow, ChildRows};
 use super::journal::Done;
@@ -356,11 +356,14 @@ impl Directory {
         };
         let (was, is) = (current.resource.get("externalId"), wanted.resource.get("externalId"));
         match (was, is) {
-            (Some(was), Some(is)) if was != is => Err(Error {
-                scim_type: Some(ScimType::Uniqueness),
-                ..Error::conflict("the name is held by a retired account, whose externalId is another")
+            (Some(was), Some(is)) if was != is => {
+                note_retired(writing.caller, &writing.place, key);
+                Err(Error {
+                    scim_type: Some(ScimType::Uniqueness),
+                    ..Error::conflict("the name is held by a retired account, whose externalId is another")
+                }
+                .into())
             }
-            .into()),
             _ => Ok(true),
         }
     }

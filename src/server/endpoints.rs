@@ -14,6 +14,7 @@ use super::route::{Endpoint, Target, is_ours, route};
 use super::spending::Spending;
 use super::state::{App, Form, Served, unavailable};
 use super::tls::Shown;
+use super::turns::Turn;
 use crate::directory::{About, Caller, Directory, Entry, Later, Patched, Precondition};
 use crate::identity::{Denial, Presented, Session};
 use crate::scim::{Error, ListQuery, ListResponse, Object, Patch, Projection, filter, patch, query, resource};
@@ -175,6 +176,7 @@ impl App {
     async fn blocking(
         &self,
         (entry, spending): (&Arc<Entry>, Arc<Spending>),
+        turn: Option<Turn>,
         work: impl FnOnce() -> Result<Reply, Error> + Send + 'static,
     ) -> Result<Reply, Reply> {
         let permit = self.connection().await.map_err(|why| Reply {
@@ -183,8 +185,8 @@ impl App {
         })?;
         let at_work = AtWork::on(entry);
         let worked = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            let _at_work = at_work;
+            // Kept to the end also where the client hangs up.
+            let _held = (permit, turn, at_work);
             spending.metered(work)
         });
         match worked.await {
@@ -407,9 +409,9 @@ impl Authenticated<'_> {
         body: B,
     ) -> Result<Reply, Reply> {
         let object = self.object(body).await?;
-        let (projection, condition, id) = (self.projection()?, self.condition(), id.to_owned());
-        self.run(move |directory, caller| {
-            let answer = directory.replace(caller, type_, &id, object, &condition, &projection)?;
+        let (projection, condition, at) = (self.projection()?, self.condition(), id.to_owned());
+        self.write(type_, id, move |directory, caller| {
+            let answer = directory.replace(caller, type_, &at, object, &condition, &projection)?;
             Ok(Reply::resource(StatusCode::OK, answer))
         })
         .await
@@ -423,9 +425,9 @@ impl Authenticated<'_> {
     ) -> Result<Reply, Reply> {
         let message = self.message(body).await?;
         let patch = Patch::parse(message, &self.patch_limits())?;
-        let (projection, condition, id) = (self.projection()?, self.condition(), id.to_owned());
-        self.run(move |directory, caller| {
-            Ok(match directory.patch(caller, type_, &id, &patch, &condition, &projection)? {
+        let (projection, condition, at) = (self.projection()?, self.condition(), id.to_owned());
+        self.write(type_, id, move |directory, caller| {
+            Ok(match directory.patch(caller, type_, &at, &patch, &condition, &projection)? {
                 Patched::Resource(answer) => Reply::resource(StatusCode::OK, answer),
                 Patched::NoContent { version, location } => {
                     Reply { etag: version, location: Some(location), ..Reply::empty(StatusCode::NO_CONTENT) }
@@ -440,9 +442,9 @@ impl Authenticated<'_> {
     }
 
     async fn delete(&self, type_: usize, id: &str) -> Result<Reply, Reply> {
-        let (condition, id) = (self.condition(), id.to_owned());
-        self.run(move |directory, caller| {
-            directory.delete(caller, type_, &id, &condition)?;
+        let (condition, at) = (self.condition(), id.to_owned());
+        self.write(type_, id, move |directory, caller| {
+            directory.delete(caller, type_, &at, &condition)?;
             Ok(Reply::empty(StatusCode::NO_CONTENT))
         })
         .await
@@ -455,7 +457,25 @@ impl Authenticated<'_> {
     ) -> Result<Reply, Reply> {
         let directory = Arc::clone(&self.served.directory);
         let caller = self.caller();
-        self.app.blocking((self.entry, Arc::clone(self.spending)), move || work(&directory, &caller)).await
+        self.app.blocking((self.entry, Arc::clone(self.spending)), None, move || work(&directory, &caller)).await
+    }
+
+    /// One write of a resource that is there, when it is its turn.
+    async fn write(
+        &self,
+        type_: usize,
+        id: &str,
+        work: impl FnOnce(&Directory, &Caller) -> Result<Reply, Error> + Send + 'static,
+    ) -> Result<Reply, Reply> {
+        // The other half is for the work.
+        let patience = self.app.config.limits.request_timeout / 2;
+        let Some(turn) = self.app.turns.take(type_, id, patience).await else {
+            let error = Error::unavailable(format!("other writes of the same resource took more than {patience:?}"));
+            return Err(Reply { retry_after: Some(Duration::from_secs(1)), ..Reply::error(error) });
+        };
+        let directory = Arc::clone(&self.served.directory);
+        let caller = self.caller();
+        self.app.blocking((self.entry, Arc::clone(self.spending)), Some(turn), move || work(&directory, &caller)).await
     }
 
     /// The URL it came to, and what stands there.

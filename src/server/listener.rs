@@ -3,6 +3,7 @@
 //! Without TLS only HTTP/1.1 is spoken: nothing behind a proxy needs h2c.
 
 use super::address::{canonical, is_trusted};
+use super::bare::Spoken;
 use super::outgoing::{Outgoing, Sent};
 use super::tls::{Shown, Tls};
 use super::watch::{Activity, Doubt, Noted, Patience, Watched};
@@ -259,7 +260,7 @@ async fn http_1<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .header_read_timeout(None) // `watch` does it
         .max_buf_size(settings.header_bytes.max(8192))
         .serve_connection(
-            TokioIo::new(Watched::new(stream, Arc::clone(&activity))),
+            TokioIo::new(Spoken::new(Watched::new(stream, Arc::clone(&activity)))),
             answering(service, peer, Arc::clone(&activity)),
         )
         .with_upgrades();

@@ -8,6 +8,7 @@ use super::journal::Queue;
 use super::metrics::Requests;
 use super::proxy::Proxy;
 use super::route::Endpoint;
+use super::turns::Turns;
 use crate::config::Config;
 use crate::directory::{Directory, Saver, ServerView};
 use crate::identity::Identity;
@@ -30,6 +31,8 @@ pub struct App {
     pub(super) proxy: Option<Arc<Proxy>>,
     /// As many permits as there may be connections: work waits here, never inside the pool.
     pub(super) pool: Arc<Semaphore>,
+    /// Who writes which resource.
+    pub(super) turns: Arc<Turns>,
     /// For the bodies of all requests together.
     pub(super) room: Arc<Room>,
     pub(super) requests: Requests,
@@ -91,6 +94,7 @@ impl App {
             config,
             proxy,
             pool: Arc::new(Semaphore::new(permits)),
+            turns: Arc::default(),
             room,
             requests: Requests::default(),
             request_ids: RequestIds::new(),

@@ -32,6 +32,7 @@ mod companies;
 mod dialogues;
 mod entities;
 mod examples;
+mod failover;
 mod foreign_hostile;
 mod foreign_tokens;
 mod glpi;

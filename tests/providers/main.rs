@@ -19,11 +19,13 @@ mod support;
 #[path = "../conformance/tools.rs"]
 mod tools;
 
+mod errors;
 mod hourly;
 mod judges;
 mod network;
 #[path = "../filters/random.rs"]
 mod random;
+mod retries;
 mod soak;
 mod sources;
 mod strict;

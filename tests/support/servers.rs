@@ -101,6 +101,33 @@ impl MariaDbServer {
         }
     }
 
+    /// Another server with the same data. This one is shut down and started again for it.
+    pub fn copy(&mut self) -> MariaDbServer {
+        let shutdown = self.client().args(["-e", "SHUTDOWN"]).status().expect("the client runs");
+        assert!(shutdown.success(), "SHUTDOWN");
+        if let Some(mut child) = self.child.take() {
+            child.wait().expect("an end");
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let copied = Command::new("cp").arg("-a").arg(self.folder.path().join("data")).arg(folder.path()).status();
+        assert!(copied.is_ok_and(|status| status.success()), "the data is copied");
+        let mut copy = MariaDbServer { folder, port: super::service::free_port(), child: None };
+        copy.start_again();
+        self.start_again();
+        copy
+    }
+
+    /// Runs SQL as the administrator.
+    pub fn administer(&self, sql: &str) {
+        let status = self.client().args(["-e", sql]).status().expect("the client runs");
+        assert!(status.success(), "{sql}");
+    }
+
+    /// Where it listens: host and port.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     fn client(&self) -> Command {
         let mut command = Command::new("mariadb");
         command.args(["--no-defaults", "--protocol=socket", "--user=root", "--connect-timeout=2"]);

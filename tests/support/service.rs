@@ -152,6 +152,13 @@ impl Service {
         service
     }
 
+    /// The configuration from now on, made of what it was: for the next start or SIGHUP.
+    pub fn configure(&mut self, change: impl Fn(&str) -> String) {
+        let installation = Arc::get_mut(&mut self.installation).expect("one process alone");
+        installation.configuration = change(&installation.configuration);
+        self.write_configuration();
+    }
+
     /// Starts the process and waits until it says it is ready.
     pub fn start_again(&mut self) {
         self.spawn();

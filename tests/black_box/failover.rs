@@ -1,0 +1,66 @@
+//! Several database hosts: tried in order, read-only ones skipped; when another one becomes the primary, the service follows.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::client;
+use crate::support::databases::{Database, Engine};
+use crate::support::servers::MariaDbServer;
+use crate::support::service::{Options, Service};
+
+#[test]
+fn of_mariadb() {
+    let mut first = MariaDbServer::start();
+    let database = Database::create_on(Engine::MariaDb, first.server());
+    database.load(&Engine::MariaDb.small_schema());
+    let mut service = Service::start(&database, Options::small());
+    service.client().post("/Users", &client::user("before", json!({}))).expect(201);
+    assert!(service.stop().success());
+
+    // A replica, as far as the service can tell: the same data, read only. It stands first in the list.
+    let second = first.copy();
+    second.administer("SET GLOBAL read_only = 1");
+    let (one, other) = (first.address(), second.address());
+    service.configure(|text| text.replace(&format!("@{one}/"), &format!("@{other},{one}/")));
+    let checked = service.run(&["check"]);
+    assert!(checked.status.success(), "{}", crate::support::service::describe(&checked));
+    service.start_again();
+    let mut client = service.client();
+    client.post("/Users", &client::user("one", json!({}))).expect(201);
+    assert_eq!(database.count("SELECT COUNT(*) FROM people WHERE login = 'one'"), 1, "on the one that takes writes");
+
+    // The replica becomes the primary, without the row that it never had.
+    first.administer("SET GLOBAL read_only = 1");
+    second.administer("SET GLOBAL read_only = 0");
+    let patience = Instant::now() + Duration::from_secs(20);
+    let refused = loop {
+        let answer = client.post("/Users", &client::user("two", json!({})));
+        if answer.status == 201 {
+            break Instant::now();
+        }
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        assert!(answer.header("retry-after").is_some(), "{:?}", answer.headers);
+        assert!(Instant::now() < patience, "the service does not follow: {}", service.stderr());
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(refused < patience);
+    assert_eq!(database.count("SELECT COUNT(*) FROM people WHERE login = 'two'"), 0, "not on the old primary");
+    for _ in 0..20 {
+        client.get("/Users?filter=userName%20eq%20%22two%22").expect(200);
+    }
+    // The old one goes away for good, and with it every connection that was left.
+    first.kill();
+    let patience = Instant::now() + Duration::from_secs(20);
+    loop {
+        let answer = client.get("/Users?filter=userName%20eq%20%22two%22");
+        if answer.status == 200 {
+            assert_eq!(answer.json()["totalResults"], 1, "{}", answer.text());
+            break;
+        }
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        assert!(Instant::now() < patience, "the service does not follow: {}", service.stderr());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    client.post("/Users", &client::user("three", json!({}))).expect(201);
+}
