@@ -35,3 +35,4 @@ pub mod tls;
 pub mod trace;
 mod turns;
 pub mod watch;
+mod work;

@@ -26,6 +26,7 @@ mod network;
 #[path = "../filters/random.rs"]
 mod random;
 mod retries;
+mod rules;
 mod soak;
 mod sources;
 mod strict;
