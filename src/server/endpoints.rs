@@ -5,8 +5,9 @@ use super::address::client;
 use super::answer::{Manner, Reply, Takes, render};
 use super::body::{self, BodyError, Taken};
 use super::discovery::Discovery;
+use super::journal::Queue;
 use super::listener::Peer;
-use super::note::{JournalIds, Note};
+use super::note::Note;
 use super::oauth2;
 use super::outgoing::{Broken, Outgoing};
 use super::refusals::refuse;
@@ -123,12 +124,11 @@ impl App {
             note.session(&session);
             by = Some(session);
         }
-        let about =
-            about(head, served, &route.target, (&ready.endpoints, client.address, by.as_ref(), note.journal_ids()));
+        let ids = note.journal_ids();
+        let about = about(head, served, &route.target, &ready.endpoints, client.address, by.as_ref(), ids);
         let about = About { writes: !reads, ..about };
-        let later: Arc<dyn Later> = self.journal.clone();
-        let entry = Entry::new(about, note.began(), served.saver.clone(), later);
-        let entry = Arc::new(entry);
+        let later: Arc<dyn Later> = Arc::<Queue>::clone(&self.journal);
+        let entry = Arc::new(Entry::new(about, note.began(), served.saver.clone(), later));
         note.journalled(&entry);
         if by.is_some_and(|session| session.read_only) && !reads {
             return Err(Error::forbidden("this token may only read").into());
@@ -175,7 +175,10 @@ fn about(
     head: &Parts,
     served: &Served,
     target: &Target<'_>,
-    (endpoints, client, session, (id, given)): (&[Endpoint], IpAddr, Option<&Session>, &JournalIds),
+    endpoints: &[Endpoint],
+    client: IpAddr,
+    session: Option<&Session>,
+    (id, given): &(Arc<str>, Option<Arc<str>>),
 ) -> About {
     let (type_, resource_id) = match target {
         Target::Collection(type_) | Target::Search(type_) => (Some(*type_), None),

@@ -17,9 +17,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What the journal calls a request: the id that no other has, and the one that a proxy gave it.
-pub type JournalIds = (Arc<str>, Option<Arc<str>>);
-
 /// Gathered while a request is answered. Dropped without an answer, it says that the client hung up.
 pub struct Note<'a> {
     app: &'a App,
@@ -27,7 +24,7 @@ pub struct Note<'a> {
     method: Method,
     request_id: Arc<str>,
     /// Ours, which no other request ever has, and that of a proxy, which may come twice.
-    journal_ids: JournalIds,
+    journal_ids: (Arc<str>, Option<Arc<str>>),
     client: IpAddr,
     server: Arc<str>,
     route: &'static str,
@@ -76,7 +73,7 @@ impl<'a> Note<'a> {
     }
 
     /// What the journal calls it: an id that no other request has, and the one that a proxy gave it.
-    pub fn journal_ids(&self) -> &JournalIds {
+    pub fn journal_ids(&self) -> &(Arc<str>, Option<Arc<str>>) {
         &self.journal_ids
     }
 

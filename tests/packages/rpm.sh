@@ -8,7 +8,7 @@ next_rpm() {
         'LICENSE-*' src/main.rs src/lib.rs | xargs -0 cp --parents -t "$work/tree"
     mkdir -p "$work/tree/benches/speed" && touch "$work/tree/benches/speed/main.rs"
     echo "# A line of the next version." >>"$work/tree/packaging/config.yaml"
-    (cd "$work/tree" && "$target/tools/bin/cargo-generate-rpm" generate-rpm --profile "$profile" --target-dir "$target" --auto-req builtin \
+    (cd "$work/tree" && "$target/tools/bin/cargo-generate-rpm" generate-rpm --profile "$profile" --target-dir "$target" --auto-req builtin --payload-compress none \
         --set-metadata 'version = "99.0.0"' --output "$work/scimshim-99.rpm")
 }
 # The profile that the package was made with is the one whose files it holds.
@@ -18,7 +18,7 @@ profile=release
 fresh bookworm rpm libssl3
 record
 on_rpm() { inside rpm --dbpath /var/lib/rpm "$@"; }
-cp "$rpm" "$root/root/scimshim.rpm"
+cp "$rpm" "$root/srv/scimshim.rpm"
 
 # ---- what is asked of the system, and what RHEL 9 has
 ok "needs no library but those of RHEL 9" same "" <(rpm -qp --requires "$rpm" |
@@ -27,8 +27,8 @@ ok "no glibc newer than 2.34" same "GLIBC_2.34" <(rpm -qp --requires "$rpm" | gr
 ok "says whose license" has "LGPL-2.1-or-later" <(rpm -qp --qf '%{LICENSE}\n' "$rpm")
 
 # ---- installed
-ok "installs" inside sh -c 'rpm --dbpath /var/lib/rpm -i --nodeps /root/scimshim.rpm >/root/installed'
-ok "prints the next three commands" has "systemctl enable --now scimshim" "$root/root/installed"
+ok "installs" inside sh -c 'rpm --dbpath /var/lib/rpm -i --nodeps /srv/scimshim.rpm >/srv/installed'
+ok "prints the next three commands" has "systemctl enable --now scimshim" "$root/srv/installed"
 ok "rpm finds every file as packed" same "" <(on_rpm -V --nodeps scimshim)
 ok "asks systemd for its presets and nothing else" same "--no-reload preset scimshim.service" <(asked)
 ok "the user cannot log in" has "/sbin/nologin" <(inside getent passwd scimshim)
@@ -51,13 +51,13 @@ ok "it provisions somebody in the demonstration" inside scimshim demo --data /tm
 
 # ---- upgraded
 ok "the next version is made" next_rpm
-cp "$work/scimshim-99.rpm" "$root/root/"
+cp "$work/scimshim-99.rpm" "$root/srv/"
 printf 'public_url: https://scim.example.com\n' >>"$root/etc/scimshim/config.yaml"
 cp "$root/etc/scimshim/config.yaml" "$work/edited"
 printf 'secret\n' >"$root/etc/scimshim/secrets/db-password"
 inside chmod 0700 /etc/scimshim/secrets
 : >"$root/recorded"
-ok "upgrades" on_rpm -U --nodeps /root/scimshim-99.rpm
+ok "upgrades" on_rpm -U --nodeps /srv/scimshim-99.rpm
 ok "what was edited stays" cmp "$work/edited" "$root/etc/scimshim/config.yaml"
 ok "what is new lies beside it" has "A line of the next version" "$root/etc/scimshim/config.yaml.rpmnew"
 ok "secrets and their mode stay" same "700 root:scimshim" <(inside_mode /etc/scimshim/secrets)

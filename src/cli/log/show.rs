@@ -115,7 +115,7 @@ impl Output {
     fn whole(&mut self, request: &RequestRow, changes: Changes<'_>) -> Result<(), Failure> {
         let title = format!("request {}", harmless(&request.id));
         self.print(&self.bold(&title))?;
-        let took = Duration::from_micros(u64::try_from(request.duration).unwrap_or(0)).as_secs_f64() * 1000.0;
+        let took = Duration::from_micros(request.duration.unsigned_abs()).as_secs_f64() * 1000.0;
         let came = at(request.at).to_rfc3339_opts(SecondsFormat::Millis, true);
         self.field("came", &format!("{came}, took {took:.1} ms"))?;
         let about = match (&request.resource_type, &request.resource_id) {
