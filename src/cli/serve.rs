@@ -32,6 +32,8 @@ pub fn block_on<T>(config: &Config, work: impl Future<Output = T>) -> Result<T, 
         .enable_all()
         .thread_name("scimshim")
         .max_blocking_threads(connections + 8)
+        // New connections are looked for between fewer pieces of work than by default: under a flood each piece is a long one.
+        .event_interval(13)
         .build()?;
     let done = runtime.block_on(work);
     // A statement that hangs must not keep the process: it has a timeout of its own in the database.

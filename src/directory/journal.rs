@@ -204,7 +204,7 @@ impl Entry {
         match state.kept {
             Some(status) if status == told.status => {}
             Some(status) => {
-                let row = self.row(state, u16::from(status));
+                let row = self.row(state, status);
                 later.journal(RequestRow { answered: Some(i64::from(told.status)), ..row }, true);
             }
             None if self.about.writes || self.saver.keeps_reads() => {

@@ -9,30 +9,22 @@
 //! before, written ones once at the end, table by table. What was before an UPDATE is had from the SELECT that locked the
 //! row, where there was one, else from one more.
 
-use crate::adapter::{Written, WrittenColumn};
-use crate::own::Own;
+mod tables;
+
+pub(super) use tables::{Columns, Tables};
+
+use crate::adapter::Written;
 use crate::sql::{
-    Alias, Catalogue, ColumnKind, Comparison, Connection, Delete, Dialect, Error, Expr, Failure, Ident, Insert,
-    Isolation, OnConflict, Predicate, Row, Select, Statement, Table, Update, Value,
+    Alias, Catalogue, ColumnKind, Connection, Delete, Dialect, Error, Expr, Failure, Ident, Insert, Isolation,
+    OnConflict, Predicate, Row, Select, Statement, Update, Value,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use tables::{among, exact_key, is_secret, key_of, literal, named, open_columns, position, seen_all, settled, text_of};
 
 /// Rows read again by one statement.
 const CHUNK: usize = 500;
 /// Above all aliases that conditions have.
 const ROW: Alias = Alias(u16::MAX);
-
-/// The tables that are written for requests.
-#[derive(Debug)]
-pub(super) struct Tables {
-    all: Vec<Written>,
-    by_name: HashMap<Table, usize>,
-    /// Ours that belong to no resource: claims.
-    silent: Table,
-}
-
-/// Columns by their position in their table.
-pub(super) type Columns = BTreeMap<usize, Value>;
 
 /// What became of one row.
 #[derive(Debug)]
@@ -71,34 +63,6 @@ struct Tracked {
     whole: bool,
     /// When it was written: an insert the first time, others the last.
     at: u64,
-}
-
-impl Tables {
-    /// Those of an adapter, and our own.
-    pub fn new(written: &[Written], own: &Own) -> Self {
-        let ours = own.of_resources().into_iter().map(|(table, names, key)| Written {
-            table,
-            columns: names.into_iter().map(WrittenColumn::text).collect(),
-            key,
-            numbered: None,
-        });
-        let all: Vec<Written> = written.iter().cloned().chain(ours).collect();
-        let by_name = all.iter().enumerate().map(|(index, written)| (written.table.clone(), index)).collect();
-        Self { all, by_name, silent: own.table(crate::own::OwnTable::Claims) }
-    }
-
-    fn find(&self, table: &Table) -> Result<Option<usize>, Error> {
-        match self.by_name.get(table) {
-            Some(index) => Ok(Some(*index)),
-            None if *table == self.silent => Ok(None),
-            // Nothing is written that could not be journalled.
-            None => Err(Error::new(Failure::Schema, format!("{table} is not among the tables that are journalled"))),
-        }
-    }
-
-    fn get(&self, index: usize) -> Result<&Written, Error> {
-        self.all.get(index).ok_or_else(|| Error::new(Failure::Other, "a table that is not there"))
-    }
 }
 
 impl<'c> Recorder<'c> {
@@ -235,7 +199,7 @@ impl<'c> Recorder<'c> {
                     self.inner.execute(&statement, params)?;
                 }
             }
-            (rows, true)
+            (rows, self.tables.may_alter(table))
         } else {
             let list = columns.iter().filter_map(|column| written.columns.get(*column));
             let list: Vec<Expr> = list.map(|column| column.read(None)).collect();
@@ -506,7 +470,7 @@ impl<'c> Recorder<'c> {
         if !select.lock || !select.joins.is_empty() {
             return;
         }
-        let Some(table) = self.tables.by_name.get(&select.from).copied() else { return };
+        let Some(table) = self.tables.index(&select.from) else { return };
         let Ok(written) = self.tables.get(table) else { return };
         let column = |expr: &Expr| match expr {
             Expr::Column(Some(alias), name) if *alias == select.alias => {
@@ -622,106 +586,4 @@ impl Connection for Recorder<'_> {
     fn catalogue(&mut self, schemas: &[Option<Ident>]) -> Result<Catalogue, Error> {
         self.inner.catalogue(schemas)
     }
-}
-
-fn position(written: &Written, column: &Ident) -> Result<usize, Error> {
-    written.position(column).ok_or_else(|| {
-        Error::new(Failure::Schema, format!("{}.{column} is not among the columns that are journalled", written.table))
-    })
-}
-
-fn is_secret(written: &Written, column: usize) -> bool {
-    written.columns.get(column).is_some_and(|column| column.secret)
-}
-
-/// The columns that may be kept.
-fn open_columns(written: &Written) -> impl Iterator<Item = usize> {
-    written.columns.iter().enumerate().filter(|(_, column)| !column.secret).map(|(position, _)| position)
-}
-
-/// The number of rows written must be the number of those seen: else somebody was faster, and the transaction is tried again.
-fn seen_all(written: &Written, count: u64, seen: usize) -> Result<(), Error> {
-    if u64::try_from(seen) == Ok(count) {
-        return Ok(());
-    }
-    let message =
-        format!("{count} rows of {} were written, and {seen} seen before: others came between", written.table);
-    Err(Error::new(Failure::Retry, message))
-}
-
-/// A row of a select list.
-fn named(written: &Written, columns: &[usize], row: Row) -> Columns {
-    let values = columns.iter().zip(row.0);
-    values.filter_map(|(column, value)| written.columns.get(*column).map(|of| (*column, settled(of, &value)))).collect()
-}
-
-/// A value as its column's kind says: drivers and literals differ in what they call bytes and numbers.
-fn settled(column: &WrittenColumn, value: &Value) -> Value {
-    match (&column.kind, value) {
-        (ColumnKind::Binary(_), Value::Text(text)) => Value::Bytes(text.clone().into_bytes()),
-        (ColumnKind::Integer { .. }, Value::Text(text)) => text.parse().map_or_else(|_| value.clone(), Value::Int),
-        _ => value.clone(),
-    }
-}
-
-fn key_of(written: &Written, row: &Columns) -> Columns {
-    written.key.iter().filter_map(|column| row.get(column).map(|value| (*column, value.clone()))).collect()
-}
-
-fn text_of(key: &Columns) -> String {
-    format!("{key:?}")
-}
-
-/// The value of an expression that is one.
-fn literal(expr: &Expr, params: &[Value]) -> Option<Value> {
-    match expr {
-        Expr::Value(value, _) => Some(value.clone()),
-        Expr::Param(index, _) => params.get(*index).cloned(),
-        Expr::Number(number) => Some(Value::Int(*number)),
-        _ => None,
-    }
-}
-
-/// The rows of these keys.
-fn among(written: &Written, keys: &[&Columns], alias: Option<Alias>) -> Predicate {
-    let column = |position: &usize| written.columns.get(*position);
-    let bound = |position: &usize, value: &Value| {
-        Expr::Value(value.clone(), column(position).and_then(|column| column.cast.clone()))
-    };
-    if let [only] = written.key.as_slice()
-        && let Some(name) = column(only).map(|column| column.name.clone())
-    {
-        let values = keys.iter().filter_map(|key| key.get(only).map(|value| bound(only, value)));
-        return match keys {
-            [_] => values.fold(Predicate::False, |_, value| Predicate::eq(Expr::Column(alias, name.clone()), value)),
-            _ => Predicate::In(Expr::Column(alias, name), values.collect()),
-        };
-    }
-    let one = |key: &&Columns| {
-        key.iter().fold(Predicate::True, |all, (position, value)| {
-            let Some(of) = column(position) else { return all };
-            let left = Expr::Column(alias, of.name.clone());
-            all.and(match value {
-                Value::Null => Predicate::IsNull(left),
-                value => Predicate::eq(left, bound(position, value)),
-            })
-        })
-    };
-    keys.iter().map(one).fold(Predicate::False, Predicate::or)
-}
-
-/// The key, where a condition is that it has certain values, and nothing else.
-fn exact_key(written: &Written, filter: &Predicate, params: &[Value]) -> Option<Columns> {
-    let parts: &[Predicate] = match filter {
-        Predicate::And(all) => all,
-        one => std::slice::from_ref(one),
-    };
-    let mut key = Columns::new();
-    for part in parts {
-        let Predicate::Compare(Expr::Column(None, name), Comparison::Eq, right) = part else { return None };
-        let column = written.position(name)?;
-        key.insert(column, settled(written.columns.get(column)?, &literal(right, params)?));
-    }
-    (!key.is_empty() && key.len() == written.key.len() && written.key.iter().all(|column| key.contains_key(column)))
-        .then_some(key)
 }

@@ -5,6 +5,7 @@ use super::address::client;
 use super::answer::{Manner, Reply, Takes, render};
 use super::body::{self, BodyError, Taken};
 use super::discovery::Discovery;
+use super::journal::Queue;
 use super::listener::Peer;
 use super::note::Note;
 use super::oauth2;
@@ -123,11 +124,11 @@ impl App {
             note.session(&session);
             by = Some(session);
         }
-        let about =
-            about(head, served, &route.target, (&ready.endpoints, client.address, by.as_ref(), note.journal_ids()));
+        let ids = note.journal_ids();
+        let about = about(head, served, &route.target, &ready.endpoints, client.address, by.as_ref(), ids);
         let about = About { writes: !reads, ..about };
-        let entry = Entry::new(about, note.began(), served.saver.clone(), Arc::clone(&self.journal) as Arc<dyn Later>);
-        let entry = Arc::new(entry);
+        let later: Arc<dyn Later> = Arc::<Queue>::clone(&self.journal);
+        let entry = Arc::new(Entry::new(about, note.began(), served.saver.clone(), later));
         note.journalled(&entry);
         if by.is_some_and(|session| session.read_only) && !reads {
             return Err(Error::forbidden("this token may only read").into());
@@ -174,7 +175,10 @@ fn about(
     head: &Parts,
     served: &Served,
     target: &Target<'_>,
-    (endpoints, client, session, (id, given)): (&[Endpoint], IpAddr, Option<&Session>, &(Arc<str>, Option<Arc<str>>)),
+    endpoints: &[Endpoint],
+    client: IpAddr,
+    session: Option<&Session>,
+    (id, given): &(Arc<str>, Option<Arc<str>>),
 ) -> About {
     let (type_, resource_id) = match target {
         Target::Collection(type_) | Target::Search(type_) => (Some(*type_), None),

@@ -139,8 +139,8 @@ pub enum Doubt {
     Unseen,
 }
 
-/// So many reads of little are done in one turn.
-const SMALL_READS: u32 = 16;
+/// So many reads are done in one turn.
+const READS: u32 = 2;
 /// So many requests may come before the first of them is answered.
 const MOST_HEADS: usize = 256;
 
@@ -304,8 +304,8 @@ impl<B: Body + Unpin> Unread<B> {
 /// A stream whose bytes are noted.
 pub struct Watched<S> {
     stream: S,
-    /// So many small reads came without a pause.
-    small: u32,
+    /// So many reads were done in this turn.
+    reads: u32,
     activity: Arc<Activity>,
     look: Look,
 }
@@ -313,22 +313,22 @@ pub struct Watched<S> {
 impl<S> Watched<S> {
     /// Notes what happens on `stream` in `activity`.
     pub fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream, small: 0, activity, look: Look::default() }
+        Self { stream, reads: 0, activity, look: Look::default() }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        // A flood of small frames must not keep others from their turn; hyper takes all there are in one.
-        if self.small >= SMALL_READS {
-            self.small = 0;
+        // A flood of HTTP/2 frames must not keep others from their turn: h2 takes all there are in one, and one read may
+        // bring hundreds.
+        if self.reads >= READS && !self.activity.looks {
+            self.reads = 0;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let is_small = result.is_ready() && buffer.filled().len() - before < 512;
-        self.small = if is_small { self.small + 1 } else { 0 };
+        self.reads = if result.is_ready() { self.reads.saturating_add(1) } else { 0 };
         let read = buffer.filled().get(before..).unwrap_or_default();
         if self.activity.looks && !read.is_empty() {
             self.activity.read();

@@ -14,7 +14,7 @@ use diesel::mysql::MysqlConnection;
 use diesel::pg::PgConnection;
 use diesel::sqlite::SqliteConnection;
 use std::sync::Once;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -51,6 +51,7 @@ fn mysql_host(
 ) -> Result<Box<dyn Pooled>, Error> {
     let inner = within(options.connect_timeout, url.to_owned())?;
     let mut session = Session::new(inner, epoch);
+    prove_client(|sql| session.text(sql, &[]))?;
     let proven = url.contains("ssl_ca=") || url.contains("ssl_mode=required") || url.contains("ssl_mode=verify");
     if proven {
         // MariaDB's client library connects in plain text rather than fail.
@@ -71,6 +72,29 @@ fn mysql_host(
         session.batch(&format!("USE `{}`", database.replace('`', "``")))?;
     }
     Ok(Box::new(session))
+}
+
+/// MariaDB Connector/C 3.3.19 and 3.4.9 give every text that Diesel fetches back as an empty one (CONC-821), and Debian and
+/// others have shipped them. Whoever believed that would write over rows that are not empty: better no connection. Asked
+/// once, as the library stays the same while the process runs.
+fn prove_client(ask: impl FnOnce(&str) -> Result<Vec<Row>, Error>) -> Result<(), Error> {
+    static PROVEN: AtomicBool = AtomicBool::new(false);
+    if !PROVEN.load(Ordering::Relaxed) {
+        gives_what_it_got(&ask("SELECT 'as it was sent'")?)?;
+        PROVEN.store(true, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+fn gives_what_it_got(rows: &[Row]) -> Result<(), Error> {
+    if rows.first().and_then(|row| row.0.first()).and_then(Value::to_text).as_deref() == Some("as it was sent") {
+        return Ok(());
+    }
+    Err(Error::new(
+        Failure::Connection,
+        "MariaDB's client library on this machine gives texts back empty, a bug of its versions 3.3.19 and 3.4.9 (CONC-821): \
+         install a newer libmariadb3 (mariadb-connector-c on Red Hat's systems)",
+    ))
 }
 
 /// The versioned comments are read by MariaDB alone and by MySQL alone. Diesel sets the session's time
@@ -238,7 +262,17 @@ fn like(text: &str, pattern: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::like;
+    use super::{Row, Value, gives_what_it_got, like};
+
+    #[test]
+    fn a_client_library_that_gives_empty_texts_is_not_believed() {
+        let rows = |text: &str| vec![Row(vec![Value::Text(text.to_owned())])];
+        assert!(gives_what_it_got(&rows("as it was sent")).is_ok());
+        for rows in [rows(""), rows("as it"), vec![Row(vec![Value::Null])], Vec::new()] {
+            let error = gives_what_it_got(&rows).unwrap_err().to_string();
+            assert!(error.contains("install a newer libmariadb3"), "{error}");
+        }
+    }
 
     #[test]
     fn like_minds_case_and_escapes() {

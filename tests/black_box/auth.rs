@@ -500,9 +500,8 @@ fn secret_keeps_secrets() {
 }
 
 /// Nothing prints a secret: not the log at its most verbose, not findings, not metrics, not errors, not what `check` says.
-#[test]
-fn canaries() {
-    let database = Database::small(Engine::Sqlite);
+fn canaries(engine: Engine) {
+    let database = Database::small(engine);
     let canary = |n: u8| format!("canary{n}-4a0b7c");
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str, text: &str| {
@@ -562,6 +561,21 @@ fn canaries() {
         said.contains("usernam") && !said.contains("canary") && !said.contains(digits) && !said.contains(&hash),
         "{said}"
     );
+}
+
+#[test]
+fn canaries_on_mariadb() {
+    canaries(Engine::MariaDb);
+}
+
+#[test]
+fn canaries_on_postgres() {
+    canaries(Engine::Postgres);
+}
+
+#[test]
+fn canaries_on_sqlite() {
+    canaries(Engine::Sqlite);
 }
 
 fn run_check(config: &Path) -> Output {

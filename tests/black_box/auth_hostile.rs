@@ -223,7 +223,7 @@ fn tokens(table: &mut Table, service: &Service) {
         json!(null),
         json!("k".repeat(2000)),
     ] {
-        table.stored("kid", &format!("kid {kid:.60}"), &by_them(&with(&header, "kid", kid.clone()), &payload), STRANGE);
+        table.stored("kid", &format!("kid {kid:.60}"), &by_us(&with(&header, "kid", kid.clone()), &payload), STRANGE);
     }
     let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(theirs.public_key().as_ref()) });
     for (parameter, value) in [

@@ -100,9 +100,8 @@ impl Matrix {
     }
 }
 
-#[test]
-fn every_cell() {
-    let database = Database::small(Engine::Sqlite);
+fn every_cell(engine: Engine) {
+    let database = Database::small(engine);
     let service = Service::start(&database, Options::small().identity_servers(SERVERS));
     let (admin, client) = (service.client(), service.client_with("", None));
     let mut matrix = Matrix { service, admin, client, serial: 0, wrong: Vec::new(), cells: 0 };
@@ -135,4 +134,19 @@ fn every_cell() {
     }
     println!("{} cells", matrix.cells);
     assert!(matrix.wrong.is_empty(), "{} of {} cells:\n{}", matrix.wrong.len(), matrix.cells, matrix.wrong.join("\n"));
+}
+
+#[test]
+fn every_cell_on_mariadb() {
+    every_cell(Engine::MariaDb);
+}
+
+#[test]
+fn every_cell_on_postgres() {
+    every_cell(Engine::Postgres);
+}
+
+#[test]
+fn every_cell_on_sqlite() {
+    every_cell(Engine::Sqlite);
 }

@@ -118,6 +118,34 @@ fn every_kind_on_sqlite() {
     every_kind(Engine::Sqlite);
 }
 
+/// What the checks above are worth: a row, a column and a request that the journal does not know of are seen.
+#[test]
+fn what_is_not_journalled_is_seen() {
+    let database = Database::small(Engine::Sqlite);
+    let service = Service::start(&database, Options::small());
+    let user = |name: &str| client::user(name, json!({ "title": "t", "externalId": name }));
+    for (sql, word) in [
+        ("UPDATE people SET family = 'X'", "people has a row that the journal does not explain"),
+        ("INSERT INTO departments (name) VALUES ('new')", "departments has a row"),
+        ("DELETE FROM history WHERE id = 1", "history has no such row"),
+        ("DELETE FROM scimshim_links", "own.links has no such row"),
+    ] {
+        let (before, from) = (Tables::of(&database), requests(&service).len());
+        service.client().post("/Users", &user(&format!("u{from}"))).expect(201);
+        assert_eq!(before.disagreements(&database, &requests(&service)[from..]), Vec::<String>::new());
+        let before = Tables::of(&database);
+        database.execute(sql);
+        let wrong = before.disagreements(&database, &[]);
+        assert!(wrong.iter().any(|wrong| wrong.contains(word)), "{sql}: {wrong:?}");
+    }
+    // A change that is told otherwise than it was.
+    let (before, from) = (Tables::of(&database), requests(&service).len());
+    service.client().patch("/Users/1", replace("title", json!("other"))).expect(200);
+    let mut told = requests(&service)[from..].to_vec();
+    told[0]["changes"][0]["before"]["title"] = json!("something");
+    assert!(before.disagreements(&database, &told).iter().any(|wrong| wrong.contains("people.title was")));
+}
+
 /// What was refused is journalled with its status, without rows; what a stranger asked is not.
 fn refused(engine: Engine) {
     let database = Database::small(engine);

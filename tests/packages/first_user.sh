@@ -19,7 +19,7 @@ if [ -e "$schema" ]; then
     chroot "$root" mariadb snipeit <"$schema"
     real=", on the real schema"
 else
-    # What the adapter asks for and no more, where the real schema is not at hand, cannot be had: the small application then.
+    # Where the real schema is not at hand: the small application, under the adapter's name.
     chroot "$root" mariadb snipeit <"$here/tests/schemas/small.mysql.sql"
     install -d -m 755 "$root/etc/scimshim/adapters"
     cp "$here/tests/adapters/small.yaml" "$root/etc/scimshim/adapters/snipe-it.yaml"
@@ -71,6 +71,15 @@ done
 ok "the user is in the application's table$real" has "ada" <(inside mariadb -N snipeit -e "SELECT * FROM $([ -e "$schema" ] && echo users || echo people)")
 ok "curl was answered 201" has "HTTP/2 201" "$work/transcript"
 ok "check finds nothing wrong afterwards" inside scimshim check
+
+# ---- a client library with CONC-821, as Debian 12 had it for a while: refused, not believed
+broken=libmariadb3=1:10.11.18-0+deb12u1
+if inside sh -c "cd /srv && apt-get -q update && apt-get -q download $broken && dpkg -x libmariadb3_*.deb /srv/broken" >"$work/broken" 2>&1; then
+    ok "a client library that gives texts back empty is refused" has "gives texts back empty" \
+        <(inside env LD_LIBRARY_PATH=/srv/broken/usr/lib/x86_64-linux-gnu scimshim check 2>&1 || true)
+else
+    echo "     $broken is not to be had any more: that it is refused was not tried"
+fi
 cp "$work/transcript" "$work/first_user.transcript"
 echo "     the transcript is in $work/first_user.transcript"
 # The chroot's own processes, of which this script's /proc knows no others.

@@ -100,8 +100,11 @@ fn an_answer_before_the_upload_ended() {
             }
         }
         stream.sock.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
-        let answer = read_until(&mut stream, "too big");
-        assert!(answer.starts_with("HTTP/1.1 413"), "round {round}: {answer}");
+        // A reset may overtake the answer before it; then there is one of ours.
+        let answer = read_until(&mut stream, "\r\n\r\n");
+        let stayed = round % 2 == 0;
+        let fine = answer.starts_with("HTTP/1.1 413") || (!stayed && answer.starts_with("HTTP/1.1 502"));
+        assert!(fine, "round {round}: {answer}");
         assert!(began.elapsed() < Duration::from_secs(9), "round {round}: it took {:?}", began.elapsed());
     }
     // And at once, for a client that waits.

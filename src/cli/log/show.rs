@@ -8,6 +8,7 @@ use chrono::SecondsFormat;
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Stdout, Write};
+use std::time::Duration;
 
 /// The most characters of a value in a table; JSON has all of it.
 const WIDEST: usize = 80;
@@ -114,8 +115,7 @@ impl Output {
     fn whole(&mut self, request: &RequestRow, changes: Changes<'_>) -> Result<(), Failure> {
         let title = format!("request {}", harmless(&request.id));
         self.print(&self.bold(&title))?;
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds for people")]
-        let took = request.duration as f64 / 1000.0;
+        let took = Duration::from_micros(request.duration.unsigned_abs()).as_secs_f64() * 1000.0;
         let came = at(request.at).to_rfc3339_opts(SecondsFormat::Millis, true);
         self.field("came", &format!("{came}, took {took:.1} ms"))?;
         let about = match (&request.resource_type, &request.resource_id) {
