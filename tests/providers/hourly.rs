@@ -23,7 +23,7 @@ const SERVERS: &str = "
 
 /// What becomes of the person of a number.
 fn leaves_the_application(number: usize) -> bool {
-    number % 40 == 0
+    number.is_multiple_of(40)
 }
 fn leaves_the_scope(number: usize) -> bool {
     number % 500 == 1
@@ -44,7 +44,7 @@ fn members(group: usize, people: usize, groups: usize, after: bool) -> BTreeSet<
     let fits = |number: &usize| !leaves_the_application(*number) && !leaves_the_scope(*number);
     let belongs = |number: &usize| number % groups == group || (number * 7 + 1) % groups == group;
     let mut all: BTreeSet<usize> = (1..=people).filter(fits).filter(belongs).collect();
-    if after && group % 10 == 0 {
+    if after && group.is_multiple_of(10) {
         all.retain(|number| number % 3 != 0);
         all.extend((1..=people).filter(fits).filter(|number| (number * 13 + 5) % (groups * 4) == group));
     }

@@ -10,6 +10,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::as_conversions,
     reason = "a test that cannot go on fails"
 )]
 #![allow(missing_docs, reason = "tests are read, not linked against")]

@@ -74,7 +74,7 @@ fn group_name(number: usize) -> String {
 fn members(group: usize, round: usize, people: usize, groups: usize) -> BTreeSet<usize> {
     let mut all: BTreeSet<usize> =
         (0..people).filter(|p| p % groups == group || (p * 7 + 3) % groups == group).collect();
-    if round == 1 && group % 3 == 0 {
+    if round == 1 && group.is_multiple_of(3) {
         all.retain(|p| p % 4 != 0);
         all.extend((0..people).filter(|p| (p * 11 + 5) % groups == group));
     }
@@ -179,7 +179,6 @@ trait Dialect: Sync {
     fn name(&self) -> &'static str;
     fn person(&self, speaker: &mut Speaker<'_>, id: &mut Option<String>, external: &str, person: &Person) -> Done;
     /// `before` are the members as it believes the group to have them.
-    #[expect(clippy::too_many_arguments, reason = "a test's own")]
     fn group(
         &self,
         speaker: &mut Speaker<'_>,
