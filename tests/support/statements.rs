@@ -105,7 +105,9 @@ fn mariadb(login: &str, bytes: &[u8], from: u64) -> Statements {
         }
     };
     let mut offset = 0_u64;
-    for line in bytes.split(|byte| *byte == b'\n') {
+    // What stands behind the last line end is a line that is being written.
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &bytes[..end]);
+    for line in whole.split(|byte| *byte == b'\n') {
         let here = offset;
         offset += u64::try_from(line.len()).expect("a length") + 1;
         if let Some(captures) = head.captures(line) {
