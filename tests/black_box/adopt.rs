@@ -31,17 +31,6 @@ fn members(client: &mut Client, team: &str) -> Vec<Value> {
     all
 }
 
-fn said(service: &Service, what: &str) -> bool {
-    let patience = std::time::Instant::now() + std::time::Duration::from_secs(5);
-    while std::time::Instant::now() < patience {
-        if service.stderr().contains(what) {
-            return true;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    false
-}
-
 fn adopted(engine: Engine) {
     let database = Database::small(engine);
     database.execute(
@@ -78,11 +67,7 @@ fn adopted(engine: Engine) {
     let far = near.post("/Users", &client::user("bob", json!({}))).expect_error(409, Some("uniqueness"), "userName");
     assert_eq!(far.header("location"), None);
     assert!(!far.text().contains("102"), "{}", far.text());
-    assert!(
-        said(&service, "a create was refused for a row that this identity server cannot see"),
-        "{}",
-        service.stderr()
-    );
+    service.said("a create was refused for a row that this identity server cannot see");
     let metrics = service.admin("/metrics").unwrap();
     assert!(metrics.contains("scimshim_conflicts_out_of_sight_total{server=\"near\"} 1"), "{metrics}");
     // What is protected, and what would take a right that is not there, stays as it is.

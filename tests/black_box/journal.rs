@@ -348,15 +348,20 @@ fn retention(engine: Engine) {
         assert!(Instant::now() < patience, "{} {}", count("requests"), count("changes"));
         std::thread::sleep(Duration::from_millis(100));
     }
-    let pruned: f64 = [&service, &second]
-        .iter()
-        .filter_map(|service| service.admin("/metrics"))
-        .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
-        .filter_map(|line| line.strip_prefix("scimshim_journal_pruned_total ").and_then(|n| n.parse::<f64>().ok()))
-        .sum();
-    assert_eq!(pruned, 32.0);
+    // Counted and said a moment after it was done.
+    let pruned = || -> f64 {
+        [&service, &second].iter().filter_map(|service| service.metric("scimshim_journal_pruned_total")).sum()
+    };
+    while pruned() < 32.0 {
+        assert!(Instant::now() < patience, "{}", pruned());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(pruned(), 32.0);
     assert_eq!(count("leases"), 1);
-    assert!([&service, &second].iter().any(|service| service.stderr().contains("the journal was pruned")));
+    while ![&service, &second].iter().any(|service| service.stderr().contains("the journal was pruned")) {
+        assert!(Instant::now() < patience, "{}", service.stderr());
+        std::thread::sleep(Duration::from_millis(100));
+    }
     // What belongs to resources stays.
     assert_eq!(database.count("SELECT COUNT(*) FROM people"), 30);
 }

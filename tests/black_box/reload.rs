@@ -233,7 +233,7 @@ fn what_changes() {
     );
     assert_eq!(reload(&service), (2, 0), "{}", service.stderr());
     assert_eq!(service.client().get("/Users").json()["itemsPerPage"], 1);
-    let log = service.stderr();
+    let log = service.said("\"key\":\"log\"");
     for key in ["listen", "log"] {
         let line = log.lines().find(|line| line.contains("is not reloaded") && line.contains(&format!("\"{key}\"")));
         assert!(line.is_some(), "{key}: {log}");

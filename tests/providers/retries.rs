@@ -1,7 +1,5 @@
 //! Requests that come twice, all at once, or for a row that nobody can see: one row, and an answer that leads to it.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use crate::network::{Fate, Wire};
@@ -148,15 +146,9 @@ fn counted(service: &Service, server: &str, times: u32) -> bool {
 
 /// The line of the log that says so.
 fn logged(service: &Service, what: &str) -> Value {
-    let patience = Instant::now() + Duration::from_secs(5);
-    loop {
-        let log = service.stderr();
-        if let Some(line) = log.lines().find(|line| line.contains(what)) {
-            return serde_json::from_str(line).expect("JSON");
-        }
-        assert!(Instant::now() < patience, "{what:?} is not in the log: {log}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let log = service.said(what);
+    let line = log.lines().find(|line| line.contains(what)).expect("a line");
+    serde_json::from_str(line).expect("JSON")
 }
 
 /// Rows that no filter shows never make a POST fail for ever: what a DELETE retired and what the application threw away comes

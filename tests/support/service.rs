@@ -320,6 +320,20 @@ impl Service {
         std::fs::read(self.stderr_file()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
+    /// Waits until the process has written that (lines are written a moment later) and gives all that it has.
+    #[track_caller]
+    pub fn said(&self, what: &str) -> String {
+        let patience = Instant::now() + Duration::from_secs(10);
+        loop {
+            let log = self.stderr();
+            if log.contains(what) {
+                return log;
+            }
+            assert!(Instant::now() < patience, "{what:?} is not in the log: {log}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     fn stderr_file(&self) -> PathBuf {
         self.installation.folder.path().join(format!("{}.log", self.name))
     }
