@@ -10,7 +10,7 @@ use super::lately::{LastUse, RENEW, STALE};
 use super::token::{Fingerprint, Keyring, fingerprint, is_opaque, key_id};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -118,8 +118,8 @@ impl LiveTokens {
             Some(known) => {
                 if known.verified.get().is_none() && self.is_of_unknown_key(token) {
                     // The set is newer than the keys.
-                    self.want_keys().await;
-                    self.fresh(|snapshot| snapshot.read >= came).await?;
+                    let wanted = self.want_keys().await;
+                    self.fresh(|snapshot| snapshot.read >= wanted).await?;
                 }
                 Arc::clone(known)
             }
@@ -162,15 +162,16 @@ impl LiveTokens {
         if refused().contains(fingerprint) {
             return Err(unknown(why));
         }
+        let mut since = came;
         if patient {
             match is_opaque(token) {
                 true => self.wait_for_renewal().await,
-                false => self.want_keys().await,
+                false => since = self.want_keys().await,
             }
         } else {
             self.shared.keys.load().verify(token, &self.shared.issuer, audience).map_err(Denied::Refused)?;
         }
-        if let Some(known) = self.fresh(|snapshot| snapshot.read >= came).await?.tokens.get(fingerprint) {
+        if let Some(known) = self.fresh(|snapshot| snapshot.read >= since).await?.tokens.get(fingerprint) {
             return Ok(Arc::clone(known));
         }
         let mut refused = refused();
@@ -192,10 +193,13 @@ impl LiveTokens {
         key_id(token).is_some_and(|id| self.shared.keys.load().ids().all(|known| known != id))
     }
 
-    /// Until the set may be read again, and the keys with it.
-    async fn want_keys(&self) {
-        self.shared.keys_wanted.store(true, Relaxed);
+    /// Until the set may be read again, and the keys with it. Gives the moment of the wish: a set that somebody began to read
+    /// before has come without them.
+    async fn want_keys(&self) -> Instant {
+        self.shared.keys_wanted.store(true, SeqCst);
+        let wanted = Instant::now();
         self.wait_for_renewal().await;
+        wanted
     }
 
     /// Until the set may be read again.
@@ -262,7 +266,7 @@ impl Shared {
             read.duration_since(*keys_read) >= KEYS
         };
         let mut before = self.snapshot.load_full();
-        if self.keys_wanted.swap(false, Relaxed) || keys_are_old {
+        if self.keys_wanted.swap(false, SeqCst) || keys_are_old {
             let keys = self.store.keyring()?;
             *self.keys_read.lock().unwrap_or_else(PoisonError::into_inner) = read;
             if !self.keys.load().ids().eq(keys.ids()) {
@@ -294,7 +298,7 @@ mod tests {
     use super::super::token::{Claims, SigningKey, audience, new_id, new_opaque};
     use super::*;
     use crate::sql::{Error, Failure};
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     const URL: &str = "https://scim.example.com";
 
