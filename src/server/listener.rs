@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response, Version, header};
+use hyper::{Request, Response, header};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ipnet::IpNet;
 use std::collections::HashMap;
@@ -304,8 +304,9 @@ fn answering<S: Serve>(
         let (service, in_flight) = (Arc::clone(&service), activity.request());
         let peer = Peer { doubt: in_flight.doubt(), ..peer.clone() };
         async move {
-            // HTTP/2 says "enough" with a frame; where a head is in doubt nobody knows what belongs to its body.
-            let takes_the_rest = request.version() < Version::HTTP_2 && peer.doubt.is_none();
+            // HTTP/2 could say "enough" with a frame, but curl then takes the answer for none. Where a head is in doubt
+            // nobody knows what belongs to its body.
+            let takes_the_rest = peer.doubt.is_none();
             let waits = request.headers().contains_key(header::EXPECT);
             let (head, body) = request.into_parts();
             let (body, unread) = in_flight.note(body);
