@@ -23,10 +23,9 @@ pub mod passwords;
 pub mod store;
 pub mod token;
 
-use crate::config::{ClientCertificate, NoCredential};
+use crate::config::{Bearer, ClientCertificate, NoCredential};
 use authorization::Credential;
 use basic::Basic;
-use bearer::Bearer;
 use certificate::Certificate;
 use digest::Digest;
 use failures::{Failures, Guess};
