@@ -89,6 +89,15 @@ struct Installation {
     ca: String,
 }
 
+/// Resident memory of a process, in KiB.
+#[derive(Clone, Copy)]
+pub struct Memory {
+    /// Now.
+    pub now: i64,
+    /// The most that it ever was.
+    pub most: i64,
+}
+
 /// A process of the service.
 pub struct Service {
     installation: Arc<Installation>,
@@ -248,6 +257,17 @@ impl Service {
     /// The process id, while it runs.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("a running service").id()
+    }
+
+    /// What the process holds of memory.
+    pub fn memory(&self) -> Memory {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process's status");
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+            kib.unwrap_or_else(|| panic!("{name} {status}"))
+        };
+        Memory { now: of("VmRSS:"), most: of("VmHWM:") }
     }
 
     /// A client of the default identity server with the token issued at the start.
