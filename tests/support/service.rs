@@ -20,6 +20,8 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_scimshim");
 pub struct Options {
     /// The value of `adapter:`, YAML: a path, or a map with parameters.
     pub adapter: String,
+    /// The text of an adapter instead.
+    pub written: Option<String>,
     /// The value of `identity_servers:`, YAML flow or an indented block; the token is issued to `test`.
     pub identity_servers: String,
     /// More top-level keys, YAML.
@@ -35,6 +37,7 @@ impl Options {
     pub fn adapter(path: &str) -> Options {
         Options {
             adapter: super::file(path).display().to_string(),
+            written: None,
             // Groups here have thousands of members.
             identity_servers: "{ test: { default: true, authentication: bearer, switches: { patch_answers: auto } } }"
                 .to_owned(),
@@ -49,8 +52,14 @@ impl Options {
         Options::adapter("tests/adapters/small.yaml")
     }
 
+    /// An adapter that a test wrote, else as the small one's.
+    pub fn written(adapter: impl Into<String>) -> Options {
+        Options { written: Some(adapter.into()), ..Options::small() }
+    }
+
     /// With parameters of the adapter, a YAML flow map.
     pub fn parameters(mut self, parameters: &str) -> Options {
+        assert!(self.written.is_none(), "an adapter that a test wrote needs none");
         self.adapter = format!("{{ name: {}, parameters: {parameters} }}", self.adapter);
         self
     }
@@ -124,6 +133,11 @@ impl Service {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ca = certificates(folder.path());
         let (port, admin) = (free_port(), free_port());
+        let written = folder.path().join("adapter.yaml");
+        let adapter = options.written.map_or(options.adapter, |text| {
+            std::fs::write(&written, text).expect("the adapter");
+            written.display().to_string()
+        });
         let configuration = format!(
             "tls: {{ certificate: {folder}/certificate.pem, private_key: {folder}/key.pem, {tls} }}\n\
              public_url: https://localhost:{port}\n\
@@ -134,7 +148,6 @@ impl Service {
             folder = folder.path().display(),
             tls = options.tls,
             database = database.configuration(),
-            adapter = options.adapter,
             servers = options.identity_servers,
             more = options.more,
         );
