@@ -7,6 +7,7 @@
 use super::change::Secret;
 use super::journal::{Done, Entry};
 use super::recorder::Changed;
+use super::rehearsal::Shown;
 use super::transaction::{Account, Fault};
 use super::update::{Change, Edit};
 use super::{Answer, Caller, Directory, Patched, Precondition};
@@ -182,12 +183,11 @@ impl Directory {
             if attempts > 1 {
                 self.own.release(connection, &turn)?;
             }
+            let mut shown = Shown::default();
             let mut account = Account { requests: Vec::with_capacity(steps.len()), changes: Vec::new() };
             for ((step, done), changed) in steps.iter().zip(&mut done).zip(changed) {
                 let (type_, _) = self.type_(step.type_)?;
-                if step.method == BulkMethod::Post {
-                    done.created(caller, type_);
-                }
+                shown.show(caller, step, type_, done);
                 let (request, changes) = step.entry.committed(type_.done(done), changed);
                 account.requests.push(request);
                 account.changes.extend(changes);

@@ -61,16 +61,18 @@ fn keeps_nothing(engine: Engine) {
     let operations = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": [
         { "method": "POST", "path": "/Users", "bulkId": "u", "data": client::user("mel", json!({})) },
         { "method": "POST", "path": "/Groups", "bulkId": "g", "data": client::group("crew", &["bulkId:u"]) },
+        { "method": "PATCH", "path": "/Users/bulkId:u", "data": client::patch(json!([{ "op": "add", "path": "title", "value": "T" }])) },
     ] });
     let statuses = |answer: &Value| -> Vec<String> {
         let all = answer["Operations"].as_array().unwrap().iter();
         all.map(|one| one["status"].as_str().unwrap().to_owned()).collect()
     };
     let answer = dry.post("/Bulk", &operations).expect(200).json();
-    assert_eq!(statuses(&answer), ["201", "400"], "the first is not there for the second: {answer}");
+    assert_eq!(statuses(&answer), ["201", "400", "404"], "the first is not there for the second: {answer}");
     let mut whole = service.client_with("/scim/whole/v2", Some(service.issue("whole")));
     let answer = whole.post("/Bulk", &operations).expect(200).json();
-    assert_eq!(statuses(&answer), ["201", "201"], "{answer}");
+    assert_eq!(statuses(&answer), ["201", "201", "200"], "{answer}");
+    assert_eq!(answer["Operations"][0]["location"], answer["Operations"][2]["location"], "{answer}");
     for one in answer["Operations"].as_array().unwrap() {
         assert!(one["location"].as_str().unwrap().contains("/dry-run-"), "{answer}");
     }
@@ -81,7 +83,7 @@ fn keeps_nothing(engine: Engine) {
     assert!(database.table(&format!("{}claims", database.own_tables())).is_empty());
     let all = requests(&service);
     let dry_runs: Vec<&Value> = all.iter().filter(|request| request["dry_run"] == true).collect();
-    assert_eq!(dry_runs.len(), 11, "{dry_runs:#?}");
+    assert_eq!(dry_runs.len(), 12, "{dry_runs:#?}");
     for one in &dry_runs {
         assert!(one.get("status").is_none(), "{one}");
         assert!((200..300).contains(&one["answered"].as_i64().unwrap()), "{one}");
