@@ -5,10 +5,10 @@ use super::{Own, OwnTable};
 use crate::sql::{Dialect, Table};
 
 /// The newest migration's number.
-pub(super) const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 5;
 
 /// All migrations in order; the first has number 1.
-const MIGRATIONS: [&[Step]; 4] = [
+const MIGRATIONS: [&[Step]; 5] = [
     &[
         Step::Table(SIGNING_KEYS),
         Step::Table(TOKENS),
@@ -20,6 +20,7 @@ const MIGRATIONS: [&[Step]; 4] = [
     &[Step::Table(IDENTITIES)],
     &[Step::Table(OAUTH_GRANTS), Step::Table(OAUTH_TOKENS)],
     &[Step::Table(REQUESTS), Step::Table(CHANGES), Step::Table(LEASES)],
+    &[Step::Table(DEACTIVATIONS)],
 ];
 
 /// One change of the schema.
@@ -196,6 +197,14 @@ const OAUTH_TOKENS: Spec = Spec {
     key: &["hash"],
     unique: &[],
     indexes: &[("oauth_tokens_grant", &["grant_id", "kind"]), ("oauth_tokens_expires_at", &["expires_at"])],
+};
+
+const DEACTIVATIONS: Spec = Spec {
+    table: OwnTable::Deactivations,
+    columns: &[("id", Text(64), REQUIRED), ("server", Text(64), REQUIRED), ("at", Instant, REQUIRED)],
+    key: &["id"],
+    unique: &[],
+    indexes: &[("deactivations_server", &["server", "at"])],
 };
 
 const REQUESTS: Spec = Spec {

@@ -4,6 +4,7 @@
 //!
 //! Instants are `bigint` microseconds since 1970 in UTC on every database; text compares byte for byte.
 
+mod brake;
 mod claims;
 mod ddl;
 mod grants;
@@ -14,7 +15,7 @@ mod sidecar;
 mod tokens;
 
 pub use grants::{Access, Needs};
-pub use journal::{ChangeRow, JournalFilter, RequestRow};
+pub use journal::{ChangeRow, DRY_RUN, JournalFilter, RequestRow};
 pub use keys::SigningKey;
 pub use oauth::{OauthGrant, OauthKind, OauthToken};
 pub use sidecar::Tombstone;
@@ -62,11 +63,13 @@ pub enum OwnTable {
     Changes,
     /// Which process does what only one should.
     Leases,
+    /// What identity servers with a brake deactivated or deleted within the last hour.
+    Deactivations,
 }
 
 impl OwnTable {
     /// All of them.
-    pub const ALL: [OwnTable; 13] = [
+    pub const ALL: [OwnTable; 14] = [
         OwnTable::SchemaVersion,
         OwnTable::SigningKeys,
         OwnTable::Tokens,
@@ -80,6 +83,7 @@ impl OwnTable {
         OwnTable::Requests,
         OwnTable::Changes,
         OwnTable::Leases,
+        OwnTable::Deactivations,
     ];
 
     /// The table's name, without schema or prefix.
@@ -98,6 +102,7 @@ impl OwnTable {
             OwnTable::Requests => "requests",
             OwnTable::Changes => "changes",
             OwnTable::Leases => "leases",
+            OwnTable::Deactivations => "deactivations",
         }
     }
 }
