@@ -9,7 +9,7 @@ use super::journal::{Done, Entry};
 use super::recorder::Changed;
 use super::rehearsal::Shown;
 use super::transaction::{Account, Fault};
-use super::update::Edit;
+use super::update::{Edit, What};
 use super::{Answer, Caller, Directory, Patched, Precondition};
 use crate::adapter::ResourceType;
 use crate::scim::bulk::Ids;
@@ -291,7 +291,7 @@ impl Directory {
         ids.resolve(&mut rest)?;
         let patch = Patch { operations: vec![Operation { op: Op::Add, path: None, value: Some(rest) }] };
         let all = Projection::default();
-        let edit = Edit::completing(self.find(withheld.type_, &withheld.id)?, &patch);
+        let edit = Edit::of(self.find(withheld.type_, &withheld.id)?, What::Complete(&patch));
         let condition = Precondition::default();
         let updated = self.edit_within(connection, caller, &edit, &withheld.id, &condition, &all, &[])?;
         Ok(updated.found.version)

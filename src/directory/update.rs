@@ -3,8 +3,7 @@
 use super::change::{Assignment, Secret, Wish, Writing, check_required};
 use super::child_rows::ChildRows;
 use super::journal::Done;
-use super::members::Collections;
-use super::members::MemberChange;
+use super::members::{Collections, MemberChange};
 use super::permissions;
 use super::read::{CollectionsWanted, Found};
 use super::read_only::writable_here;
@@ -53,7 +52,8 @@ pub(super) struct Edit<'a> {
     what: What<'a>,
 }
 
-enum What<'a> {
+/// What it asks.
+pub(super) enum What<'a> {
     Replace {
         resource: Object,
         collections: Collections,
@@ -63,18 +63,14 @@ enum What<'a> {
     /// A PUT that leaves what it does not mention.
     Merge(Patch),
     Patch(&'a Patch),
+    /// What the POST of a bulk request had to leave out.
     Complete(&'a Patch),
 }
 
 impl<'a> Edit<'a> {
-    /// A PATCH of a resource that was found.
-    pub fn of((place, key): (Place<'a>, Value), patch: &'a Patch) -> Self {
-        Self { place, key, what: What::Patch(patch) }
-    }
-
-    /// The second half of a resource of a bulk request.
-    pub fn completing((place, key): (Place<'a>, Value), patch: &'a Patch) -> Self {
-        Self { place, key, what: What::Complete(patch) }
+    /// Of a resource that was found.
+    pub fn of((place, key): (Place<'a>, Value), what: What<'a>) -> Self {
+        Self { place, key, what }
     }
 
     /// What it makes of the resource.
@@ -200,7 +196,7 @@ impl Directory {
         patch: &'a Patch,
     ) -> Result<Edit<'a>, Error> {
         self.may_write(caller, type_)?;
-        Ok(Edit::of(self.find(type_, id)?, patch))
+        Ok(Edit::of(self.find(type_, id)?, What::Patch(patch)))
     }
 
     /// 403 for who may change nothing; what else a change needs is known when it is.
