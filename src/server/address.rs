@@ -33,7 +33,8 @@ pub fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Result<Cl
         return Ok(itself);
     }
     let x_forwarded = walk(peer, elements(headers, &X_FORWARDED_FOR, |c| c == ','), trusted, |element| Some(element));
-    let forwarded = walk(peer, elements(headers, &FORWARDED, unquoted(',')), trusted, forwarded_for);
+    let forwarded =
+        walk(peer, elements(headers, &FORWARDED, unquoted(',')), trusted, |element| parameter(element, "for"));
     match (forwarded, x_forwarded) {
         (Some(a), Some(b)) if a != b => Err(Disagreement),
         (Some(client), _) | (None, Some(client)) => Ok(client),
@@ -101,12 +102,17 @@ fn walk(peer: IpAddr, elements: Vec<&str>, trusted: &[IpNet], read: impl Fn(&str
     last.map(|address| Client { address, known: true })
 }
 
-/// The `for` parameter of one element of `Forwarded`; one that stands twice says nothing (RFC 7239 4).
-fn forwarded_for(element: &str) -> Option<&str> {
+/// A parameter of the last element of `Forwarded`: what the proxy next to us wrote.
+pub(super) fn forwarded<'h>(value: &'h str, name: &str) -> Option<&'h str> {
+    parameter(value.split(unquoted(',')).filter(|element| !element.trim().is_empty()).last()?, name)
+}
+
+/// A parameter of one element of `Forwarded`; one that stands twice says nothing (RFC 7239 4).
+fn parameter<'h>(element: &'h str, name: &str) -> Option<&'h str> {
     let mut found = None;
-    for pair in element.split(unquoted(';')) {
-        let (name, value) = pair.split_once('=')?;
-        if name.trim().eq_ignore_ascii_case("for") && found.replace(value.trim()).is_some() {
+    for pair in element.split(unquoted(';')).filter(|pair| !pair.trim().is_empty()) {
+        let (other, value) = pair.split_once('=')?;
+        if other.trim().eq_ignore_ascii_case(name) && found.replace(value.trim()).is_some() {
             return None;
         }
     }
@@ -201,6 +207,7 @@ mod tests {
         ("10.0.0.2", &[(X, "localhost")], "?10.0.0.2"),
         // Forwarded.
         ("10.0.0.2", &[(F, "for=198.51.100.1;proto=https;by=10.0.0.2")], "198.51.100.1"),
+        ("10.0.0.2", &[(F, "for=198.51.100.1; ;proto=https;")], "198.51.100.1"),
         ("10.0.0.2", &[(F, "proto=https; FOR = 198.51.100.1 ")], "198.51.100.1"),
         ("10.0.0.2", &[(F, "For=\"[2001:db8::1]:4711\", for=10.0.0.9")], "2001:db8::1"),
         ("10.0.0.2", &[(F, "for=\"198.51.100.1:_p\"")], "198.51.100.1"),

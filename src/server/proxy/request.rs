@@ -5,7 +5,7 @@
 //! the body we have. There is no `Via`: nginx would stop compressing for whoever is behind a proxy. `CDN-Loop` (RFC 8586)
 //! finds circles instead.
 
-use super::super::address::{Client, is_trusted};
+use super::super::address::{Client, forwarded, is_trusted};
 use super::super::listener::Peer;
 use super::super::trace::Trace;
 use crate::config::{Config, Place, Upstream};
@@ -261,12 +261,4 @@ fn origin(head: &Parts, about: &About<'_>, client_host: Option<&str>, headers: &
     }
     headers.append(CDN_LOOP, HeaderValue::from_str(&format!("scimshim; id={}", about.process)).ok()?);
     Some(())
-}
-
-/// A parameter of the last element of `Forwarded`: what the proxy next to us wrote.
-fn forwarded<'h>(value: &'h str, parameter: &str) -> Option<&'h str> {
-    let last = value.rsplit(',').next()?;
-    let mut pairs = last.split(';').filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case(parameter))?;
-    Some(value.trim().trim_matches('"'))
 }
