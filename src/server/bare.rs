@@ -1,17 +1,21 @@
 //! The one answer that is not ours: hyper's to a head that it cannot parse, which has a status and no body, and for which it
 //! has no hook. Recognised as it is written, and said as every other refusal is (RFC 7644 3.12). It refuses to touch
-//! anything else: every answer of the service has a Content-Type or headers that hyper's has not.
+//! anything else: every answer of the service has a Content-Type or headers that hyper's has not. Where an answer was streamed
+//! a piece of its body may look like anything, so on such a connection hyper's words stay as they are.
 
+use super::watch::Activity;
 use crate::scim::Error;
 use bytes::{Buf, Bytes};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A connection of HTTP/1.1 on which hyper's own refusals are written as ours.
 pub(super) struct Spoken<S> {
     stream: S,
+    activity: Arc<Activity>,
     /// What is still to be written in place of an answer of hyper's own.
     instead: Bytes,
     /// It became a tunnel: what is written is not hyper's any more.
@@ -19,9 +23,9 @@ pub(super) struct Spoken<S> {
 }
 
 impl<S> Spoken<S> {
-    /// Over `stream`.
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, instead: Bytes::new(), tunnel: false }
+    /// Over `stream`, of which `activity` knows.
+    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
+        Self { stream, activity, instead: Bytes::new(), tunnel: false }
     }
 }
 
@@ -47,7 +51,7 @@ impl<S: AsyncWrite + Unpin> Spoken<S> {
     /// Takes an answer of hyper's own for written, and writes ours; `None` for everything else.
     fn replaced(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Option<io::Result<usize>> {
         self.tunnel |= bytes.starts_with(b"HTTP/1.1 101 ");
-        if self.tunnel {
+        if self.tunnel || self.activity.streamed() {
             return None;
         }
         self.instead = instead_of(bytes)?;

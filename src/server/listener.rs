@@ -261,7 +261,7 @@ async fn http_1<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .header_read_timeout(None) // `watch` does it
         .max_buf_size(settings.header_bytes.max(8192))
         .serve_connection(
-            TokioIo::new(Spoken::new(Watched::new(stream, Arc::clone(&activity)))),
+            TokioIo::new(Spoken::new(Watched::new(stream, Arc::clone(&activity)), Arc::clone(&activity))),
             answering(service, peer, Arc::clone(&activity)),
         )
         .with_upgrades();

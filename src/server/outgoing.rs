@@ -68,6 +68,9 @@ impl Sent {
     /// A body that keeps its request in flight if it is streamed.
     pub fn new(body: Outgoing, in_flight: InFlight) -> Self {
         let in_flight = matches!(body, Outgoing::Stream(_)).then_some(in_flight);
+        if let Some(in_flight) = &in_flight {
+            in_flight.streams();
+        }
         Self { body, in_flight }
     }
 }

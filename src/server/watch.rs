@@ -57,6 +57,8 @@ pub struct Activity {
     heads: Mutex<VecDeque<Option<Doubt>>>,
     /// The body at hand was read to its end.
     body_read: AtomicBool,
+    /// Some answer was streamed: what is written may be anybody's words.
+    streamed: AtomicBool,
 }
 
 impl Activity {
@@ -73,7 +75,13 @@ impl Activity {
             looks,
             heads: Mutex::default(),
             body_read: AtomicBool::new(false),
+            streamed: AtomicBool::new(false),
         })
+    }
+
+    /// Whether some answer was streamed.
+    pub fn streamed(&self) -> bool {
+        self.streamed.load(Relaxed)
     }
 
     fn now(&self) -> u64 {
@@ -167,6 +175,11 @@ impl InFlight {
             (Some(unread), Some(left))
         };
         (Noted { body: Some(body), begun: false, unread, activity: Arc::clone(&self.activity) }, Unread(left))
+    }
+
+    /// Its answer is streamed.
+    pub fn streams(&self) {
+        self.activity.streamed.store(true, Relaxed);
     }
 
     /// The client took what there was and waits for more.

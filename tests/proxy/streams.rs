@@ -159,6 +159,28 @@ fn a_body_that_waits_for_100() {
     }
 }
 
+/// Bytes of the application's that look like something of ours.
+#[test]
+fn pieces_that_look_like_refusals() {
+    const PIECE: &str = "HTTP/1.1 400 Bad Request\r\n\r\n";
+    let upstream = Upstream::scripted(|_, socket| {
+        let _ = write!(socket, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 3 * PIECE.len());
+        for _ in 0..3 {
+            std::thread::sleep(Duration::from_millis(200));
+            let _ = socket.write_all(PIECE.as_bytes());
+        }
+        true
+    });
+    let service = crate::service(&upstream.url());
+    for _ in 0..2 {
+        let mut client = service.client();
+        for _ in 0..2 {
+            let answer = client.send("GET", "/a", &[], None).expect("an answer").expect(200);
+            assert_eq!(answer.text(), PIECE.repeat(3));
+        }
+    }
+}
+
 #[test]
 fn trailers() {
     let upstream = Upstream::answering(
