@@ -239,5 +239,11 @@ fn hide(node: &Node, findings: &mut Findings) -> Option<Vec<String>> {
         finding.help("for example /plugins/scim: it and everything below it is then answered with 404");
         return None;
     }
+    if segments.iter().any(|segment| segment.contains(';') || segment.ends_with(['.', ' '])) {
+        let finding = findings
+            .error(node, "`;` and what follows it, and dots and spaces at the end of a segment, are not looked at");
+        finding.help("leave them out: /plugins/scim hides `/plugins;x/scim.` too");
+        return None;
+    }
     Some(segments)
 }

@@ -112,25 +112,27 @@ impl Endpoint {
     }
 }
 
-/// Whether a path is ours whatever comes of it: its first segment, decoded, is `scim` or `oauth2` in any case. What servers
-/// elsewhere strip from a segment before they compare it (parameters behind `;`, dots and spaces at the end) does not count;
-/// neither does anything below the metadata of our own authorization servers.
+/// Whether a path is ours whatever comes of it: its first segment, bare, is `scim` or `oauth2` in any case. So is the metadata
+/// of our own authorization servers.
 pub fn is_ours(path: &str) -> bool {
-    let mut segments = segments(path);
-    let first = segments.next().unwrap_or_default();
-    let bare = first.split(';').next().unwrap_or_default().trim_end_matches(['.', ' ']);
-    match bare {
+    let mut segments = bare_segments(path);
+    match segments.next().unwrap_or_default().as_str() {
         ".well-known" => {
             segments.next().is_some_and(|second| second == "oauth-authorization-server")
                 && segments.next().is_some_and(|third| third.eq_ignore_ascii_case("oauth2"))
         }
-        bare => bare.eq_ignore_ascii_case("scim") || bare.eq_ignore_ascii_case("oauth2"),
+        first => first.eq_ignore_ascii_case("scim") || first.eq_ignore_ascii_case("oauth2"),
     }
 }
 
-/// The segments of a path, decoded, without empty ones.
-pub fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    path.split('/').filter(|segment| !segment.is_empty()).map(|segment| percent_decode_str(segment).decode_utf8_lossy())
+/// The segments of a path, decoded, without what servers elsewhere strip from one before they compare it: parameters behind
+/// `;`, dots and spaces at the end. Those of which nothing is left are none.
+pub fn bare_segments(path: &str) -> impl Iterator<Item = String> {
+    path.split('/').filter_map(|segment| {
+        let decoded = percent_decode_str(segment).decode_utf8_lossy();
+        let bare = decoded.split(';').next().unwrap_or_default().trim_end_matches(['.', ' ']);
+        (!bare.is_empty()).then(|| bare.to_owned())
+    })
 }
 
 /// Reads a path; `None` where it is not under `/scim` at all.
@@ -260,6 +262,10 @@ mod tests {
             ("/oauth2", true),
             ("/scim;x/v2", true),
             ("/scim.", true),
+            ("/;x/scim", true),
+            ("/%3b/%20/.../scim", true),
+            ("/.well-known;x/oauth-authorization-server.;y/OAuth2%3bz", true),
+            ("/app;x/scim", false),
             ("/scim%20", true),
             ("/SCIM%3bx", true),
             ("/.well-known/oauth-authorization-server/oauth2/entra", true),

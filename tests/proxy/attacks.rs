@@ -196,8 +196,19 @@ const TABLE: &[(&str, &str, Fate)] = &[
     ("absolute form of another host", "GET https://evil.example/a HTTP/1.1^Host: HOST^^", Refused(&[400])),
     ("absolute form with a user", "GET https://u@HOST/a HTTP/1.1^Host: HOST^^", Refused(&[400])),
     ("absolute form of ours", "GET https://HOST/scim/v2/Users HTTP/1.1^Host: HOST^^", Ours(401)),
+    ("absolute form of HTTP/1.0", "GET https://HOST/a HTTP/1.0^^", Passed("GET /a HTTP/1.1\n\n")),
+    ("absolute form of what is no host, in HTTP/1.0", "GET https://a,b;c='x'/a HTTP/1.0^^", Refused(&[400])),
+    ("absolute form with a user, in HTTP/1.0", "GET https://u@HOST/a HTTP/1.0^^", Refused(&[400])),
     ("authority form", "GET HOST HTTP/1.1^Host: HOST^^", Refused(&[400])),
     // Ours whatever it looks like.
+    ("/;x/scim", "GET /;x/scim/v2/Users HTTP/1.1^Host: HOST^^", Ours(404)),
+    ("/%3bx//%20/scim", "GET /%3bx//%20/scim/v2/Users HTTP/1.1^Host: HOST^^", Ours(404)),
+    ("/;/oauth2", "GET /;/oauth2/nobody/authorize HTTP/1.1^Host: HOST^^", Ours(404)),
+    (
+        "our metadata, with parameters",
+        "GET /.well-known;x/oauth-authorization-server;y/oauth2;z/nobody HTTP/1.1^Host: HOST^^",
+        Ours(404),
+    ),
     ("//scim", "GET //scim/v2/Users HTTP/1.1^Host: HOST^^", Ours(401)),
     ("/%73cim", "GET /%73cim/v2/Users HTTP/1.1^Host: HOST^^", Ours(401)),
     ("/SCIM", "GET /SCIM/v2/Users HTTP/1.1^Host: HOST^^", Ours(401)),
@@ -208,6 +219,9 @@ const TABLE: &[(&str, &str, Fate)] = &[
     ("/scim?", "GET /scim?x HTTP/1.1^Host: HOST^^", Ours(401)),
     ("/OAUTH2", "GET /OAUTH2/nobody/authorize HTTP/1.1^Host: HOST^^", Ours(404)),
     ("our metadata", "GET /.well-known/oauth-authorization-server/oauth2/nobody HTTP/1.1^Host: HOST^^", Ours(404)),
+    ("hidden, with parameters", "GET /;a/index.php;b=c/scim;d HTTP/1.1^Host: HOST^^", Ours(404)),
+    ("hidden, with encoded parameters", "GET /index.php%3Bb/%3b/scim%3bd/v2 HTTP/1.1^Host: HOST^^", Ours(404)),
+    ("hidden, with dots and spaces", "GET /index.php./scim%20./v2 HTTP/1.1^Host: HOST^^", Ours(404)),
     ("hidden", "GET /index.php//%73CIM/v2/Users HTTP/1.1^Host: HOST^^", Ours(404)),
     (
         "beside what is hidden",
@@ -220,6 +234,18 @@ const TABLE: &[(&str, &str, Fate)] = &[
     ("/a/../scim", "GET /a/../scim/v2/Users HTTP/1.1^Host: HOST^^", Refused(&[400])),
     ("/a/%2e%2e/scim", "GET /a/%2e%2e/scim/v2/Users HTTP/1.1^Host: HOST^^", Refused(&[400])),
     ("/a/.%2E/scim", "GET /a/.%2E/scim/v2/Users HTTP/1.1^Host: HOST^^", Refused(&[400])),
+    ("/a/..;/scim", "GET /a/..;/scim/v2/Users HTTP/1.1^Host: HOST^^", Refused(&[400])),
+    ("/a/..;x=y/scim", "GET /a/..;x=y/scim/v2/Users HTTP/1.1^Host: HOST^^", Refused(&[400])),
+    ("/a/%2e.%3Bx/scim", "GET /a/%2e.%3Bx/scim/v2/Users HTTP/1.1^Host: HOST^^", Refused(&[400])),
+    ("/.;/scim", "GET /.;/scim/v2/Users HTTP/1.1^Host: HOST^^", Refused(&[400])),
+    ("/a/..%20/scim", "GET /a/..%20/scim/v2/Users HTTP/1.1^Host: HOST^^", Refused(&[400])),
+    ("/a/..%20;x/scim", "GET /a/..%20;x/scim/v2/Users HTTP/1.1^Host: HOST^^", Refused(&[400])),
+    (
+        "parameters of a folder",
+        "GET /a/;jsessionid=1?b HTTP/1.1^Host: HOST^^",
+        Passed("GET /a/;jsessionid=1?b HTTP/1.1\n\n"),
+    ),
+    ("parameters with dots", "GET /a;b=../c..d;.. HTTP/1.1^Host: HOST^^", Passed("GET /a;b=../c..d;.. HTTP/1.1\n\n")),
     ("a trailing ..", "GET /a/.. HTTP/1.1^Host: HOST^^", Refused(&[400])),
     ("%2fscim", "GET /%2fscim/v2/Users HTTP/1.1^Host: HOST^^", Refused(&[400])),
     ("a%2Fb", "GET /a%2Fb HTTP/1.1^Host: HOST^^", Refused(&[400])),
@@ -491,6 +517,19 @@ fn behind_a_trusted_proxy() {
         (
             "Forwarded: for=6.6.6.6;proto=ftp, for=192.0.2.1;proto=http;host=app.example\r\n",
             "for=192.0.2.1;proto=http;host=\"app.example\"|192.0.2.1|http|app.example".to_owned(),
+        ),
+        // What a client made of its Host, in the quotes that the proxy put around it.
+        (
+            "Forwarded: for=192.0.2.1;host=\"a;proto=http\";proto=https\r\n",
+            format!("for=192.0.2.1;proto=https;host=\"{host}\"|192.0.2.1|https|{host}"),
+        ),
+        (
+            "Forwarded: for=192.0.2.1;host=\"a, for=192.0.2.1;host=evil.example;x=\";proto=http\r\n",
+            format!("for=192.0.2.1;proto=http;host=\"{host}\"|192.0.2.1|http|{host}"),
+        ),
+        (
+            "Forwarded: for=192.0.2.1;proto=http;proto=https;host=\"app.example\";, \r\n",
+            "for=192.0.2.1;proto=https;host=\"app.example\"|192.0.2.1|https|app.example".to_owned(),
         ),
         ("Forwarded: for=unknown\r\n", format!("for=unknown;proto=https;host=\"{host}\"|127.0.0.1|https|{host}")),
         (

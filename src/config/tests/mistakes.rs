@@ -319,6 +319,15 @@ pub(super) const CASES: &[(&str, &str)] = &[
          the address on which the application listens",
     ),
     (
+        "upstream: { url: http://127.0.0.1:8080, hide: [/a;b, \"/a/%3B\", /b., \"/c /d\"] }",
+        "1:48: error: `;` and what follows it, and dots and spaces at the end of a segment, are not looked at | leave them out: \
+         /plugins/scim hides `/plugins;x/scim.` too\n1:54: error: `;` and what follows it, and dots and spaces at the end of a \
+         segment, are not looked at | leave them out: /plugins/scim hides `/plugins;x/scim.` too\n1:63: error: `;` and what \
+         follows it, and dots and spaces at the end of a segment, are not looked at | leave them out: /plugins/scim hides \
+         `/plugins;x/scim.` too\n1:68: error: `;` and what follows it, and dots and spaces at the end of a segment, are not looked \
+         at | leave them out: /plugins/scim hides `/plugins;x/scim.` too",
+    ),
+    (
         "upstream: { url: http://127.0.0.1:8080, hide: [scim, /a*], http: 3, idle_timeout: 5 }",
         "1:48: error: expected a path, found `scim` | for example /plugins/scim: it and everything below it is then \
          answered with 404\n1:54: error: expected a path, found `/a*` | for example /plugins/scim: it and everything below \

@@ -24,7 +24,7 @@ use super::listener::Peer;
 use super::note::Note;
 use super::outgoing::{Broken, Outgoing};
 use super::refusals::{Refusal, refuse_forwarded};
-use super::route::{is_ours, segments};
+use super::route::{bare_segments, is_ours};
 use super::state::App;
 use crate::config::Upstream;
 use body::{Download, Gate, Held, Progress, Turn, Upload};
@@ -94,7 +94,7 @@ impl Proxy {
     /// Whether a path is the upstream's.
     pub fn takes(&self, path: &str) -> bool {
         let hidden = |hide: &Vec<String>| {
-            let mut path = segments(path).map(|segment| segment.to_lowercase());
+            let mut path = bare_segments(path).map(|segment| segment.to_lowercase());
             hide.iter().all(|hidden| path.next().as_ref() == Some(hidden))
         };
         !is_ours(path) && !self.upstream.hide.iter().any(hidden)
