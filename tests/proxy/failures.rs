@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use crate::frames::{GOAWAY, RST_STREAM};
 use crate::streams::read_until;
 use crate::support::client::Failure;
 use crate::upstream::{OK, Upstream};
+use crate::upstream_2::Upstream2;
 
 #[test]
 fn down_and_up_again() {
@@ -148,6 +150,105 @@ fn sent_once_more_only_where_that_is_safe() {
     std::thread::sleep(Duration::from_millis(1300));
     client.send("POST", "/seven", &[], Some(b"x")).expect("an answer").expect(200);
     assert_eq!(taken(), "GET /six, POST /seven");
+}
+
+/// What HTTP/2 says of a request that it did not look at.
+#[test]
+fn farewells_of_http_2() {
+    const REFUSED: [u8; 4] = [0, 0, 0, 7];
+    let upstream = Upstream2::scripted(|stream, line| match (line.number, stream) {
+        // No more than the first; and no error.
+        (0, 3) => line.send(GOAWAY, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0]),
+        (1 | 2, 3) => line.send(RST_STREAM, 0, stream, &REFUSED),
+        // Something else: an error of its own.
+        (3, 3) => line.send(RST_STREAM, 0, stream, &[0, 0, 0, 2]),
+        _ => line.ok(stream),
+    });
+    let service = crate::service(&upstream.yaml());
+    let mut client = service.client();
+    let mut send = |method, body, status, requests: &str| {
+        client.send(method, "/a", &[], body).expect("an answer").expect(status);
+        assert_eq!(upstream.take(), requests);
+    };
+    send("GET", None, 200, "0/1");
+    send("GET", None, 200, "0/3 1/1");
+    send("GET", None, 200, "1/3 2/1");
+    send("POST", Some(&b"x"[..]), 502, "2/3");
+    send("GET", None, 200, "3/1");
+    send("GET", None, 502, "3/3");
+
+    // Many at once find one new connection between them.
+    let waiting = AtomicUsize::new(0);
+    let upstream = Upstream2::scripted(move |stream, line| match (line.number, stream) {
+        (0, 3..) if waiting.fetch_add(1, Ordering::SeqCst) < 7 => {}
+        (0, 3..) => line.send(GOAWAY, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0]),
+        _ => line.ok(stream),
+    });
+    let service = crate::service(&upstream.yaml());
+    service.client().send("GET", "/a", &[], None).expect("an answer").expect(200);
+    upstream.take();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| service.client().send("GET", "/a", &[], None).expect("an answer").expect(200));
+        }
+    });
+    let seen = upstream.take();
+    let again = seen.split(' ').filter(|request| request.starts_with("1/")).count();
+    assert_eq!((again, seen.split(' ').count()), (8, 16), "{seen}");
+}
+
+/// Requests that wait for one connection do not wait one after the other.
+#[test]
+fn a_black_hole_is_waited_for_once() {
+    // Connections are taken by the system, and nobody ever says a word.
+    let hole = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = hole.local_addr().expect("an address").port();
+    let folder = tempfile::tempdir().expect("a folder");
+    crate::support::service::certificates(folder.path());
+    let ca = folder.path().join("ca.pem");
+    let service = crate::service(&format!(
+        "{{ url: \"https://localhost:{port}\", ca: {}, http: \"2\", connect_timeout: 2s }}",
+        ca.display()
+    ));
+    std::thread::scope(|scope| {
+        for number in 0..8_u64 {
+            let service = &service;
+            scope.spawn(move || {
+                // One that comes while others wait has the rest of their time, or a time of its own; never the sum.
+                std::thread::sleep(Duration::from_millis(100 * number));
+                let began = Instant::now();
+                service.client().send("GET", "/a", &[], None).expect("an answer").expect(504);
+                assert!(began.elapsed() < Duration::from_millis(4900), "{number}: {:?}", began.elapsed());
+            });
+        }
+    });
+}
+
+/// What was refused as ambiguous ends its connection: nobody knows where the next answer begins.
+#[test]
+fn nothing_follows_an_ambiguous_answer() {
+    let upstream = Upstream::scripted(|request, socket| {
+        if socket.ttl().expect("a number") == 63 {
+            return socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstale").is_ok();
+        }
+        if !request.starts_with(b"GET /bad") {
+            return socket.write_all(OK).is_ok();
+        }
+        socket.set_ttl(63).expect("noted");
+        let answer: &[u8] = if request.starts_with(b"GET /bad/empty") {
+            b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2, 3\r\n\r\n"
+        } else {
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok"
+        };
+        socket.write_all(answer).is_ok()
+    });
+    let service = crate::service(&upstream.url());
+    let mut client = service.client();
+    for path in ["/bad/two", "/bad/empty"].iter().cycle().take(10) {
+        client.send("GET", path, &[], None).expect("an answer").expect(502);
+        let next = client.send("GET", "/a", &[], None).expect("an answer").expect(200);
+        assert_eq!(next.text(), "ok", "after {path}");
+    }
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod http_2;
 mod nginx;
 mod streams;
 mod upstream;
+mod upstream_2;
 
 use support::databases::{Database, Engine};
 use support::service::{Options, Service};

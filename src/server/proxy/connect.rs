@@ -28,7 +28,8 @@ pub(super) struct Connector {
     /// Over TLS: which versions are offered; the other offers HTTP/1.1 alone, for upgrades.
     tls: Option<(TlsConnector, TlsConnector, ServerName<'static>)>,
     prior_knowledge: bool,
-    time: Duration,
+    /// How long a connection may take.
+    pub(super) time: Duration,
 }
 
 impl Connector {

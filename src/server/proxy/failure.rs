@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// Why there is no answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Failure {
     /// No connection.
     Connect(String),

@@ -235,9 +235,6 @@ impl App {
             (proxy.send_head(&head, &about).await?, None)
         };
         proxy.health.is_up();
-        if let Some(why) = response::wrong(answer.head(), about.upgrades) {
-            return Err(Failure::Malformed(why.to_owned()).into());
-        }
         let held = Held { permit, upload, request_id: Arc::clone(note.request_id()) };
         Ok(answer.pass(proxy, &head.method, &peer, client_side, held))
     }
@@ -247,10 +244,6 @@ impl App {
 struct Answer(response::Parts, Incoming);
 
 impl Answer {
-    fn head(&self) -> &response::Parts {
-        &self.0
-    }
-
     /// The answer for the client; behind a 101, a tunnel.
     fn pass(self, proxy: &Proxy, method: &Method, peer: &Peer, client: OnUpgrade, held: Held) -> Response<Outgoing> {
         let Self(mut head, body) = self;
@@ -289,7 +282,7 @@ impl Proxy {
             let line = self.pool.line(about.upgrades, repeatable, attempts > 0).await?;
             let used = line.used;
             let request = built(head, about, &line.sender)?.map(|()| Upload::empty(&progress));
-            match self.await_head(line, request, &progress, None).await {
+            match self.await_head(line, request, about.upgrades, &progress, None).await {
                 Ok((answer, _)) => return Ok(answer),
                 Err(Unanswered { unsent, lost, .. })
                     if attempts == 0 && used && (unsent.is_some() || (repeatable && lost)) =>
@@ -328,7 +321,7 @@ impl Proxy {
                     }
                 });
             }
-            match self.await_head(line, request, &progress, gate.as_deref()).await {
+            match self.await_head(line, request, false, &progress, gate.as_deref()).await {
                 Ok((answer, connection)) => return Ok((answer, connection.map(|connection| (progress, connection)))),
                 Err(Unanswered { unsent: Some(unsent), .. }) if attempts < STALE_LINES => {
                     attempts += 1;
@@ -351,12 +344,13 @@ impl Proxy {
         &self,
         line: Line,
         request: Request<Upload>,
+        upgrades: bool,
         progress: &Progress,
         gate: Option<&Gate>,
     ) -> Result<(Answer, Option<AbortHandle>), Unanswered> {
         let idle = self.upstream.idle_timeout;
         let began = tokio::time::Instant::now();
-        let mut sending = pin!(self.pool.send(line.sender, request));
+        let mut sending = pin!(self.pool.send(line.sender, request, upgrades));
         let mut closed = gate;
         let mut since = began;
         loop {
@@ -387,6 +381,6 @@ impl Proxy {
 }
 
 fn built(head: &Parts, about: &request::About<'_>, sender: &Sender) -> Result<Request<()>, Failure> {
-    let two = matches!(sender, Sender::Two(_));
+    let two = matches!(sender, Sender::Two(..));
     request::build(head, about, two).ok_or_else(|| Failure::Malformed("the request cannot be written".to_owned()))
 }

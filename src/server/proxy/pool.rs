@@ -7,6 +7,7 @@
 use super::body::{Upload, reasons};
 use super::connect::{Connected, Connector};
 use super::failure::Failure;
+use super::response;
 use crate::config::{Upstream, UpstreamHttp};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
@@ -33,11 +34,12 @@ const WINDOW: (u32, u32) = (1 << 20, 256 << 10);
 pub(super) struct Pool {
     connector: Connector,
     idle: Mutex<Vec<Idle>>,
-    /// The one connection that speaks HTTP/2.
-    shared: Mutex<Option<http2::SendRequest<Upload>>>,
+    /// The one connection that speaks HTTP/2, and its number.
+    shared: Mutex<(u64, Option<http2::SendRequest<Upload>>)>,
     /// HTTP/2 was spoken last: those who find no connection wait for the one that is being made.
     speaks_2: AtomicBool,
-    making: tokio::sync::Mutex<()>,
+    /// Held by whoever makes it: when the last attempt failed, and why.
+    making: tokio::sync::Mutex<Option<(Instant, Failure)>>,
 }
 
 struct Idle {
@@ -50,7 +52,8 @@ struct Idle {
 pub(super) enum Sender {
     /// HTTP/1.1, and what ends the connection at once.
     One(http1::SendRequest<Upload>, AbortHandle),
-    Two(http2::SendRequest<Upload>),
+    /// HTTP/2, and the number of the connection.
+    Two(http2::SendRequest<Upload>, u64),
 }
 
 /// A connection for one request.
@@ -81,30 +84,42 @@ impl Pool {
         })
     }
 
-    /// A connection: a new one where `anew`. `upgrades` wants HTTP/1.1; `repeatable` takes the risk of a stale one.
+    /// A connection: not one of HTTP/1.1 that was kept, where `anew`. `upgrades` wants HTTP/1.1; `repeatable` takes the risk of
+    /// a stale one.
     pub(super) async fn line(&self, upgrades: bool, repeatable: bool, anew: bool) -> Result<Line, Failure> {
-        if !anew && let Some(line) = self.kept(upgrades, repeatable) {
+        if let Some(line) = self.kept(upgrades, repeatable, anew) {
             return Ok(line);
         }
         if upgrades || !self.speaks_2.load(Relaxed) {
             return self.make(upgrades).await;
         }
-        let _one_at_a_time = self.making.lock().await;
-        match self.kept(upgrades, repeatable).filter(|_| !anew) {
-            Some(line) => Ok(line),
-            None => self.make(upgrades).await,
+        let (since, time) = (Instant::now(), self.connector.time);
+        let Ok(mut failed) = tokio::time::timeout(time, self.making.lock()).await else {
+            return Err(Failure::ConnectTimeout(time));
+        };
+        if let Some(line) = self.kept(upgrades, repeatable, anew) {
+            return Ok(line);
         }
+        // The attempt that was waited for was this request's too: else they would all fail one after the other.
+        if let Some((_, failure)) = failed.as_ref().filter(|(ended, _)| *ended > since) {
+            return Err(failure.clone());
+        }
+        let line = self.make(upgrades).await;
+        *failed = line.as_ref().err().map(|failure| (Instant::now(), failure.clone()));
+        line
     }
 
-    fn kept(&self, upgrades: bool, repeatable: bool) -> Option<Line> {
+    fn kept(&self, upgrades: bool, repeatable: bool, anew: bool) -> Option<Line> {
         if !upgrades {
-            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-            if shared.as_ref().is_some_and(http2::SendRequest::is_closed) {
-                *shared = None;
+            let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            if let (number, Some(sender)) = &*shared
+                && !sender.is_closed()
+            {
+                return Some(Line { sender: Sender::Two(sender.clone(), *number), used: true });
             }
-            if let Some(sender) = &*shared {
-                return Some(Line { sender: Sender::Two(sender.clone()), used: true });
-            }
+        }
+        if anew {
+            return None;
         }
         let longest = if repeatable { KEPT } else { FRESH };
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,24 +167,35 @@ impl Pool {
         tokio::spawn(async move {
             let _ = connection.await;
         });
-        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender.clone());
-        Ok(Line { sender: Sender::Two(sender), used: false })
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        *shared = (shared.0.wrapping_add(1), Some(sender.clone()));
+        Ok(Line { sender: Sender::Two(sender, shared.0), used: false })
     }
 
     /// Sends a request, and keeps its connection once the answer was read. With the answer comes what ends the connection
-    /// at once, where it is this request's alone.
+    /// at once, where it is this request's alone. Behind an answer that can be read in two ways nobody knows where the next
+    /// one begins: it is none, and its connection ends.
     pub(super) async fn send(
         self: &Arc<Self>,
         sender: Sender,
         request: Request<Upload>,
+        upgrades: bool,
     ) -> Result<(Response<Incoming>, Option<AbortHandle>), Unanswered> {
         match sender {
-            Sender::Two(mut sender) => {
-                let answer = sender.try_send_request(request).await.map_err(unanswered)?;
+            Sender::Two(mut sender, number) => {
+                let answer = sender.try_send_request(request).await.map_err(|error| {
+                    let unanswered = unanswered(error);
+                    if unanswered.lost {
+                        self.forget(number);
+                    }
+                    unanswered
+                })?;
+                well_formed(&answer, upgrades)?;
                 Ok((answer, None))
             }
             Sender::One(mut sender, connection) => {
                 let answer = sender.try_send_request(request).await.map_err(unanswered)?;
+                well_formed(&answer, upgrades).inspect_err(|_| connection.abort())?;
                 let (pool, kept) = (Arc::clone(self), connection.clone());
                 tokio::spawn(async move {
                     if sender.ready().await.is_ok() {
@@ -178,6 +204,14 @@ impl Pool {
                 });
                 Ok((answer, Some(connection)))
             }
+        }
+    }
+
+    /// Requests to come do without this HTTP/2 connection.
+    fn forget(&self, number: u64) {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.0 == number {
+            shared.1 = None;
         }
     }
 
@@ -218,7 +252,14 @@ fn unanswered(mut error: TrySendError<Request<Upload>>) -> Unanswered {
     Unanswered { failure, unsent, lost }
 }
 
-/// Whether the network, or HTTP/2's farewell, is why.
+fn well_formed(answer: &Response<Incoming>, upgrades: bool) -> Result<(), Unanswered> {
+    match response::wrong(answer, upgrades) {
+        Some(why) => Err(Unanswered { failure: Failure::Malformed(why.to_owned()), unsent: None, lost: false }),
+        None => Ok(()),
+    }
+}
+
+/// Whether the network, or HTTP/2's farewell, is why; or HTTP/2 says that it did not look at the request (RFC 9113 8.7).
 fn is_lost(error: &hyper::Error) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
     let mut source = std::error::Error::source(error);
@@ -226,6 +267,10 @@ fn is_lost(error: &hyper::Error) -> bool {
         if let Some(error) = cause.downcast_ref::<std::io::Error>() {
             let kinds = [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof];
             return kinds.contains(&error.kind());
+        }
+        if let Some(error) = cause.downcast_ref::<h2::Error>() {
+            let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            return error.is_remote() && (error.is_go_away() || refused);
         }
         source = cause.source();
     }

@@ -6,7 +6,7 @@ use hyper::header::{
     UPGRADE,
 };
 pub(super) use hyper::http::response::Parts;
-use hyper::{Method, StatusCode, Version};
+use hyper::{Method, Response, StatusCode, Version};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -25,29 +25,29 @@ const DROPPED: &[&str] = &[
 
 /// What is wrong with the head of an answer, where two parsers could read it in two ways. hyper refuses lengths that differ
 /// or are no numbers by itself, but not where the answer has no body.
-pub(super) fn wrong(head: &Parts, asked_upgrade: bool) -> Option<&'static str> {
-    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+pub(super) fn wrong<B>(answer: &Response<B>, asked_upgrade: bool) -> Option<&'static str> {
+    let mut codings = answer.headers().get_all(TRANSFER_ENCODING).iter();
     if let Some(first) = codings.next() {
-        if head.version != Version::HTTP_11 {
+        if answer.version() != Version::HTTP_11 {
             return Some("a Transfer-Encoding that is none of HTTP/1.1");
         }
         if !first.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
             return Some("a Transfer-Encoding other than one \"chunked\"");
         }
-        if head.headers.contains_key(CONTENT_LENGTH) {
+        if answer.headers().contains_key(CONTENT_LENGTH) {
             return Some("a Content-Length beside a Transfer-Encoding");
         }
     }
-    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
+    let mut lengths = answer.headers().get_all(CONTENT_LENGTH).iter();
     if let Some(first) = lengths.next() {
         let is_number = !first.is_empty() && first.as_bytes().iter().all(u8::is_ascii_digit);
         if !is_number || lengths.next().is_some() {
             return Some("a Content-Length that is not one number");
         }
     }
-    match head.status {
+    match answer.status() {
         StatusCode::SWITCHING_PROTOCOLS if !asked_upgrade => Some("a 101 that nobody asked for"),
-        StatusCode::SWITCHING_PROTOCOLS if !is_websocket(&head.headers) => {
+        StatusCode::SWITCHING_PROTOCOLS if !is_websocket(answer.headers()) => {
             Some("a 101 to something that was not asked for")
         }
         status if status.as_u16() >= 600 => Some("a status beyond 599"),
