@@ -5,6 +5,7 @@
 //! Instants are `bigint` microseconds since 1970 in UTC on every database; text compares byte for byte.
 
 mod claims;
+mod counts;
 mod ddl;
 mod grants;
 mod journal;
@@ -62,11 +63,13 @@ pub enum OwnTable {
     Changes,
     /// Which process does what only one should.
     Leases,
+    /// Counts of Digest's nonces that were used.
+    DigestCounts,
 }
 
 impl OwnTable {
     /// All of them.
-    pub const ALL: [OwnTable; 13] = [
+    pub const ALL: [OwnTable; 14] = [
         OwnTable::SchemaVersion,
         OwnTable::SigningKeys,
         OwnTable::Tokens,
@@ -80,6 +83,7 @@ impl OwnTable {
         OwnTable::Requests,
         OwnTable::Changes,
         OwnTable::Leases,
+        OwnTable::DigestCounts,
     ];
 
     /// The table's name, without schema or prefix.
@@ -98,6 +102,7 @@ impl OwnTable {
             OwnTable::Requests => "requests",
             OwnTable::Changes => "changes",
             OwnTable::Leases => "leases",
+            OwnTable::DigestCounts => "digest_counts",
         }
     }
 }
