@@ -30,6 +30,7 @@ mod children;
 mod client_certificates;
 mod companies;
 mod dialogues;
+mod digest_counts;
 mod entities;
 mod examples;
 mod failover;
