@@ -166,6 +166,7 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
             primary_key: vec![Ident::new("id")],
             indexes: Vec::new(),
             held: None,
+            without_transactions: None,
         };
         catalogue.tables.insert(Table { schema: None, name: Ident::new(name) }, info);
     }

@@ -5,10 +5,10 @@ use super::conversion::same;
 use super::names::Relation;
 use super::{
     Attribute, Binding, Column, Condition, Conversion, Create, Expression, Operand, Part, Source, Template, Test,
-    Unique, Variable,
+    Unique, Variable, Written,
 };
 use crate::document::{Findings, Located, Node};
-use crate::sql::{ColumnKind, Dialect, Ident, Value};
+use crate::sql::{Catalogue, ColumnKind, Dialect, Ident, Value};
 
 /// Reports every column of a new row that cannot be NULL, has no default and is not among `filled`.
 pub(super) fn filled_or_reported(
@@ -335,6 +335,22 @@ fn holds<'e>(
             }
         }
         Condition::Test(..) => None,
+    }
+}
+
+/// What is written must be such that it can be rolled back: else a request that fails leaves half of what it did.
+pub(super) fn transactions(written: &[Written], catalogue: &Catalogue, findings: &mut Findings) {
+    for written in written {
+        let engine = catalogue.table(&written.table).and_then(|info| info.without_transactions.as_deref());
+        if let Some(engine) = engine {
+            let table = &written.table;
+            findings
+                .error(
+                    &(),
+                    format!("`{table}` is stored by {engine}, which has no transactions: nothing could be rolled back"),
+                )
+                .help(format!("ALTER TABLE {table} ENGINE = InnoDB"));
+        }
     }
 }
 

@@ -114,6 +114,7 @@ fn compiled(
         written: Vec::new(),
     };
     adapter.written = written(&adapter, catalogue);
+    checks::transactions(&adapter.written, catalogue, findings);
     Some(adapter)
 }
 

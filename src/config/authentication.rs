@@ -9,8 +9,8 @@ mod none;
 mod oauth2;
 mod password_hash;
 
+use super::Context;
 use super::identity::Profile;
-use super::{Context, later};
 use crate::document::{Findings, Node, Reader};
 
 pub use basic::{Basic, Password};
@@ -51,7 +51,6 @@ pub(super) struct Around<'a> {
     pub(super) confined: Option<Option<Confined>>,
 }
 
-const PATH: &str = "identity_servers.*.authentication";
 /// The methods that this version knows.
 const METHODS: [&str; 7] = ["none", "basic", "digest", "bearer", "oauth2", "jwt", "introspection"];
 
@@ -83,7 +82,6 @@ pub(super) fn read(reader: &mut Reader<'_>, around: Around<'_>, findings: &mut F
     methods.jwt = reader.optional("jwt").and_then(|node| jwt::read(node, around, findings));
     methods.introspection =
         reader.optional("introspection").and_then(|node| jwt::read_introspection(node, around, findings));
-    later::refuse(&mut reader, PATH, findings);
     reader.finish(findings);
     if let (Some((none, _)), true) = (node.entry("none"), node.entries().len() > 1) {
         let finding = findings.error(none, "with `none`, no other way would ever be asked for");
@@ -118,11 +116,9 @@ fn word(method: &str, node: &Node, around: Around<'_>, findings: &mut Findings) 
             None
         }
         _ => {
-            if !later::refuse_word(PATH, method, node, findings) {
-                let near = crate::document::nearest(method, later::words(PATH).chain(METHODS)).unwrap_or("bearer");
-                let finding = findings.error(node, format!("`{method}` is no way to authenticate"));
-                finding.help(format!("did you mean `{near}`?"));
-            }
+            let near = crate::document::nearest(method, METHODS.into_iter()).unwrap_or("bearer");
+            let finding = findings.error(node, format!("`{method}` is no way to authenticate"));
+            finding.help(format!("did you mean `{near}`?"));
             None
         }
     }

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use super::authentication::{self, Around, Authentication, Confined};
 use super::certificate::{self, ClientCertificate};
 use super::door::Door;
-use super::{Context, SaveRequests, later, values};
+use super::{Context, SaveRequests, values};
 use crate::document::{Findings, Key, Node, Place, Reader};
 
 /// One configured client of the service.
@@ -41,6 +41,10 @@ pub struct IdentityServer {
     pub bulk_transaction: BulkTransaction,
     /// What the journal keeps of its requests.
     pub save_requests: SaveRequests,
+    /// What it may do within an hour.
+    pub brake: Brake,
+    /// Its writes are tried and rolled back.
+    pub dry_run: bool,
     /// Its own values for the adapter's parameters, a mapping.
     pub parameters: Option<Node>,
 }
@@ -57,6 +61,13 @@ impl IdentityServer {
     pub fn acting_user_name(&self) -> Option<&str> {
         self.acting_user.as_ref().and_then(Node::as_str)
     }
+}
+
+/// What an identity server may do within an hour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Brake {
+    /// Resources that it may deactivate or delete; `None`: as many as it likes.
+    pub deactivations_per_hour: Option<u64>,
 }
 
 /// A preset of switches, named after the client it suits.
@@ -322,7 +333,11 @@ fn server(
     let bulk_transaction =
         reader.word("bulk_transaction", &transactions, findings).unwrap_or(BulkTransaction::Operation);
     let save_requests = reader.word("save_requests", &SaveRequests::ALL, findings).unwrap_or(SaveRequests::None);
-    later::refuse(&mut reader, "identity_servers.*", findings);
+    let brake = brake(&mut reader, findings);
+    let dry_run = reader.boolean("dry_run", findings).unwrap_or(false);
+    if let Some(node) = reader.given("dry_run").filter(|_| dry_run) {
+        findings.warning(node, "nothing is kept of what this identity server writes: it is tried and rolled back");
+    }
     reader.finish(findings);
     Some(IdentityServer {
         name: key.text.clone(),
@@ -343,6 +358,8 @@ fn server(
         discovery_without_authentication: open,
         bulk_transaction,
         save_requests,
+        brake,
+        dry_run,
         parameters,
     })
 }
@@ -359,6 +376,16 @@ fn switches(reader: &mut Reader<'_>, profile: Profile, findings: &mut Findings) 
     *adopt = reader.word("adopt", &Adopt::ALL, findings).unwrap_or(*adopt);
     reader.finish(findings);
     switches
+}
+
+fn brake(reader: &mut Reader<'_>, findings: &mut Findings) -> Brake {
+    const KEY: &str = "deactivations_per_hour";
+    let Some(mut reader) = reader.given("brake").and_then(|node| Reader::mapping(node, findings)) else {
+        return Brake::default();
+    };
+    let most = reader.required(KEY, findings).map(|_| values::count(&mut reader, KEY, 1, 1..=1_000_000, findings));
+    reader.finish(findings);
+    Brake { deactivations_per_hour: most.and_then(|most| u64::try_from(most).ok()) }
 }
 
 fn may(reader: &mut Reader<'_>, findings: &mut Findings) -> Option<Vec<(Key, Vec<Action>)>> {

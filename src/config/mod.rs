@@ -11,7 +11,6 @@ mod database;
 mod door;
 mod identity;
 mod journal;
-mod later;
 mod limits;
 mod remote;
 mod secret;
@@ -149,7 +148,6 @@ fn read(node: &Node, path: &Path, context: Context<'_>, findings: &mut Findings)
     let journal = journal::read(&mut reader, findings);
     let log = limits::log(&mut reader, findings);
     let limits = limits::read(&mut reader, findings);
-    later::refuse(&mut reader, "", findings);
     reader.finish(findings);
     let door = door?;
     Some(Config {

@@ -218,12 +218,4 @@ fn the_example_has_nothing_wrong() {
     assert_eq!(findings.render(false), "");
     let config = config.unwrap();
     assert_eq!(config.limits, Limits::default(), "the example shows the defaults");
-
-    // Every setting that is commented out is one that this version refuses, and says so.
-    let uncommented: String = example.lines().map(|line| format!("{}\n", line.replacen("#: ", "", 1))).collect();
-    let (config, findings) = read_in(&directory, &here(&uncommented));
-    assert!(config.is_none());
-    let messages: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
-    assert!(messages.iter().all(|finding| finding.message.contains("does not support")), "{}", findings.render(false));
-    assert_eq!(messages.len(), example.lines().filter(|line| line.contains("# not yet")).count());
 }

@@ -7,7 +7,8 @@
 use super::change::Secret;
 use super::journal::{Done, Entry};
 use super::recorder::Changed;
-use super::transaction::Fault;
+use super::rehearsal::Shown;
+use super::transaction::{Account, Fault};
 use super::update::{Change, Edit};
 use super::{Answer, Caller, Directory, Patched, Precondition};
 use crate::adapter::ResourceType;
@@ -139,7 +140,7 @@ impl Directory {
         // Two that take the same rows in another order would deadlock again and again: those that did go one by one.
         let turn = [("bulk".to_owned(), "turn".to_owned())];
         let mut attempts = 0_u32;
-        let done = self.write_journalled(|connection| {
+        let done = self.write_journalled(caller, |connection| {
             attempts += 1;
             if attempts > 1 {
                 self.own.claim(connection, &turn)?;
@@ -182,14 +183,16 @@ impl Directory {
             if attempts > 1 {
                 self.own.release(connection, &turn)?;
             }
-            let (mut requests, mut changes) = (Vec::with_capacity(steps.len()), Vec::new());
-            for ((step, done), changed) in steps.iter().zip(&done).zip(changed) {
-                let (request, of_request) = step.entry.committed(self.type_(step.type_)?.0.done(done), changed);
-                requests.push(request);
-                changes.extend(of_request);
+            let mut shown = Shown::default();
+            let mut account = Account { requests: Vec::with_capacity(steps.len()), changes: Vec::new() };
+            for ((step, done), changed) in steps.iter().zip(&mut done).zip(changed) {
+                let (type_, _) = self.type_(step.type_)?;
+                shown.show(caller, step, type_, done);
+                let (request, changes) = step.entry.committed(type_.done(done), changed);
+                account.requests.push(request);
+                account.changes.extend(changes);
             }
-            self.journal(connection, &requests, &changes)?;
-            Ok(done)
+            Ok((done, account))
         });
         let done = done.map_err(failed)?;
         steps.iter().zip(&done).for_each(|(step, done)| step.entry.kept(done.status));

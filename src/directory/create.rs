@@ -56,7 +56,7 @@ impl Directory {
             caller,
             |connection| {
                 let found = self.create_within(connection, caller, &creation, &secrets, projection)?;
-                Ok(self.answer(place, found, projection))
+                Ok(self.answer(place, found, projection).created(caller, place.type_))
             },
             |answer| Done::of(201, place.type_, Some(answer)),
         )

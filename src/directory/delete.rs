@@ -99,6 +99,7 @@ impl Directory {
         if locked.protected {
             return Err(protected(&place).into());
         }
+        self.brake(connection, writing)?;
         if how == DeleteHow::Deactivate {
             return self.retire(connection, writing, key, id, "deactivated");
         }

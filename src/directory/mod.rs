@@ -9,6 +9,7 @@ mod administrator;
 mod adopt;
 mod asked;
 mod beside;
+mod brake;
 mod bulk;
 mod change;
 mod child_change;
@@ -36,6 +37,7 @@ mod plan;
 mod read;
 mod read_only;
 mod recorder;
+mod rehearsal;
 mod row;
 mod rows;
 mod saved;
@@ -117,6 +119,10 @@ pub struct ServerView {
     /// A PATCH that replaces values which a filter does not find is 400 noTarget, as RFC 7644 3.5.2.3 says, instead of
     /// making the value that the filter describes, as many clients expect.
     pub strict_no_target: bool,
+    /// How many resources it may deactivate or delete within an hour; `None`: as many as it likes.
+    pub deactivations_per_hour: Option<u64>,
+    /// What it writes is rolled back.
+    pub dry_run: bool,
 }
 
 /// What a PATCH that succeeded is answered with (RFC 7644 3.5.2 allows both); where the request says what it wants to see,

@@ -4,7 +4,7 @@
 use super::journal::Done;
 use super::recorder::Recorder;
 use super::{Caller, Directory};
-use crate::own::{ChangeRow, RequestRow};
+use crate::own::{ChangeRow, DRY_RUN, RequestRow};
 use crate::scim::{Error, ScimType};
 use crate::sql::{self, Connection, Failure, Isolation};
 use std::time::Duration;
@@ -16,6 +16,8 @@ pub(super) enum Fault {
     Sql(sql::Error),
     /// Ours.
     Scim(Error),
+    /// All went well, and nothing of it is to be kept: a dry run.
+    Rehearsed,
 }
 
 impl From<sql::Error> for Fault {
@@ -27,6 +29,21 @@ impl From<sql::Error> for Fault {
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         Fault::Scim(error)
+    }
+}
+
+/// What the journal is to say of a transaction.
+pub(super) struct Account {
+    pub requests: Vec<RequestRow>,
+    pub changes: Vec<ChangeRow>,
+}
+
+impl Account {
+    fn of_dry_run(mut self) -> Self {
+        for request in &mut self.requests {
+            request.answered = Some(std::mem::replace(&mut request.status, DRY_RUN));
+        }
+        self
     }
 }
 
@@ -43,47 +60,63 @@ impl Directory {
     ) -> Result<T, Error> {
         let entry = &caller.entry;
         let mut status = 0;
-        let outcome = self.write_journalled(|recorder| {
+        let outcome = self.write_journalled(caller, |recorder| {
             let outcome = work(recorder)?;
             let done = done(&outcome);
             status = done.status;
             let (request, changes) = entry.committed(done, recorder.take()?);
-            self.journal(recorder, &[request], &changes)?;
-            Ok(outcome)
+            Ok((outcome, Account { requests: vec![request], changes }))
         })?;
         entry.kept(status);
         Ok(outcome)
     }
 
-    /// Writes to the journal, within the transaction of what is journalled.
-    pub(super) fn journal(
-        &self,
-        recorder: &mut Recorder<'_>,
-        requests: &[RequestRow],
-        changes: &[ChangeRow],
-    ) -> Result<(), Fault> {
-        self.own.journal(recorder.plain(), requests, changes).map_err(|error| {
+    /// Writes to the journal.
+    fn journal(&self, connection: &mut dyn Connection, account: &Account) -> Result<(), Fault> {
+        self.own.journal(connection, &account.requests, &account.changes).map_err(|error| {
             Fault::Sql(sql::Error { message: format!("the journal cannot be written: {}", error.message), ..error })
         })
     }
 
-    /// Runs `work` in a write transaction: all of it is committed, or none. Deadlocks and serialization
-    /// failures are tried again, so `work` may run several times.
+    /// Runs `work` in a write transaction, and journals what it says of it there: all of it is committed, or none. In a dry
+    /// run it is rolled back, and the account alone is kept. Deadlocks and serialization failures are tried again, so
+    /// `work` may run several times.
     pub(super) fn write_journalled<T>(
         &self,
-        mut work: impl FnMut(&mut Recorder<'_>) -> Result<T, Fault>,
+        caller: &Caller,
+        mut work: impl FnMut(&mut Recorder<'_>) -> Result<(T, Account), Fault>,
     ) -> Result<T, Error> {
+        let mut rehearsed = None;
+        let written = self.write_again(|connection| {
+            let mut recorder = Recorder::new(connection, &self.tables);
+            let (outcome, account) = work(&mut recorder)?;
+            if caller.server.dry_run {
+                rehearsed = Some((outcome, account.of_dry_run()));
+                return Err(Fault::Rehearsed);
+            }
+            self.journal(recorder.plain(), &account)?;
+            Ok(outcome)
+        });
+        match (written, rehearsed) {
+            (Err(Fault::Rehearsed), Some((outcome, account))) => {
+                let kept = self.write_again(|connection| self.journal(connection, &account));
+                kept.map(|()| outcome).map_err(scim_error)
+            }
+            (written, _) => written.map_err(scim_error),
+        }
+    }
+
+    /// A write transaction, tried again as long as the database asks for it.
+    fn write_again<T>(&self, mut work: impl FnMut(&mut dyn Connection) -> Result<T, Fault>) -> Result<T, Fault> {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let recorded =
-                self.once(Some(Isolation::Write), &mut |connection| work(&mut Recorder::new(connection, &self.tables)));
-            match recorded {
+            match self.once(Some(Isolation::Write), &mut work) {
                 Err(Fault::Sql(error)) if error.is_retryable() && attempt < ATTEMPTS => {
                     tracing::debug!(attempt, cause = %error.message, "transaction tried again");
                     std::thread::sleep(pause(attempt));
                 }
-                other => return other.map_err(scim_error),
+                other => return other,
             }
         }
     }
@@ -150,6 +183,7 @@ pub(super) fn scim_error(fault: Fault) -> Error {
     let error = match fault {
         Fault::Scim(error) => return error,
         Fault::Sql(error) => error,
+        Fault::Rehearsed => return Error::internal("a dry run without an outcome"),
     };
     match error.failure {
         Failure::Unique => Error {

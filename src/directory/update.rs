@@ -323,6 +323,10 @@ impl Directory {
         ) {
             self.may_change(&place, caller, &was, &will, &changed, &collections)?;
         }
+        // A DELETE that deactivates was counted as what it is.
+        if switched_off(&place, &was, &will, &changed) && !matches!(change, Change::Deactivate) {
+            self.brake(connection, writing)?;
+        }
         let environment = Environment { id: Some(key), row: Some((place.source, &locked.row)), ..writing.environment };
         let shown = rows::shown(place.source, &locked.row, &will, &changed, &environment);
         let environment = Environment { attributes: Some(&shown), ..environment };
@@ -404,11 +408,7 @@ impl Directory {
         collections: &Collections,
     ) -> Result<(), Error> {
         let may = &caller.server.may;
-        let switched_off = place.plan.active.is_some_and(|active| {
-            changed.get(active) == Some(&true)
-                && will.get(active) == Some(&Some(Json::Bool(false)))
-                && was.get(active) != Some(&Some(Json::Bool(false)))
-        });
+        let switched_off = switched_off(place, was, will, changed);
         if switched_off && !may.allow(&place.type_.name, permissions::Operation::Deactivate) {
             return may.check(&place.type_.name, permissions::Operation::Deactivate);
         }
@@ -501,6 +501,15 @@ impl Directory {
         }
         Ok(touched)
     }
+}
+
+/// Whether a change deactivates.
+fn switched_off(place: &Place<'_>, was: &[Option<Json>], will: &[Option<Json>], changed: &[bool]) -> bool {
+    place.plan.active.is_some_and(|active| {
+        changed.get(active) == Some(&true)
+            && will.get(active) == Some(&Some(Json::Bool(false)))
+            && was.get(active) != Some(&Some(Json::Bool(false)))
+    })
 }
 
 /// RFC 7644 3.5.1: what is immutable and has a value keeps it; a PUT that says another is 400.

@@ -20,7 +20,11 @@ const MIGRATIONS: [&[Step]; 5] = [
     &[Step::Table(IDENTITIES)],
     &[Step::Table(OAUTH_GRANTS), Step::Table(OAUTH_TOKENS)],
     &[Step::Table(REQUESTS), Step::Table(CHANGES), Step::Table(LEASES)],
+<<<<<<< HEAD
     &[Step::Table(DIGEST_COUNTS)],
+=======
+    &[Step::Table(DEACTIVATIONS)],
+>>>>>>> main
 ];
 
 /// One change of the schema.
@@ -197,6 +201,14 @@ const OAUTH_TOKENS: Spec = Spec {
     key: &["hash"],
     unique: &[],
     indexes: &[("oauth_tokens_grant", &["grant_id", "kind"]), ("oauth_tokens_expires_at", &["expires_at"])],
+};
+
+const DEACTIVATIONS: Spec = Spec {
+    table: OwnTable::Deactivations,
+    columns: &[("id", Text(64), REQUIRED), ("server", Text(64), REQUIRED), ("at", Instant, REQUIRED)],
+    key: &["id"],
+    unique: &[],
+    indexes: &[("deactivations_server", &["server", "at"])],
 };
 
 const REQUESTS: Spec = Spec {

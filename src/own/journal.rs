@@ -17,6 +17,9 @@ const MOST_BYTES: usize = 1 << 20;
 /// Rows of the journal that one transaction deletes.
 const BATCH: u64 = 1000;
 
+/// The status of a request that was only tried: it came to nothing, whatever its client was told.
+pub const DRY_RUN: i64 = 0;
+
 /// One request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestRow {
@@ -38,9 +41,9 @@ pub struct RequestRow {
     pub resource_type: Option<String>,
     /// Its id, for a create the one it got.
     pub resource_id: Option<String>,
-    /// What it came to.
+    /// What it came to: an HTTP status, or [`DRY_RUN`].
     pub status: i64,
-    /// What the client was told, where that is something else: it hung up (499), or its time was over (503).
+    /// What the client was told, where that is something else: it hung up (499), its time was over (503), it was a dry run.
     pub answered: Option<i64>,
     /// RFC 7644 3.12.
     pub scim_type: Option<String>,

@@ -4,6 +4,7 @@
 //!
 //! Instants are `bigint` microseconds since 1970 in UTC on every database; text compares byte for byte.
 
+mod brake;
 mod claims;
 mod counts;
 mod ddl;
@@ -15,7 +16,7 @@ mod sidecar;
 mod tokens;
 
 pub use grants::{Access, Needs};
-pub use journal::{ChangeRow, JournalFilter, RequestRow};
+pub use journal::{ChangeRow, DRY_RUN, JournalFilter, RequestRow};
 pub use keys::SigningKey;
 pub use oauth::{OauthGrant, OauthKind, OauthToken};
 pub use sidecar::Tombstone;
@@ -63,8 +64,13 @@ pub enum OwnTable {
     Changes,
     /// Which process does what only one should.
     Leases,
+<<<<<<< HEAD
     /// Counts of Digest's nonces that were used.
     DigestCounts,
+=======
+    /// What identity servers with a brake deactivated or deleted within the last hour.
+    Deactivations,
+>>>>>>> main
 }
 
 impl OwnTable {
@@ -83,7 +89,11 @@ impl OwnTable {
         OwnTable::Requests,
         OwnTable::Changes,
         OwnTable::Leases,
+<<<<<<< HEAD
         OwnTable::DigestCounts,
+=======
+        OwnTable::Deactivations,
+>>>>>>> main
     ];
 
     /// The table's name, without schema or prefix.
@@ -102,7 +112,11 @@ impl OwnTable {
             OwnTable::Requests => "requests",
             OwnTable::Changes => "changes",
             OwnTable::Leases => "leases",
+<<<<<<< HEAD
             OwnTable::DigestCounts => "digest_counts",
+=======
+            OwnTable::Deactivations => "deactivations",
+>>>>>>> main
         }
     }
 }

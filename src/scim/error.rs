@@ -4,6 +4,7 @@
 //! secret; `cause` never leaves the process.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -62,12 +63,14 @@ pub struct Error {
     pub cause: Option<String>,
     /// The URL of the resource that is in the way, where the client may know it: `Location` of a 409.
     pub location: Option<String>,
+    /// When it is worth trying again, where that is known: `Retry-After`.
+    pub retry_after: Option<Duration>,
 }
 
 impl Error {
     /// An error without keyword.
     pub fn new(status: u16, detail: impl Into<String>) -> Self {
-        Self { status, scim_type: None, detail: detail.into(), cause: None, location: None }
+        Self { status, scim_type: None, detail: detail.into(), cause: None, location: None, retry_after: None }
     }
 
     /// A 400 with a keyword.

@@ -101,7 +101,7 @@ impl Reply {
         let body = serde_json::to_vec(&error.to_json()).unwrap_or_default();
         let mut reply = Self::rendered(status, Bytes::from(body));
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            reply.retry_after = Some(TRY_AGAIN);
+            reply.retry_after = Some(error.retry_after.unwrap_or(TRY_AGAIN));
         }
         reply.location.clone_from(&error.location);
         reply.error = Some(Box::new(error));

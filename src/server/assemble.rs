@@ -264,6 +264,8 @@ impl Assembler {
                 put_keeps_unmentioned: server.switches.put == Put::KeepUnmentioned,
                 adopt: server.switches.adopt == Adopt::Link,
                 strict_no_target: server.switches.no_target == NoTarget::Refuse,
+                deactivations_per_hour: server.brake.deactivations_per_hour,
+                dry_run: server.dry_run,
                 patch_answers: match server.switches.patch_answers {
                     PatchAnswers::Auto => PatchAnswer::Auto,
                     PatchAnswers::Resource => PatchAnswer::Whole,

@@ -46,6 +46,7 @@ fn describe() {
         "scimshim_conflicts_out_of_sight_total",
         "Creates refused for a row that the identity server cannot see"
     );
+    metrics::describe_counter!("scimshim_brake_refusals_total", "Deactivations and deletions that a brake held back");
     metrics::describe_counter!("scimshim_authentication_failures_total", "Requests that could not be authenticated");
     metrics::describe_counter!("scimshim_issuer_key_fetches_total", "Fetches of other issuers' keys by outcome");
     metrics::describe_counter!("scimshim_introspections_total", "Tokens that their issuer was asked about, by outcome");

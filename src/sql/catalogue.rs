@@ -32,6 +32,8 @@ pub struct TableInfo {
     pub indexes: Vec<Index>,
     /// What the connection's user may do; `None` where that is not known.
     pub held: Option<Held>,
+    /// The storage engine, where it is one that cannot roll back (MyISAM, Aria).
+    pub without_transactions: Option<String>,
 }
 
 /// What a user may do with a table, or with some of its columns.

@@ -317,6 +317,7 @@ fn metrics_dashboard_and_alerts() {
         "scimshim_tls_handshakes_failed_total",
         "scimshim_pool_timeouts_total",
         "scimshim_conflicts_out_of_sight_total",
+        "scimshim_brake_refusals_total",
         "scimshim_issuer_key_fetches_total",
         "scimshim_introspections_total",
         "scimshim_journal_lost_total",

@@ -112,6 +112,8 @@ impl Application {
             put_keeps_unmentioned: false,
             adopt: false,
             strict_no_target: false,
+            deactivations_per_hour: None,
+            dry_run: false,
             patch_answers: PatchAnswer::Auto,
         };
         let caller = Caller {

@@ -3,7 +3,7 @@
 
 use super::at;
 use crate::cli::common::Failure;
-use crate::own::{ChangeRow, RequestRow};
+use crate::own::{ChangeRow, DRY_RUN, RequestRow};
 use chrono::SecondsFormat;
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeSet;
@@ -95,11 +95,12 @@ impl Output {
 
     fn status(&self, request: &RequestRow) -> String {
         let told = request.answered.map(|answered| format!(" (told {answered})")).unwrap_or_default();
-        let text = format!("{}{told}", request.status);
+        let status = if request.status == DRY_RUN { "dry run".to_owned() } else { request.status.to_string() };
+        let text = format!("{status}{told}");
         match request.status {
             _ if !self.colour => text,
             200..=299 if request.answered.is_none() => format!("\u{1b}[32m{text}\u{1b}[0m"),
-            200..=299 => format!("\u{1b}[33m{text}\u{1b}[0m"),
+            DRY_RUN | 200..=299 => format!("\u{1b}[33m{text}\u{1b}[0m"),
             _ => format!("\u{1b}[31m{text}\u{1b}[0m"),
         }
     }
@@ -303,7 +304,10 @@ fn request_json(request: &RequestRow, changes: Vec<Json>) -> Json {
     put("route", json!(request.route));
     put("resource_type", json!(request.resource_type));
     put("resource_id", json!(request.resource_id));
-    put("status", json!(request.status));
+    match request.status {
+        DRY_RUN => put("dry_run", json!(true)),
+        status => put("status", json!(status)),
+    }
     put("answered", json!(request.answered));
     put("scim_type", json!(request.scim_type));
     put("detail", json!(request.detail));

@@ -264,8 +264,14 @@ pub(super) const CASES: &[(&str, &str)] = &[
     ),
     (
         "identity_servers: { a: { dry_run: true, save_requests: full, brake: { deactivations_per_hour: 5 } } }",
-        "1:26: error: this version of scimshim does not support `dry_run` yet | remove it, or write `dry_run: \
-         false`\n1:62: error: this version of scimshim does not support `brake` yet | remove it",
+        "1:35: warning: nothing is kept of what this identity server writes: it is tried and rolled back",
+    ),
+    (
+        "identity_servers: { a: { brake: 5 }, b: { default: true, brake: {} }, c: { brake: { deactivations_per_hour: 0 } }, \
+         d: { brake: { per_hour: 5, deactivations_per_hour: many } } }",
+        "1:33: error: expected a mapping, found `5`\n1:65: error: the key `deactivations_per_hour` is missing\n1:109: error: \
+         expected a number from 1 to 1000000, found `0`\n1:130: error: unknown key `per_hour` | known keys here: \
+         deactivations_per_hour\n1:167: error: expected a whole number, found `many`",
     ),
     // the rest
     // the upstream

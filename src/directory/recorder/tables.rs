@@ -1,7 +1,7 @@
 //! The tables that are written for requests, and their rows as the recorder knows them: by key, column by column.
 
 use crate::adapter::{Written, WrittenColumn};
-use crate::own::Own;
+use crate::own::{Own, OwnTable};
 use crate::sql::{Alias, ColumnKind, Comparison, Error, Expr, Failure, Ident, Predicate, Row, Table, Value};
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,8 +12,8 @@ pub struct Tables {
     /// So many of them are the application's; the others are ours.
     application: usize,
     by_name: HashMap<Table, usize>,
-    /// Ours that belong to no resource: claims.
-    silent: Table,
+    /// Ours that belong to no resource: claims, and what a brake counts.
+    silent: [Table; 2],
 }
 
 /// Columns by their position in their table.
@@ -30,13 +30,14 @@ impl Tables {
         });
         let all: Vec<Written> = written.iter().cloned().chain(ours).collect();
         let by_name = all.iter().enumerate().map(|(index, written)| (written.table.clone(), index)).collect();
-        Self { all, application: written.len(), by_name, silent: own.table(crate::own::OwnTable::Claims) }
+        let silent = [OwnTable::Claims, OwnTable::Deactivations].map(|table| own.table(table));
+        Self { all, application: written.len(), by_name, silent }
     }
 
     pub(super) fn find(&self, table: &Table) -> Result<Option<usize>, Error> {
         match self.by_name.get(table) {
             Some(index) => Ok(Some(*index)),
-            None if *table == self.silent => Ok(None),
+            None if self.silent.contains(table) => Ok(None),
             // Nothing is written that could not be journalled.
             None => Err(Error::new(Failure::Schema, format!("{table} is not among the tables that are journalled"))),
         }

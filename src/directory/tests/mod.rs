@@ -344,6 +344,8 @@ fn caller(name: &str, default: bool) -> Caller {
             put_keeps_unmentioned: false,
             adopt: false,
             strict_no_target: false,
+            deactivations_per_hour: None,
+            dry_run: false,
             patch_answers: PatchAnswer::Auto,
         }),
         request_id: "r-1".into(),

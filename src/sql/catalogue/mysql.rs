@@ -75,6 +75,21 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
     if own.1.contains("MariaDB") {
         mark_json(&mut catalogue, schemas, &own.0, &list, &names, run)?;
     }
+    let engines = run(
+        &format!(
+            "SELECT t.TABLE_SCHEMA, t.TABLE_NAME, t.ENGINE FROM information_schema.TABLES t \
+             JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE \
+             WHERE t.TABLE_SCHEMA IN ({list}) AND e.TRANSACTIONS <> 'YES'"
+        ),
+        &names,
+    )?;
+    for row in &engines {
+        for table in table_of(schemas, &own.0, &text_at(row, 0), &text_at(row, 1)) {
+            if let Some(info) = catalogue.tables.get_mut(&table) {
+                info.without_transactions = Some(text_at(row, 2));
+            }
+        }
+    }
     privileges(&mut catalogue, &own.0, run)?;
     Ok(catalogue)
 }
