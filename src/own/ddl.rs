@@ -5,10 +5,10 @@ use super::{Own, OwnTable};
 use crate::sql::{Dialect, Table};
 
 /// The newest migration's number.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 6;
 
 /// All migrations in order; the first has number 1.
-const MIGRATIONS: [&[Step]; 5] = [
+const MIGRATIONS: [&[Step]; 6] = [
     &[
         Step::Table(SIGNING_KEYS),
         Step::Table(TOKENS),
@@ -20,11 +20,8 @@ const MIGRATIONS: [&[Step]; 5] = [
     &[Step::Table(IDENTITIES)],
     &[Step::Table(OAUTH_GRANTS), Step::Table(OAUTH_TOKENS)],
     &[Step::Table(REQUESTS), Step::Table(CHANGES), Step::Table(LEASES)],
-<<<<<<< HEAD
-    &[Step::Table(DIGEST_COUNTS)],
-=======
     &[Step::Table(DEACTIVATIONS)],
->>>>>>> main
+    &[Step::Table(DIGEST_COUNTS)],
 ];
 
 /// One change of the schema.

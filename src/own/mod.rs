@@ -64,18 +64,15 @@ pub enum OwnTable {
     Changes,
     /// Which process does what only one should.
     Leases,
-<<<<<<< HEAD
-    /// Counts of Digest's nonces that were used.
-    DigestCounts,
-=======
     /// What identity servers with a brake deactivated or deleted within the last hour.
     Deactivations,
->>>>>>> main
+    /// Counts of Digest's nonces that were used.
+    DigestCounts,
 }
 
 impl OwnTable {
     /// All of them.
-    pub const ALL: [OwnTable; 14] = [
+    pub const ALL: [OwnTable; 15] = [
         OwnTable::SchemaVersion,
         OwnTable::SigningKeys,
         OwnTable::Tokens,
@@ -89,11 +86,8 @@ impl OwnTable {
         OwnTable::Requests,
         OwnTable::Changes,
         OwnTable::Leases,
-<<<<<<< HEAD
-        OwnTable::DigestCounts,
-=======
         OwnTable::Deactivations,
->>>>>>> main
+        OwnTable::DigestCounts,
     ];
 
     /// The table's name, without schema or prefix.
@@ -112,11 +106,8 @@ impl OwnTable {
             OwnTable::Requests => "requests",
             OwnTable::Changes => "changes",
             OwnTable::Leases => "leases",
-<<<<<<< HEAD
-            OwnTable::DigestCounts => "digest_counts",
-=======
             OwnTable::Deactivations => "deactivations",
->>>>>>> main
+            OwnTable::DigestCounts => "digest_counts",
         }
     }
 }
