@@ -8,7 +8,6 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::document::Severity;
 
 /// A complete configuration, one section a line.
 const GOOD: &str = "\

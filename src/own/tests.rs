@@ -163,8 +163,15 @@ fn a_count_is_used_once_until_its_time_is_over() {
         assert!(
             own.use_digest_count(connection, &one, u32::MAX, 11)? && own.use_digest_count(connection, &two, 1, 12)?
         );
-        assert_eq!((own.tidy_digest_counts(connection, 9)?, own.tidy_digest_counts(connection, 11)?), (0, 2));
+        assert_eq!(own.tidy_digest_counts(connection, 9)?, (0, false));
+        assert_eq!(own.tidy_digest_counts(connection, 11)?, (2, false));
         assert!(own.use_digest_count(connection, &one, 1, 20)? && !own.use_digest_count(connection, &two, 1, 20)?);
+        // Many go in several transactions, the oldest first.
+        for count in 2..=2600 {
+            assert!(own.use_digest_count(connection, &one, count, 10_000 - i64::from(count))?);
+        }
+        let tidied: Vec<_> = (0..4).map(|_| own.tidy_digest_counts(connection, 9_999)).collect::<Result<_, _>>()?;
+        assert_eq!(tidied, [(1000, true), (1000, true), (601, false), (0, false)]);
         Ok(())
     });
 }

@@ -266,6 +266,7 @@ fn batch(own: &Own, connection: &mut dyn Connection, retain: Duration, holder: &
     if !own.lease(connection, LEASE_NAME, holder, now, now.saturating_add(micros(LEASE)))? {
         return Ok((0, false));
     }
-    own.tidy_digest_counts(connection, now)?;
-    own.prune_journal(connection, now.saturating_sub(micros(retain)))
+    let (_, more_counts) = own.tidy_digest_counts(connection, now)?;
+    let (requests, more) = own.prune_journal(connection, now.saturating_sub(micros(retain)))?;
+    Ok((requests, more || more_counts))
 }
