@@ -1,7 +1,7 @@
 //! Used counts: what is remembered here and what everywhere, at once and in turn.
 
 use super::*;
-use crate::sql::Failure;
+use crate::sql::{Connection, Dialect, Failure, Options, open};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -140,4 +140,49 @@ fn windows() {
             assert_eq!(window.has(known), expected, "{known} after {noted:?}");
         }
     }
+}
+
+/// A database that finds so many times that two were at it.
+struct Conflicts(Arc<dyn Database>, AtomicUsize, Failure);
+
+impl Database for Conflicts {
+    fn dialect(&self) -> Dialect {
+        self.0.dialect()
+    }
+    fn with(&self, work: &mut dyn FnMut(&mut dyn Connection) -> Result<(), Error>) -> Result<(), Error> {
+        let left = self.1.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+        if left.is_ok() { Err(Error::new(self.2, "conflict")) } else { self.0.with(work) }
+    }
+    fn usage(&self) -> (u32, u32, u32) {
+        self.0.usage()
+    }
+}
+
+/// What may succeed when it is tried again is, a few times; nothing else is.
+#[test]
+fn conflicts() {
+    let folder = tempfile::tempdir().unwrap();
+    let seconds = Duration::from_secs(5);
+    let options = Options {
+        password: None,
+        tls: None,
+        max: 2,
+        checkout_timeout: seconds,
+        connect_timeout: seconds,
+        statement_timeout: seconds,
+        lock_timeout: seconds,
+        strict: true,
+    };
+    let database = open(&format!("sqlite://{}", folder.path().join("own.db").display()), options).unwrap();
+    let own = Own::new(Dialect::Sqlite, "ignored");
+    database.with(&mut |connection| own.apply(connection)).unwrap();
+    let take = |times, failure, nc| {
+        let database = Arc::new(Conflicts(Arc::clone(&database), AtomicUsize::new(times), failure));
+        CountStore::new(database, own.clone()).take("n", nc, i64::MAX).map_err(|error| error.failure)
+    };
+    assert_eq!(take(2, Failure::Retry, 1), Ok(true));
+    assert_eq!(take(2, Failure::Retry, 1), Ok(false));
+    assert_eq!(take(3, Failure::Retry, 2), Err(Failure::Retry));
+    assert_eq!(take(1, Failure::Timeout, 2), Err(Failure::Timeout));
+    assert_eq!(take(0, Failure::Retry, 2), Ok(true), "it was never used");
 }
