@@ -127,10 +127,3 @@ fn cpu_ticks(pid: u32) -> u64 {
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     fields[11..13].iter().map(|field| field.parse::<u64>().expect("a number")).sum()
 }
-
-/// A line of /proc/PID/status, in MB.
-pub fn memory(pid: u32, line: &str) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the server runs");
-    let found = status.lines().find(|text| text.starts_with(line)).and_then(|text| text.split_whitespace().nth(1));
-    found.and_then(|text| text.parse::<f64>().ok()).map_or(f64::NAN, |kilobytes| kilobytes / 1024.0)
-}

@@ -252,10 +252,11 @@ fn run(engine: Engine, arguments: &Arguments) -> (Vec<Line>, Vec<String>) {
     for line in lines.iter_mut().filter(|line| line.server == "scimshim") {
         line.ratio = Some(line.median(|measure| measure.cpu_ms) / base);
     }
+    let memory = service.memory();
     let mut notes = vec![format!(
         "Resident after the load: {:.1} MB, {:.1} MB at most (goal: under 40 MB).",
-        load::memory(service.pid(), "VmRSS"),
-        load::memory(service.pid(), "VmHWM")
+        memory.now as f64 / 1024.0,
+        memory.most as f64 / 1024.0
     )];
     notes.push(format!(
         "Cold start to first answer: {:.1} ms, median of 7 (goal: under 50 ms).",

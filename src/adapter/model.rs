@@ -88,6 +88,14 @@ pub struct Source {
     pub delete: Delete,
 }
 
+impl Source {
+    /// An attribute that is a link, and the link.
+    pub fn link(&self, attribute: usize) -> Option<(&Attribute, &Link)> {
+        let attribute = self.attributes.get(attribute)?;
+        if let Binding::Link(link) = &attribute.binding { Some((attribute, link)) } else { None }
+    }
+}
+
 /// A column as the catalogue knows it.
 #[derive(Clone, Debug)]
 pub struct Column {

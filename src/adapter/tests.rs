@@ -615,6 +615,20 @@ fn fits(name: &str, catalogue: Catalogue, version: &str) {
     assert!(findings.iter().all(only_indexes), "{rendered}");
 }
 
+/// The tables that SQLite makes of these statements.
+fn sqlite(statements: &str) -> Catalogue {
+    let folder = tempfile::tempdir().unwrap();
+    let mut catalogue = Catalogue::default();
+    crate::sql::open_file(&folder.path().join("app.db"))
+        .with(&mut |connection| {
+            connection.batch(statements)?;
+            catalogue = connection.catalogue(&[None])?;
+            Ok(())
+        })
+        .unwrap();
+    catalogue
+}
+
 const DEMO: &str = "
 CREATE TABLE departments(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL UNIQUE, given TEXT, family TEXT, mail TEXT, phone TEXT, mobile TEXT, job_title TEXT,
@@ -628,31 +642,10 @@ CREATE TABLE history(id INTEGER PRIMARY KEY, at TEXT NOT NULL, person_id INTEGER
 
 #[test]
 fn the_demo_fits_its_application() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", folder.path().join("demo.db").display());
-    let second = std::time::Duration::from_secs(1);
-    let options = crate::sql::Options {
-        password: None,
-        tls: None,
-        max: 1,
-        checkout_timeout: second,
-        connect_timeout: second,
-        statement_timeout: second,
-        lock_timeout: second,
-        strict: true,
-    };
-    let database = crate::sql::open(&url, options).unwrap();
     let mut findings = Findings::new();
     let document = load(&shipped("demo.yaml"), &[], &mut findings).unwrap();
-    let mut catalogue = Catalogue::default();
-    database
-        .with(&mut |connection| {
-            connection.batch(DEMO)?;
-            catalogue = connection.catalogue(&document.schemas())?;
-            Ok(())
-        })
-        .unwrap();
-    let adapter = compile(&document, &catalogue, Dialect::Sqlite, &mut findings);
+    assert_eq!(document.schemas(), [None]);
+    let adapter = compile(&document, &sqlite(DEMO), Dialect::Sqlite, &mut findings);
     let rendered = findings.render(false);
     println!("{rendered}");
     let adapter = adapter.expect(&rendered);

@@ -348,10 +348,7 @@ fn server(
         switches,
         acting_user,
         allow_from,
-        client_certificate: match client_certificate {
-            Some(certificate) => Some(certificate?),
-            None => None,
-        },
+        client_certificate: client_certificate.map_or(Some(None), |certificate| certificate.map(Some))?,
         authentication: authentication?,
         may,
         scope,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hyper::Uri;
 
+use super::remote::authority;
 use super::values;
 use crate::document::{Findings, Reader};
 
@@ -182,10 +183,6 @@ fn collector(text: &str) -> Result<Uri, &'static str> {
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err("it must start with `http://` or `https://`");
     }
-    match uri.authority() {
-        None => Err("it must name a host"),
-        Some(authority) if authority.as_str().contains('@') => Err("it must name no user"),
-        Some(_) if uri.query().is_some() => Err("it must have no query"),
-        Some(_) => Ok(uri),
-    }
+    authority(&uri)?;
+    if uri.query().is_some() { Err("it must have no query") } else { Ok(uri) }
 }

@@ -37,9 +37,9 @@ pub use door::{Admin, Tls, TlsVersion};
 pub use identity::{Action, Adopt, BulkTransaction, IdentityServer, NoTarget, PatchAnswers, Profile, Put, Switches};
 pub use journal::{Journal, SaveRequests};
 pub use limits::{Limits, Log, LogFormat, LogLevel};
-pub use remote::{Trust, Url};
+pub use remote::{Target, Trust, Url};
 pub use secret::Secret;
-pub use upstream::{Place, Target, Upstream, UpstreamHttp};
+pub use upstream::{Place, Upstream, UpstreamHttp};
 
 /// A configuration that was checked.
 #[derive(Clone, Debug)]

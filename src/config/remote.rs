@@ -3,15 +3,54 @@
 use super::{Context, values};
 use crate::document::{Findings, Node, Reader};
 use hyper::Uri;
+use hyper::http::uri::Authority;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use std::fmt;
 
+/// Host and port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// A name in lower case, or an address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl Target {
+    /// Where a URL goes that names no user; `port` is that of its scheme. The error says what is wrong with it.
+    pub(super) fn of(uri: &Uri, port: u16) -> Result<Self, &'static str> {
+        let authority = authority(uri)?;
+        let host = authority.host();
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        if ServerName::try_from(bare).is_err() {
+            return Err("it must name a host");
+        }
+        let port = match authority.as_str().strip_prefix(host) {
+            Some("") => port,
+            Some(_) => authority.port_u16().filter(|port| *port != 0).ok_or("its port is not a number up to 65535")?,
+            None => return Err("it must name a host"),
+        };
+        Ok(Self { host: bare.to_ascii_lowercase(), port })
+    }
+
+    /// `host` or `host:port`, as the Host header and error messages have it; `default` is the port of the scheme.
+    pub(super) fn authority(&self, default: u16) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == default { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+/// The authority of a URL that names no user.
+pub(super) fn authority(uri: &Uri) -> Result<&Authority, &'static str> {
+    let authority = uri.authority().ok_or("it must name a host")?;
+    if authority.as_str().contains('@') { Err("it must name no user") } else { Ok(authority) }
+}
+
 /// An `https` URL with a host, without user and fragment.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Url {
-    host: String,
-    port: u16,
+    server: Target,
     /// Path and query.
     target: String,
 }
@@ -26,22 +65,9 @@ impl Url {
             return Err("it must have no fragment");
         }
         let uri: Uri = text.parse().map_err(|_| "it is not a URL")?;
-        let authority = uri.authority().ok_or("it must name a host")?;
-        if authority.as_str().contains('@') {
-            return Err("it must name no user");
-        }
-        let host = authority.host();
-        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        if ServerName::try_from(bare).is_err() {
-            return Err("it must name a host");
-        }
-        let port = match authority.as_str().strip_prefix(host) {
-            Some("") => 443,
-            Some(_) => authority.port_u16().filter(|port| *port != 0).ok_or("its port is not a number up to 65535")?,
-            None => return Err("it must name a host"),
-        };
+        let server = Target::of(&uri, 443)?;
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
-        Ok(Self { host: bare.to_ascii_lowercase(), port, target: target.to_owned() })
+        Ok(Self { server, target: target.to_owned() })
     }
 
     /// Another path on the same host; `target` begins with a slash.
@@ -51,12 +77,12 @@ impl Url {
 
     /// The host: a name in lower case, or an address without brackets.
     pub fn host(&self) -> &str {
-        &self.host
+        &self.server.host
     }
 
     /// The port.
     pub fn port(&self) -> u16 {
-        self.port
+        self.server.port
     }
 
     /// Path and query.
@@ -66,13 +92,12 @@ impl Url {
 
     /// Whether another URL goes to the same server.
     pub fn is_beside(&self, other: &Self) -> bool {
-        self.host == other.host && self.port == other.port
+        self.server == other.server
     }
 
     /// `host` or `host:port`, as the Host header and error messages have it.
     pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        if self.port == 443 { host } else { format!("{host}:{}", self.port) }
+        self.server.authority(443)
     }
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use hyper::Uri;
 use percent_encoding::percent_decode_str;
-use rustls_pki_types::ServerName;
 
 use super::door::Door;
+use super::remote::Target;
 use super::{Context, remote, values};
 use crate::document::{Findings, Node, Reader};
 
@@ -42,15 +42,6 @@ pub enum Place {
     Unix(PathBuf),
 }
 
-/// Host and port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// A name in lower case, or an address without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
 /// A version of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamHttp {
@@ -65,13 +56,11 @@ pub enum UpstreamHttp {
 impl Upstream {
     /// `host` or `host:port`, as a Host header has it.
     pub fn authority(&self) -> String {
-        let (target, default) = match &self.place {
-            Place::Plain(target) => (target, 80),
-            Place::Tls(target, _) => (target, 443),
-            Place::Unix(_) => return "localhost".to_owned(),
-        };
-        let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
-        if target.port == default { host } else { format!("{host}:{}", target.port) }
+        match &self.place {
+            Place::Plain(target) => target.authority(80),
+            Place::Tls(target, _) => target.authority(443),
+            Place::Unix(_) => "localhost".to_owned(),
+        }
     }
 
     /// As it is called in logs.
@@ -199,22 +188,10 @@ fn target(text: &str, is_tls: bool) -> Result<Target, &'static str> {
         return Err("it must name no user: whoever calls logs in by himself");
     }
     let uri: Uri = text.parse().map_err(|_| "it is not a URL")?;
-    let authority = uri.authority().ok_or("it must name a host")?;
     if !matches!(uri.path(), "" | "/") {
         return Err("it must have no path: paths are passed on as they come");
     }
-    let host = authority.host();
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    if ServerName::try_from(bare).is_err() {
-        return Err("it must name a host");
-    }
-    let port = match authority.as_str().strip_prefix(host) {
-        Some("") => Some(if is_tls { 443 } else { 80 }),
-        Some(_) => authority.port_u16().filter(|port| *port != 0),
-        None => return Err("it must name a host"),
-    };
-    let port = port.ok_or("its port is not a number up to 65535")?;
-    Ok(Target { host: bare.to_ascii_lowercase(), port })
+    Target::of(&uri, if is_tls { 443 } else { 80 })
 }
 
 /// Which of our own addresses it is, if any.
@@ -237,9 +214,8 @@ fn is_ours(target: &Target, door: &Door) -> Option<&'static str> {
         return Some("this service's private listener");
     }
     let public: Uri = door.public_url.parse().ok()?;
-    let port = public.port_u16().unwrap_or(if public.scheme_str() == Some("http") { 80 } else { 443 });
-    let host = public.host()?.trim_start_matches('[').trim_end_matches(']');
-    (port == target.port && host.eq_ignore_ascii_case(&target.host)).then_some("this service's `public_url`")
+    let public = Target::of(&public, if public.scheme_str() == Some("http") { 80 } else { 443 });
+    (public.as_ref() == Ok(target)).then_some("this service's `public_url`")
 }
 
 /// Whether an address is on this machine or in a private network.

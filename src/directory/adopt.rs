@@ -27,11 +27,8 @@ impl Directory {
         collections: &Collections,
         projection: &Projection,
     ) -> Result<Found, Fault> {
-        let place = Place {
-            source: holder.source(&writing.place)?,
-            plan: writing.place.type_plan.sources.get(holder.source).unwrap_or(writing.place.plan),
-            ..writing.place
-        };
+        let place = writing.place.beside(holder.source);
+        let place = place.ok_or_else(|| Error::internal("the holder's source is not there"))?;
         if writing.caller.server.adopt
             && std::ptr::eq(place.source, writing.place.source)
             && self.is_unlinked(connection, writing, &holder.key)?
@@ -162,10 +159,4 @@ pub(super) fn note_out_of_sight(caller: &Caller, place: &Place<'_>, fault: &Faul
          (outside `where`, or in a column without `unique`). It will try again for ever. Let the adapter say `unique: all` \
          and `revive` such rows, or mend the row"
     );
-}
-
-impl Holder {
-    fn source<'a>(&self, place: &Place<'a>) -> Result<&'a crate::adapter::Source, Error> {
-        place.type_.sources.get(self.source).ok_or_else(|| Error::internal("the holder's source is not there"))
-    }
 }

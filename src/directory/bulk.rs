@@ -9,7 +9,7 @@ use super::journal::{Done, Entry};
 use super::recorder::Changed;
 use super::rehearsal::Shown;
 use super::transaction::{Account, Fault};
-use super::update::{Change, Edit};
+use super::update::{Edit, What};
 use super::{Answer, Caller, Directory, Patched, Precondition};
 use crate::adapter::ResourceType;
 use crate::scim::bulk::Ids;
@@ -260,15 +260,13 @@ impl Directory {
         let done = match step.method {
             BulkMethod::Put => {
                 let edit = self.replacing(caller, step.type_, &id, object(data)?)?;
-                let change = edit.change();
-                let updated = self.edit_within(connection, caller, &edit, &id, &change, &condition, &all, secrets)?;
+                let updated = self.edit_within(connection, caller, &edit, &id, &condition, &all, secrets)?;
                 BulkDone::of(200, self.answer(&edit.place, updated.found, &all))
             }
             BulkMethod::Patch => {
                 let patch = Patch::parse(data, limits)?;
                 let edit = self.patching(caller, step.type_, &id, &patch)?;
-                let change = edit.change();
-                let updated = self.edit_within(connection, caller, &edit, &id, &change, &condition, &all, secrets)?;
+                let updated = self.edit_within(connection, caller, &edit, &id, &condition, &all, secrets)?;
                 let status = if updated.is_unanswered(caller, &all) { 204 } else { 200 };
                 BulkDone::of(status, self.answer(&edit.place, updated.found, &all))
             }
@@ -293,10 +291,9 @@ impl Directory {
         ids.resolve(&mut rest)?;
         let patch = Patch { operations: vec![Operation { op: Op::Add, path: None, value: Some(rest) }] };
         let all = Projection::default();
-        let edit = Edit::of(self.find(withheld.type_, &withheld.id)?, &patch);
-        let change = Change::Complete(&patch);
+        let edit = Edit::of(self.find(withheld.type_, &withheld.id)?, What::Complete(&patch));
         let condition = Precondition::default();
-        let updated = self.edit_within(connection, caller, &edit, &withheld.id, &change, &condition, &all, &[])?;
+        let updated = self.edit_within(connection, caller, &edit, &withheld.id, &condition, &all, &[])?;
         Ok(updated.found.version)
     }
 }

@@ -4,11 +4,11 @@
 use super::child_rows::{self, ChildRows};
 use super::plan::{self, Display};
 use super::read::CollectionsWanted;
-use super::rows;
+use super::rows::{self, RowReader};
 use super::side::{self, Side};
 use super::transaction::Fault;
 use super::{Caller, Directory, Place, blank_environment};
-use crate::adapter::{Aliases, Binding};
+use crate::adapter::Aliases;
 use crate::scim::{Error, Object};
 use crate::sql::{Alias, Connection, Expr, Order, Predicate, Row, Statement, Value};
 use serde_json::Value as Json;
@@ -35,31 +35,26 @@ impl Members {
 }
 
 impl Directory {
-    /// Reads the wanted collections of a page into its resources.
-    pub(super) fn read_collections(
+    /// The resources of a page, with the wanted collections.
+    pub(super) fn read_page(
         &self,
         connection: &mut dyn Connection,
         caller: &Caller,
         place: &Place<'_>,
         rows: &[Row],
-        resources: &mut [Object],
         wanted: &CollectionsWanted,
-    ) -> Result<Members, Fault> {
+    ) -> Result<(Vec<Object>, Members), Fault> {
+        let reader = self.reader(place, caller);
+        let mut resources: Vec<Object> = rows.iter().map(|row| reader.resource(&row.0)).collect();
         let whole = wanted.links.len() == place.plan.links.len() && wanted.rows.len() == place.plan.children.len();
         let mut ids = vec![Vec::new(); rows.len()];
-        let children = self.read_children(connection, caller, place, rows, resources, &wanted.rows)?;
+        let children = self.read_children(connection, &reader, place, rows, &mut resources, &wanted.rows)?;
         for (ids, children) in ids.iter_mut().zip(&children) {
             for (attribute, all) in wanted.rows.iter().filter_map(|index| Some((index, children.get(index)?))) {
                 ids.extend(child_rows::digest(*attribute, all));
             }
         }
-        for index in &wanted.links {
-            let Some(attribute) = place.source.attributes.get(*index) else {
-                continue;
-            };
-            let Binding::Link(link) = &attribute.binding else {
-                continue;
-            };
+        for (attribute, link) in wanted.links.iter().filter_map(|index| place.source.link(*index)) {
             let Some(side) = Side::of_link(&self.adapter, link) else {
                 continue;
             };
@@ -88,21 +83,20 @@ impl Directory {
                 }
             }
         }
-        Ok(Members { ids: whole.then_some(ids), children })
+        Ok((resources, Members { ids: whole.then_some(ids), children }))
     }
 
     /// Reads the wanted child rows of a page into its resources: one statement for each attribute.
     fn read_children(
         &self,
         connection: &mut dyn Connection,
-        caller: &Caller,
+        reader: &RowReader<'_>,
         place: &Place<'_>,
         rows: &[Row],
         resources: &mut [Object],
         wanted: &[usize],
     ) -> Result<Vec<ChildRows>, Fault> {
         let mut children: Vec<ChildRows> = rows.iter().map(|_| ChildRows::new()).collect();
-        let reader = self.reader(place, caller);
         for plan in place.plan.children.iter().filter(|plan| wanted.contains(&plan.attribute)) {
             let Some(child) = child_rows::rows_of(place, plan.attribute) else {
                 continue;

@@ -143,7 +143,7 @@ impl Directory {
         let source = place.source;
         let base = writing.environment;
         let given: Vec<bool> = wanted.values.iter().map(Option::is_some).collect();
-        let shown = rows::shown(source, &[], wanted.values, &given, &base);
+        let shown = rows::shown(source, &[], wanted.values.to_vec(), &given, &base);
         let environment = Environment { attributes: Some(&shown), ..base };
         let wish = Wish { values: wanted.values, changed: &given, lenient: true };
         let set = writing.within(environment, |writing| self.columns(connection, writing, &wish))?;

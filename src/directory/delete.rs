@@ -107,7 +107,7 @@ impl Directory {
         let was = wanted(place.source, place.plan, &current.resource);
         let environment = Environment { id: Some(key), row: Some((place.source, &locked.row)), ..writing.environment };
         let unchanged = vec![false; was.len()];
-        let shown = rows::shown(place.source, &locked.row, &was, &unchanged, &environment);
+        let shown = rows::shown(place.source, &locked.row, was.clone(), &unchanged, &environment);
         let environment = Environment { attributes: Some(&shown), ..environment };
         if let Some(says) = self.refused(connection, &rules.guards, &environment, None)? {
             if rules.blocked_deactivates && place.plan.active.is_some() {

@@ -14,30 +14,30 @@ const DEPTH: u8 = 8;
 
 impl<'a> Compiler<'a> {
     /// A comparison with what the resource at `alias` is called.
-    pub(super) fn label_compared(
+    pub(super) fn display_compared(
         &self,
         far: &Far<'a>,
         alias: Alias,
         path: &AttributePath,
         asked: Asked<'_>,
     ) -> Result<Predicate, Error> {
-        match self.label_of(far, alias) {
+        match self.display_of(far, alias) {
             Some((mut label, index)) => label.attribute(index, path, asked),
             None => Err(unknown(path)),
         }
     }
 
     /// A comparison with what the resource is called that a reference points to.
-    pub(super) fn reference_label(
+    pub(super) fn reference_display(
         &mut self,
         attribute: usize,
         path: &AttributePath,
         asked: Asked<'_>,
     ) -> Result<Predicate, Error> {
         if let Some(opposite) = asked.opposite() {
-            return Ok(self.reference_label(attribute, path, opposite)?.negate());
+            return Ok(self.reference_display(attribute, path, opposite)?.negate());
         }
-        let Some((there, mut label, index)) = self.referenced_label(attribute) else {
+        let Some((there, mut label, index)) = self.referenced_display(attribute) else {
             return Err(unknown(path));
         };
         if asked.is_null() {
@@ -47,19 +47,19 @@ impl<'a> Compiler<'a> {
     }
 
     /// Where a reference points to something, and what compares its name.
-    pub(super) fn referenced_label(&self, attribute: usize) -> Option<(Predicate, Compiler<'a>, usize)> {
+    pub(super) fn referenced_display(&self, attribute: usize) -> Option<(Predicate, Compiler<'a>, usize)> {
         let Binding::Reference(reference) = &self.source.attributes.get(attribute)?.binding else {
             return None;
         };
         let far = self.far(&reference.resource_type)?;
         let alias = self.reading.joined.get(attribute)?.as_ref()?.alias;
-        let (label, index) = self.label_of(&far, alias)?;
+        let (label, index) = self.display_of(&far, alias)?;
         Some((Predicate::IsNull(plan::key(far.source, alias)).negate(), label, index))
     }
 
     /// What compares the name of a resource whose row is at `alias`, and the attribute that is the name; `None` where it is
     /// not made of that row alone.
-    pub(super) fn label_of(&self, far: &Far<'a>, alias: Alias) -> Option<(Compiler<'a>, usize)> {
+    pub(super) fn display_of(&self, far: &Far<'a>, alias: Alias) -> Option<(Compiler<'a>, usize)> {
         let index = *far.plan.display.as_ref()?.attributes.last()?;
         if !stands_alone(far.source, index, DEPTH) {
             return None;

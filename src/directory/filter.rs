@@ -112,7 +112,7 @@ impl<'a> Compiler<'a> {
             Shape::Simple(index) => self.attribute(*index, path, asked),
             Shape::Reference { attribute, .. } => match sub.as_deref() {
                 None | Some("value") => self.attribute(*attribute, path, asked),
-                Some("displayName") => self.reference_label(*attribute, path, asked),
+                Some("displayName") => self.reference_display(*attribute, path, asked),
                 // Made from the id, so there where that is.
                 Some(_) if matches!(asked, Asked::Present) || asked.is_null() => {
                     self.attribute(*attribute, path, asked)

@@ -6,7 +6,7 @@
 use super::asked::Asked;
 use super::filter::Compiler;
 use super::plan::{self, SourcePlan, TypePlan};
-use crate::adapter::{Binding, Column, Link, ResourceType, Source};
+use crate::adapter::{Column, Link, ResourceType, Source};
 use crate::scim::{AttributePath, Error, Filter};
 use crate::sql::{Alias, Expr, Join, JoinKind, Order, Predicate, Select};
 use serde_json::Value as Json;
@@ -105,12 +105,8 @@ impl<'a> Compiler<'a> {
     /// The links behind a collection.
     fn ways(&self, name: &str) -> Vec<Way<'a>> {
         let mut ways = Vec::new();
-        let source = self.source;
-        let own = self.plan.links.iter().filter_map(|index| source.attributes.get(*index));
-        for attribute in own.filter(|attribute| attribute.target.attribute == name) {
-            let Binding::Link(link) = &attribute.binding else {
-                continue;
-            };
+        let own = self.plan.links.iter().filter_map(|index| self.source.link(*index));
+        for (_, link) in own.filter(|(attribute, _)| attribute.target.attribute == name) {
             if let Some(far) = self.far(&link.resource_type) {
                 let (near, there) = ((&link.parent.0, link.parent.1), (&link.child.0, link.child.1));
                 ways.push(Way { link, near, there, far });
@@ -126,7 +122,7 @@ impl<'a> Compiler<'a> {
             else {
                 continue;
             };
-            let Some(Binding::Link(link)) = source.attributes.get(reverse.attribute).map(|a| &a.binding) else {
+            let Some((_, link)) = source.link(reverse.attribute) else {
                 continue;
             };
             let (near, there) = ((&link.child.0, link.child.1), (&link.parent.0, link.parent.1));
@@ -209,7 +205,7 @@ impl<'a> Compiler<'a> {
                 let holds = asked.holds_of(&Json::from(far.word), false, path)?;
                 Ok(if holds { Predicate::True } else { Predicate::False })
             }
-            "display" => self.label_compared(&far, alias, path, asked),
+            "display" => self.display_compared(&far, alias, path, asked),
             // Made from the id, so always there.
             "$ref" if matches!(asked, Asked::Present) => Ok(Predicate::True),
             "$ref" if asked.is_null() => Ok(asked.of_presence(Predicate::True).unwrap_or(Predicate::True)),

@@ -299,9 +299,7 @@ impl Directory {
         rows: &[Row],
     ) -> Result<Vec<Object>, Fault> {
         let place = &part.place;
-        let reader = self.reader(place, list.caller);
-        let mut resources: Vec<Object> = rows.iter().map(|row| reader.resource(&row.0)).collect();
-        let members = self.read_collections(connection, list.caller, place, rows, &mut resources, &part.collections)?;
+        let (resources, members) = self.read_page(connection, list.caller, place, rows, &part.collections)?;
         let answered = resources.into_iter().zip(rows).enumerate().map(|(position, (mut resource, row))| {
             let version = members.version_of(row, position, place);
             if let (Some(version), Some(Json::Object(meta))) = (version, resource.get_mut("meta")) {

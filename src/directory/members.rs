@@ -7,7 +7,7 @@ use super::plan::{self, Display, MAIN};
 use super::rows;
 use super::transaction::Fault;
 use super::{Directory, Place};
-use crate::adapter::{Aliases, Binding, Each, Environment, ResourceType};
+use crate::adapter::{Aliases, Each, Environment, ResourceType};
 use crate::scim::{CollectionChange, Error, Filter, Object};
 use crate::sql::{Connection, Delete, Expr, Insert, OnConflict, Predicate, Select, Statement, Update, Value};
 use indexmap::{IndexMap, IndexSet};
@@ -53,35 +53,16 @@ impl Directory {
     ) -> Result<Vec<MemberChange<'a>>, Fault> {
         let mut planned = Vec::new();
         for (name, list) in changes {
-            for index in &place.plan.links {
-                let Some(attribute) = place.source.attributes.get(*index) else {
+            for (_, link) in place.links().filter(|(attribute, _)| attribute.target.attribute == *name) {
+                let Some(membership) = self.membership(link, row) else {
                     continue;
                 };
-                let Binding::Link(link) = &attribute.binding else {
-                    continue;
-                };
-                if attribute.target.attribute != *name {
-                    continue;
-                }
-                let Some((_, type_)) = plan::find_type(&self.adapter, &link.resource_type) else {
-                    continue;
-                };
-                let (Some(target), Some(parent)) = (type_.sources.first(), row.get(link.parent.1)) else {
-                    continue;
-                };
-                let membership = Membership {
-                    link,
-                    parent: parent.clone(),
-                    type_,
-                    target,
-                    skip_unknown: place.source.skip_unknown_members,
-                    name,
-                };
+                let skip_unknown = place.source.skip_unknown_members;
+                let membership = Membership { skip_unknown, name, ..membership };
                 let (add, remove) = self.member_change(connection, writing, &membership, list)?;
                 if !add.is_empty() || !remove.is_empty() {
                     let touched: Vec<&Value> = add.iter().chain(&remove).collect();
-                    let child = membership.link.child.1;
-                    self.members_unprotected(connection, (membership.type_, target), child, &touched, writing)?;
+                    self.members_unprotected(connection, &membership, &touched, writing)?;
                     planned.push(MemberChange { membership, add, remove });
                 }
             }
@@ -119,44 +100,34 @@ impl Directory {
         writing: &Writing<'_>,
         planned: &[MemberChange<'_>],
     ) -> Result<(), Fault> {
-        for change in planned {
-            self.write_member_change(connection, writing, change)?;
-        }
-        Ok(())
-    }
-
-    fn write_member_change(
-        &self,
-        connection: &mut dyn Connection,
-        writing: &Writing<'_>,
-        change: &MemberChange<'_>,
-    ) -> Result<(), Fault> {
-        let MemberChange { membership, add, remove } = change;
-        let link = membership.link;
         let environment = &writing.environment;
-        // What a row held is known before it goes, what it holds once it is there.
-        let gone =
-            if link.removed.is_empty() { HashMap::new() } else { self.link_rows(connection, membership, remove)? };
-        self.remove_rows(connection, membership, remove, environment)?;
-        self.add_rows(connection, membership, add, environment)?;
-        let come = if link.added.is_empty() { HashMap::new() } else { self.link_rows(connection, membership, add)? };
-        for (children, rows, steps) in [(remove, gone, &link.removed), (add, come, &link.added)] {
-            if steps.is_empty() || children.is_empty() {
-                continue;
-            }
-            let labels = self.child_labels(connection, membership, children, environment)?;
-            for child in children {
-                let key = child.to_text().unwrap_or_default();
-                let label = labels.get(&key).cloned();
-                let mut columns = vec![
-                    (link.child.0.name.clone(), child.clone(), label),
-                    (link.parent.0.name.clone(), membership.parent.clone(), None),
-                ];
-                let others = link.each.iter().zip(rows.get(&key).into_iter().flatten());
-                columns.extend(others.map(|(column, value)| (column.name.clone(), value.clone(), None)));
-                let each = Each { columns, ..Each::default() };
-                let environment = Environment { each: Some(&each), ..*environment };
-                self.run_steps(connection, steps, &environment, None)?;
+        for MemberChange { membership, add, remove } in planned {
+            let link = membership.link;
+            // What a row held is known before it goes, what it holds once it is there.
+            let gone =
+                if link.removed.is_empty() { HashMap::new() } else { self.link_rows(connection, membership, remove)? };
+            self.remove_rows(connection, membership, remove, environment)?;
+            self.add_rows(connection, membership, add, environment)?;
+            let come =
+                if link.added.is_empty() { HashMap::new() } else { self.link_rows(connection, membership, add)? };
+            for (children, rows, steps) in [(remove, gone, &link.removed), (add, come, &link.added)] {
+                if steps.is_empty() || children.is_empty() {
+                    continue;
+                }
+                let labels = self.child_labels(connection, membership, children, environment)?;
+                for child in children {
+                    let key = child.to_text().unwrap_or_default();
+                    let label = labels.get(&key).cloned();
+                    let mut columns = vec![
+                        (link.child.0.name.clone(), child.clone(), label),
+                        (link.parent.0.name.clone(), membership.parent.clone(), None),
+                    ];
+                    let others = link.each.iter().zip(rows.get(&key).into_iter().flatten());
+                    columns.extend(others.map(|(column, value)| (column.name.clone(), value.clone(), None)));
+                    let each = Each { columns, ..Each::default() };
+                    let environment = Environment { each: Some(&each), ..*environment };
+                    self.run_steps(connection, steps, &environment, None)?;
+                }
             }
         }
         Ok(())
@@ -355,18 +326,10 @@ impl Directory {
         let place = writing.place;
         self.own_members_unprotected(connection, writing, row)?;
         self.remove_children(connection, writing, row)?;
-        let own = place.plan.links.iter().filter_map(|index| {
-            match place.source.attributes.get(*index).map(|attribute| &attribute.binding) {
-                Some(Binding::Link(link)) => Some((link, &link.parent)),
-                _ => None,
-            }
-        });
+        let own = place.links().map(|(_, link)| (link, &link.parent));
         let others = place.type_plan.pointing.iter().filter_map(|reverse| {
             let source = self.adapter.resource_types.get(reverse.type_)?.sources.get(reverse.source)?;
-            match &source.attributes.get(reverse.attribute)?.binding {
-                Binding::Link(link) => Some((link, &link.child)),
-                _ => None,
-            }
+            source.link(reverse.attribute).map(|(_, link)| (link, &link.child))
         });
         for (link, (column, holds)) in own.chain(others) {
             let Some(value) = row.get(*holds).filter(|value| !value.is_null()) else {

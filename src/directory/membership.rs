@@ -7,7 +7,7 @@ use super::plan::{self, MAIN};
 use super::rows;
 use super::stranger;
 use super::transaction::Fault;
-use crate::adapter::{Aliases, Binding, ColumnId, Environment, Link, ResourceType, Source};
+use crate::adapter::{Aliases, Environment, Link, ResourceType, Source};
 use crate::scim::Error;
 use crate::sql::{Alias, Connection, Expr, Join, JoinKind, Predicate, Select, Statement, Update, Value};
 use indexmap::IndexSet;
@@ -29,6 +29,13 @@ pub(super) struct Membership<'a> {
 }
 
 impl Directory {
+    /// A link of a row, unless it is not known what it would link.
+    pub(super) fn membership<'a>(&'a self, link: &'a Link, row: &[Value]) -> Option<Membership<'a>> {
+        let (_, type_) = plan::find_type(&self.adapter, &link.resource_type)?;
+        let (target, parent) = (type_.sources.first()?, row.get(link.parent.1)?.clone());
+        Some(Membership { link, parent, type_, target, skip_unknown: false, name: "" })
+    }
+
     /// What the link's child column holds for ids that must exist; the others are refused by name, or
     /// left out where the adapter says so.
     pub(super) fn resolve(
@@ -170,21 +177,21 @@ impl Directory {
     }
 
     /// 403 where one of these rows is protected, or is the acting user: memberships are protected with
-    /// the rows that have them. `column` is the one of their table that holds `values`.
+    /// the rows that have them.
     pub(super) fn members_unprotected(
         &self,
         connection: &mut dyn Connection,
-        (type_, source): (&ResourceType, &Source),
-        column: ColumnId,
+        membership: &Membership<'_>,
         values: &[&Value],
         writing: &Writing<'_>,
     ) -> Result<(), Fault> {
+        let Membership { link, type_, target: source, .. } = *membership;
         let environment = &writing.environment;
         let acting = environment.actor.filter(|_| type_.name == "User");
         if source.protected.is_none() && acting.is_none() {
             return Ok(());
         }
-        let Some(known) = source.columns.get(column) else {
+        let Some(known) = source.columns.get(link.child.1) else {
             return Ok(());
         };
         for chunk in values.chunks(CHUNK) {
@@ -220,26 +227,14 @@ impl Directory {
         writing: &Writing<'_>,
         row: &[Value],
     ) -> Result<(), Fault> {
-        let place = writing.place;
-        for index in &place.plan.links {
-            let Some(Binding::Link(link)) = place.source.attributes.get(*index).map(|attribute| &attribute.binding)
-            else {
-                continue;
-            };
-            let (Some((_, type_)), Some(parent)) =
-                (plan::find_type(&self.adapter, &link.resource_type), row.get(link.parent.1))
-            else {
-                continue;
-            };
-            let Some(target) = type_.sources.first() else { continue };
-            let membership = Membership { link, parent: parent.clone(), type_, target, skip_unknown: false, name: "" };
-            let acting = writing.environment.actor.filter(|_| type_.name == "User");
-            if target.protected.is_none() && acting.is_none() {
+        for membership in writing.place.links().filter_map(|(_, link)| self.membership(link, row)) {
+            let acting = writing.environment.actor.filter(|_| membership.type_.name == "User");
+            if membership.target.protected.is_none() && acting.is_none() {
                 continue;
             }
             let members = self.existing(connection, &membership, None, &writing.environment)?;
             let values: Vec<&Value> = members.values.iter().collect();
-            self.members_unprotected(connection, (type_, target), link.child.1, &values, writing)?;
+            self.members_unprotected(connection, &membership, &values, writing)?;
         }
         Ok(())
     }

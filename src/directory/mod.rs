@@ -62,7 +62,7 @@ pub use journal::{About, Entry, Later, Told, decoded};
 pub use permissions::{Operation, Permissions};
 pub use saved::{Saver, Saves};
 
-use crate::adapter::{Adapter, Aliases, Environment, ResourceType, Source};
+use crate::adapter::{Adapter, Aliases, Attribute, Environment, Link, ResourceType, Source};
 use crate::own::Own;
 use crate::scim::{Error, Object};
 use crate::sql::{self, ColumnKind, Database, Statement, Value};
@@ -223,6 +223,19 @@ struct Place<'a> {
     type_plan: &'a TypePlan,
     source: &'a Source,
     plan: &'a plan::SourcePlan,
+}
+
+impl<'a> Place<'a> {
+    /// Another source of the same type.
+    fn beside(self, source: usize) -> Option<Self> {
+        let (source, plan) = self.type_.sources.get(source).zip(self.type_plan.sources.get(source))?;
+        Some(Self { source, plan, ..self })
+    }
+
+    /// The collections in link tables.
+    fn links(self) -> impl Iterator<Item = (&'a Attribute, &'a Link)> {
+        self.plan.links.iter().filter_map(move |index| self.source.link(*index))
+    }
 }
 
 impl Directory {

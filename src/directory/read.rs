@@ -6,7 +6,6 @@ use super::plan::{ReadPlan, Reverse};
 use super::rows::{self, RowReader};
 use super::transaction::Fault;
 use super::{Answer, Caller, Directory, Place, blank_environment};
-use crate::adapter::Binding;
 use crate::scim::{Error, Object, Projection};
 use crate::sql::{Connection, Row, Value};
 use serde_json::Value as Json;
@@ -43,17 +42,15 @@ impl Directory {
         let Some(mut row) = connection.query(statement, &params)?.into_iter().next() else {
             return Ok(None);
         };
-        let reader = self.reader(place, caller);
         if along.is_some() {
             let groups = row.0.split_off(reading.select.columns.len().min(row.0.len()));
-            let mut resource = reader.resource(&row.0);
+            let mut resource = self.reader(place, caller).resource(&row.0);
             self.groups_along(caller, place, &groups, &mut resource)?;
             let version = (!place.plan.has_collections()).then(|| rows::version(&row.0, std::iter::empty()));
             return Ok(Some(Found { resource, version, row, children: ChildRows::new() }));
         }
-        let mut resources = vec![reader.resource(&row.0)];
-        let mut members =
-            self.read_collections(connection, caller, place, std::slice::from_ref(&row), &mut resources, collections)?;
+        let (mut resources, mut members) =
+            self.read_page(connection, caller, place, std::slice::from_ref(&row), collections)?;
         let Some(resource) = resources.pop() else {
             return Ok(None);
         };
@@ -97,11 +94,10 @@ impl Directory {
     ) -> CollectionsWanted {
         let schema = &place.type_.schema;
         let wants = |name: &str| schema.top(name).is_some_and(|attribute| projection.wants(schema, None, attribute));
-        let links = place.plan.links.iter().copied().filter(|index| {
-            place.source.attributes.get(*index).is_some_and(|attribute| {
-                matches!(attribute.binding, Binding::Link(_)) && wants(&attribute.target.attribute)
-            })
-        });
+        let links =
+            place.plan.links.iter().copied().filter(|index| {
+                place.source.link(*index).is_some_and(|(attribute, _)| wants(&attribute.target.attribute))
+            });
         let rows = place.plan.children.iter().map(|child| child.attribute).filter(|index| {
             place.source.attributes.get(*index).is_some_and(|attribute| {
                 let extension = attribute.target.extension.as_ref();

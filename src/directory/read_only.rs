@@ -34,7 +34,6 @@ pub(super) fn writable_here(place: &Place<'_>, changed: &[bool], collections: &C
 impl Place<'_> {
     /// Whether clients change a collection of this table's rows.
     pub(super) fn writes_collection(&self, name: &str) -> bool {
-        let links = self.plan.links.iter().filter_map(|index| self.source.attributes.get(*index));
-        links.into_iter().any(|link| link.target.attribute == name && !link.schema.is_read_only())
+        self.links().any(|(attribute, _)| attribute.target.attribute == name && !attribute.schema.is_read_only())
     }
 }

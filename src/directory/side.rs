@@ -3,7 +3,7 @@
 
 use super::plan::{self, Display, Reverse};
 use super::rows;
-use crate::adapter::{Adapter, Aliases, Binding, Column, Environment, Link, ResourceType, Source};
+use crate::adapter::{Adapter, Aliases, Column, Environment, Link, ResourceType, Source};
 use crate::own::Own;
 use crate::scim::Object;
 use crate::sql::{Alias, ColumnKind, Expr, Join, JoinKind, Predicate, Select, Value};
@@ -34,9 +34,7 @@ impl<'a> Side<'a> {
     pub fn of_reverse(adapter: &'a Adapter, reverse: &Reverse) -> Option<Self> {
         let type_ = adapter.resource_types.get(reverse.type_)?;
         let source = type_.sources.get(reverse.source)?;
-        let Binding::Link(link) = &source.attributes.get(reverse.attribute)?.binding else {
-            return None;
-        };
+        let (_, link) = source.link(reverse.attribute)?;
         Some(Self { link, near: (&link.child.0, link.child.1), far: (&link.parent.0, link.parent.1), type_, source })
     }
 

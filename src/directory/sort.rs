@@ -212,7 +212,7 @@ impl<'a> Compiler<'a> {
 
     /// By what another resource is called.
     fn by_label(&mut self, attribute: usize, path: &AttributePath) -> Result<Option<SortKey>, Error> {
-        let Some((there, mut label, index)) = self.referenced_label(attribute) else {
+        let Some((there, mut label, index)) = self.referenced_display(attribute) else {
             return Err(cannot(path, "it is computed in a way that SQL cannot compare"));
         };
         Ok(Some(label.by_attribute(index, path)?.only(there)))
@@ -238,7 +238,7 @@ impl<'a> Compiler<'a> {
     ) -> Result<Expr, Error> {
         Ok(match sub {
             "type" => SortKey::word(far.word, false).expr,
-            "display" => match self.label_of(far, alias) {
+            "display" => match self.display_of(far, alias) {
                 Some((mut label, index)) => label.by_attribute(index, path)?.or_null(),
                 None => return Err(cannot(path, "it is computed in a way that SQL cannot compare")),
             },

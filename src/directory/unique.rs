@@ -94,13 +94,10 @@ impl Directory {
         self.claim(connection, &mut writing.claims, claims)?;
         for (index, attribute, stored) in looked_at {
             for (position, source) in place.type_.sources.iter().enumerate() {
-                let (Some(plan), Some(twin)) = (
-                    place.type_plan.sources.get(position),
-                    source.attributes.iter().find(|twin| twin.target == attribute.target),
-                ) else {
+                let twin = source.attributes.iter().find(|twin| twin.target == attribute.target);
+                let Some((other, twin)) = place.beside(position).zip(twin) else {
                     continue;
                 };
-                let other = Place { source, plan, ..place };
                 let here = std::ptr::eq(source, place.source);
                 let own = if here { own } else { None };
                 let environment = writing.environment;

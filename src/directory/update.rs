@@ -3,8 +3,7 @@
 use super::change::{Assignment, Secret, Wish, Writing, check_required};
 use super::child_rows::ChildRows;
 use super::journal::Done;
-use super::members::Collections;
-use super::members::MemberChange;
+use super::members::{Collections, MemberChange};
 use super::permissions;
 use super::read::{CollectionsWanted, Found};
 use super::read_only::writable_here;
@@ -53,7 +52,8 @@ pub(super) struct Edit<'a> {
     what: What<'a>,
 }
 
-enum What<'a> {
+/// What it asks.
+pub(super) enum What<'a> {
     Replace {
         resource: Object,
         collections: Collections,
@@ -63,22 +63,25 @@ enum What<'a> {
     /// A PUT that leaves what it does not mention.
     Merge(Patch),
     Patch(&'a Patch),
+    /// What the POST of a bulk request had to leave out.
+    Complete(&'a Patch),
 }
 
 impl<'a> Edit<'a> {
-    /// A PATCH of a resource that was found.
-    pub fn of((place, key): (Place<'a>, Value), patch: &'a Patch) -> Self {
-        Self { place, key, what: What::Patch(patch) }
+    /// Of a resource that was found.
+    pub fn of((place, key): (Place<'a>, Value), what: What<'a>) -> Self {
+        Self { place, key, what }
     }
 
     /// What it makes of the resource.
-    pub fn change(&self) -> Change<'_> {
+    fn change(&self) -> Change<'_> {
         match &self.what {
             What::Replace { resource, collections, left, .. } => {
                 Change::Replace { resource, collections, left, created: false }
             }
             What::Merge(patch) => Change::Merge(patch),
             What::Patch(patch) => Change::Patch(patch),
+            What::Complete(patch) => Change::Complete(patch),
         }
     }
 }
@@ -113,9 +116,7 @@ impl Directory {
         self.write(
             caller,
             |connection| {
-                let change = edit.change();
-                let updated =
-                    self.edit_within(connection, caller, &edit, id, &change, condition, projection, &secrets)?;
+                let updated = self.edit_within(connection, caller, &edit, id, condition, projection, &secrets)?;
                 Ok(self.answer(&edit.place, updated.found, projection))
             },
             |answer| Done::of(200, edit.place.type_, Some(answer)),
@@ -144,7 +145,7 @@ impl Directory {
         let patch: &Patch = match what {
             What::Replace { values, .. } => return self.secrets(place, Some(key), values),
             What::Merge(patch) => patch,
-            What::Patch(patch) => patch,
+            What::Patch(patch) | What::Complete(patch) => patch,
         };
         match patch.apply(&Object::new(), &place.type_.schema, &self.patch_options(caller, place)) {
             Ok(outcome) => self.secrets(place, Some(key), &wanted(place.source, place.plan, &outcome.resource)),
@@ -168,9 +169,7 @@ impl Directory {
         self.write(
             caller,
             |connection| {
-                let change = edit.change();
-                let updated =
-                    self.edit_within(connection, caller, &edit, id, &change, condition, projection, &secrets)?;
+                let updated = self.edit_within(connection, caller, &edit, id, condition, projection, &secrets)?;
                 let unanswered = updated.is_unanswered(caller, projection);
                 let answer = self.answer(place, updated.found, projection);
                 Ok(if unanswered {
@@ -197,7 +196,7 @@ impl Directory {
         patch: &'a Patch,
     ) -> Result<Edit<'a>, Error> {
         self.may_write(caller, type_)?;
-        Ok(Edit::of(self.find(type_, id)?, patch))
+        Ok(Edit::of(self.find(type_, id)?, What::Patch(patch)))
     }
 
     /// 403 for who may change nothing; what else a change needs is known when it is.
@@ -218,7 +217,6 @@ impl Directory {
         caller: &Caller,
         edit: &Edit<'_>,
         id: &str,
-        change: &Change<'_>,
         condition: &Precondition,
         projection: &Projection,
         secrets: &[Secret],
@@ -227,7 +225,7 @@ impl Directory {
         let environment = self.environment(caller, chrono::Utc::now(), &address);
         let mut writing = Writing { caller, place: edit.place, environment, secrets, claims: Vec::new() };
         let updated = self
-            .update(connection, &mut writing, &edit.key, change, condition, projection)?
+            .update(connection, &mut writing, &edit.key, &edit.change(), condition, projection)?
             .ok_or_else(|| Error::not_found(&edit.place.type_.name, id))?;
         self.release(connection, &writing.claims)?;
         Ok(updated)
@@ -328,7 +326,7 @@ impl Directory {
             self.brake(connection, writing)?;
         }
         let environment = Environment { id: Some(key), row: Some((place.source, &locked.row)), ..writing.environment };
-        let shown = rows::shown(place.source, &locked.row, &will, &changed, &environment);
+        let shown = rows::shown(place.source, &locked.row, will.clone(), &changed, &environment);
         let environment = Environment { attributes: Some(&shown), ..environment };
         let children = &current.children;
         let stage = Stage { place, locked: &locked, was: &was, will: &will, changed: &changed, lenient, children };

@@ -106,37 +106,9 @@ pub(super) fn template_value(
     templates.iter().find_map(|template| environment.template(template)).map(Json::String)
 }
 
-/// What `${attribute}` means beside a change: what the client wants, and behind it what templates make of
+/// What `${attribute}` means beside a change: `values`, what the client wants, and behind it what templates make of
 /// that. A template shown for an empty column is made anew unless the client asked for its value.
 pub(super) fn shown(
-    source: &Source,
-    row: &[Value],
-    wanted: &[Option<Json>],
-    changed: &[bool],
-    environment: &Environment<'_>,
-) -> Vec<Option<Json>> {
-    made(source, row, wanted.to_vec(), changed, environment)
-}
-
-/// The same after the change: what the client left to fallbacks, `create` and the database is known.
-pub(super) fn shown_after(
-    adapter: &Adapter,
-    source: &Source,
-    row: &[Value],
-    wanted: &[Option<Json>],
-    changed: &[bool],
-    environment: &Environment<'_>,
-) -> Vec<Option<Json>> {
-    let values = source.attributes.iter().zip(wanted).map(|(attribute, wanted)| {
-        wanted.clone().or_else(|| match &attribute.binding {
-            Binding::Column(binding) => column_value(adapter, source, binding, row),
-            _ => None,
-        })
-    });
-    made(source, row, values.collect(), changed, environment)
-}
-
-fn made(
     source: &Source,
     row: &[Value],
     mut values: Vec<Option<Json>>,
@@ -175,4 +147,22 @@ fn made(
         }
     }
     values
+}
+
+/// The same after the change: what the client left to fallbacks, `create` and the database is known.
+pub(super) fn shown_after(
+    adapter: &Adapter,
+    source: &Source,
+    row: &[Value],
+    wanted: &[Option<Json>],
+    changed: &[bool],
+    environment: &Environment<'_>,
+) -> Vec<Option<Json>> {
+    let values = source.attributes.iter().zip(wanted).map(|(attribute, wanted)| {
+        wanted.clone().or_else(|| match &attribute.binding {
+            Binding::Column(binding) => column_value(adapter, source, binding, row),
+            _ => None,
+        })
+    });
+    shown(source, row, values.collect(), changed, environment)
 }

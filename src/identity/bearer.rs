@@ -3,13 +3,6 @@
 use super::live::{Denied, LiveTokens};
 use super::{METHOD_BEARER, Refused, Server, Session};
 
-/// How an identity server takes tokens of ours.
-#[derive(Clone, Copy, Debug)]
-pub struct Bearer {
-    /// `Authorization: TOKEN` is taken for `Authorization: Bearer TOKEN`.
-    pub scheme_optional: bool,
-}
-
 /// Whether a token is good for an identity server.
 pub(super) async fn check(token: &str, server: &Server, tokens: &LiveTokens) -> Result<Session, Refused> {
     match tokens.check(token, &server.name, &server.audience).await {

@@ -61,14 +61,14 @@ impl Failures {
     }
 
     fn note_at(&self, address: IpAddr, guess: Guess, now: Instant) -> Option<Duration> {
-        let address = lock(&self.addresses).note(address_class(address), now);
+        let address = lock(&self.addresses).note(network_of(address), now);
         let credential = lock(&self.credentials).note(guess, now);
         let over = [address, credential].into_iter().filter(|(count, _)| *count > self.per_minute);
         over.map(|(_, rest)| rest).max()
     }
 
     fn may_try_at(&self, address: IpAddr, guess: Guess, now: Instant) -> Result<(), Duration> {
-        let address = lock(&self.addresses).get(&address_class(address), now);
+        let address = lock(&self.addresses).get(&network_of(address), now);
         let credential = lock(&self.credentials).get(&guess, now);
         match address {
             Some((count, rest)) if count >= self.per_minute => Err(rest),
@@ -111,8 +111,8 @@ impl<K: Eq + Hash> Counts<K> {
     }
 }
 
-/// What failures are counted by: an IPv6 customer has a /64.
-pub(super) fn address_class(address: IpAddr) -> IpAddr {
+/// What counts as one address: an IPv6 customer has a /64.
+pub fn network_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => {

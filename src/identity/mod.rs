@@ -24,10 +24,9 @@ pub mod passwords;
 pub mod store;
 pub mod token;
 
-use crate::config::{ClientCertificate, NoCredential};
+use crate::config::{Bearer, ClientCertificate, NoCredential};
 use authorization::Credential;
 use basic::Basic;
-use bearer::Bearer;
 use certificate::Certificate;
 use counts::{Counts, Seen};
 use digest::Digest;

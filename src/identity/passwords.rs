@@ -5,7 +5,7 @@
 //! wrong, for a minute. Deriving happens on blocking threads, few at a time, one at a time for each address, and what
 //! must be derived does not depend on whether the user exists.
 
-use super::failures::address_class;
+use super::failures::network_of;
 use crate::adapter::Hash;
 use crate::config::MAX_BCRYPT;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -192,7 +192,7 @@ impl Passwords {
             if turns.len() >= MOST {
                 turns.retain(|_, turn| Arc::strong_count(turn) > 1 || Arc::strong_count(&turn.lock) > 1);
             }
-            let turn = Arc::clone(turns.entry(address_class(client)).or_default());
+            let turn = Arc::clone(turns.entry(network_of(client)).or_default());
             // One is the table's, one is ours.
             if Arc::strong_count(&turn) > QUEUE + 2 {
                 return None;

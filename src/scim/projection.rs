@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use super::resource::retain_sub;
 use super::schema::Home;
 use super::{Attribute, AttributePath, Error, Object, ResourceSchema, Returned, Schema, name};
 
@@ -111,20 +112,7 @@ impl Projection {
         if shown.len() == attribute.sub_attributes.len() {
             return true;
         }
-        let thin = |value: &mut Value| match value {
-            Value::Object(object) => {
-                object.retain(|key, _| shown.contains(&key.as_str()));
-                !object.is_empty()
-            }
-            _ => true,
-        };
-        match value {
-            Value::Array(elements) => {
-                elements.retain_mut(thin);
-                !elements.is_empty()
-            }
-            value => thin(value),
-        }
+        retain_sub(value, |key| shown.contains(&key))
     }
 }
 

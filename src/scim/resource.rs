@@ -85,9 +85,14 @@ fn writable(attribute: &Attribute, value: &mut Value) -> bool {
     if !attribute.sub_attributes.iter().any(Attribute::is_read_only) {
         return true;
     }
+    retain_sub(value, |key| !attribute.sub(key).is_some_and(Attribute::is_read_only))
+}
+
+/// Keeps these sub-attributes of a complex value, or of each of several; whether anything is left.
+pub(super) fn retain_sub(value: &mut Value, keep: impl Fn(&str) -> bool) -> bool {
     let thin = |value: &mut Value| match value {
         Value::Object(object) => {
-            object.retain(|key, _| !attribute.sub(key).is_some_and(Attribute::is_read_only));
+            object.retain(|key, _| keep(key));
             !object.is_empty()
         }
         _ => true,

@@ -12,7 +12,6 @@ use crate::config::{
 use crate::directory::{Actor, Directory, Operation, PatchAnswer, Permissions, Saver, Saves, ServerView};
 use crate::document::{Findings, Node};
 use crate::identity::basic::Basic;
-use crate::identity::bearer::Bearer;
 use crate::identity::counts::{CountStore, Counts};
 use crate::identity::digest::Digest;
 use crate::identity::foreign::Foreign;
@@ -370,7 +369,7 @@ fn methods(server: &IdentityServer, oauth2: Option<Arc<Authority>>, foreign: For
         none: configured.none,
         basic: configured.basic.as_ref().map(Basic::new),
         digest: configured.digest.as_ref().map(Digest::new),
-        bearer: configured.bearer.map(|bearer| Bearer { scheme_optional: bearer.scheme_optional }),
+        bearer: configured.bearer,
         oauth2,
         foreign,
     }

@@ -60,12 +60,8 @@ impl<S: AsyncWrite + Unpin> Spoken<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Spoken<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_instead(cx))?;
-        if let Some(replaced) = self.replaced(cx, bytes) {
-            return Poll::Ready(replaced);
-        }
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

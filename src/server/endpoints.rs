@@ -38,21 +38,19 @@ impl App {
         B: Body<Data = Bytes> + Unpin + Send + 'static,
         B::Error: Into<Broken>,
     {
-        if let Some(proxy) = self.proxy.as_ref().filter(|proxy| proxy.takes(request.uri().path())) {
-            let (head, body) = request.into_parts();
-            let mut note = Note::new(self, &head, peer.address);
+        let (head, body) = request.into_parts();
+        let mut note = Note::new(self, &head, peer.address);
+        if let Some(proxy) = self.proxy.as_ref().filter(|proxy| proxy.takes(head.uri.path())) {
             let response = self.forward(proxy, Request::from_parts(head, body), peer, &mut note).await;
             note.answered(response.status());
             return response;
         }
-        let (head, body) = request.into_parts();
-        let manner = Manner::of(&head.method, head.version, &head.headers, peer.tls);
-        let mut note = Note::new(self, &head, peer.address);
         if oauth2::is_here(head.uri.path()) {
             let response = self.oauth2(&head, body, peer, &mut note).await;
             note.answered(response.status());
             return response.map(Outgoing::from);
         }
+        let manner = Manner::of(&head.method, head.version, &head.headers, peer.tls);
         let limit = self.config.limits.request_timeout;
         let reply = match tokio::time::timeout(limit, self.answer(&head, body, peer, &mut note)).await {
             Ok(Ok(reply) | Err(reply)) => reply,

@@ -7,6 +7,7 @@ use super::bare::Spoken;
 use super::outgoing::{Outgoing, Sent};
 use super::tls::{Shown, Tls};
 use super::watch::{Activity, Doubt, Noted, Patience, Watched};
+use crate::identity::failures::network_of;
 use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -381,17 +382,6 @@ impl Drop for Entered {
             if *count.get() == 0 {
                 count.remove();
             }
-        }
-    }
-}
-
-/// What counts as one address: an IPv6 customer has a /64.
-pub fn network_of(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
         }
     }
 }

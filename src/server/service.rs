@@ -229,10 +229,8 @@ async fn supervise(
                 if !was_ready {
                     app.set_not_ready(why.clone());
                 }
-                if said != why {
+                if is_news(&mut said, &why) {
                     tracing::warn!(why, "not ready");
-                    notify::status(&format!("not ready: {why}"));
-                    said = why;
                 }
             }
             Ok(Err(trouble)) if !was_ready => {
@@ -243,10 +241,8 @@ async fn supervise(
             Ok(Err(trouble)) => {
                 let why = format!("the application's tables are no longer those of the adapter:\n{trouble}");
                 app.set_not_ready(why.clone());
-                if said != why {
+                if is_news(&mut said, &why) {
                     tracing::error!(why, "not ready");
-                    notify::status(&format!("not ready: {why}"));
-                    said = why;
                 }
                 patience = Duration::from_secs(5);
             }
@@ -256,6 +252,16 @@ async fn supervise(
         tokio::time::sleep(patience).await;
         patience = (patience * 2).min(Duration::from_secs(5));
     }
+}
+
+/// Tells systemd why the service is not ready, once; whether it is told now.
+fn is_news(said: &mut String, why: &str) -> bool {
+    if said == why {
+        return false;
+    }
+    notify::status(&format!("not ready: {why}"));
+    why.clone_into(said);
+    true
 }
 
 impl Running {

@@ -159,17 +159,14 @@ impl InFlight {
 
     /// Notes when the body comes to its end, and keeps what of it nobody read.
     pub fn note<B: Body + Unpin>(&self, body: B) -> (Noted<B>, Unread<B>) {
-        if body.is_end_stream() {
+        let (unread, left) = if body.is_end_stream() {
             self.activity.body_ended();
-            return (
-                Noted { body: Some(body), begun: false, unread: None, activity: Arc::clone(&self.activity) },
-                Unread(None),
-            );
-        }
-        let (unread, left) = oneshot::channel();
-        let noted =
-            Noted { body: Some(body), begun: false, unread: Some(unread), activity: Arc::clone(&self.activity) };
-        (noted, Unread(Some(left)))
+            (None, None)
+        } else {
+            let (unread, left) = oneshot::channel();
+            (Some(unread), Some(left))
+        };
+        (Noted { body: Some(body), begun: false, unread, activity: Arc::clone(&self.activity) }, Unread(left))
     }
 
     /// The client took what there was and waits for more.
@@ -347,12 +344,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        if self.activity.looks && result.is_ready() {
-            self.activity.wrote();
-        }
-        result
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

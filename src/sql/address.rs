@@ -224,20 +224,9 @@ fn sqlite(rest: &str, options: &Options) -> Result<Address, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn options(password: Option<&str>) -> Options {
-        let second = Duration::from_secs(1);
-        Options {
-            password: password.map(str::to_owned),
-            tls: None,
-            max: 1,
-            checkout_timeout: second,
-            connect_timeout: Duration::from_secs(5),
-            statement_timeout: second,
-            lock_timeout: second,
-            strict: true,
-        }
+        Options { password: password.map(str::to_owned), ..Options::of_tests() }
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub use connection::{Connection, Database, Isolation, Row, open};
 pub use error::{Error, Failure};
 pub use meter::{Spent, metered};
 pub use name::{Alias, Cast, Ident, Table};
+#[cfg(test)]
+pub(crate) use pool::open_file;
 pub use pool::{Options, TlsOptions};
 pub use render::sql_text;
 pub use statement::{

@@ -37,6 +37,30 @@ pub struct Options {
     pub strict: bool,
 }
 
+#[cfg(test)]
+impl Options {
+    /// Enough for any test.
+    pub(crate) fn of_tests() -> Self {
+        let time = Duration::from_secs(5);
+        Self {
+            password: None,
+            tls: None,
+            max: 4,
+            checkout_timeout: time,
+            connect_timeout: time,
+            statement_timeout: time,
+            lock_timeout: time,
+            strict: true,
+        }
+    }
+}
+
+/// A SQLite file, for tests.
+#[cfg(test)]
+pub(crate) fn open_file(file: &std::path::Path) -> Arc<dyn Database> {
+    open(&format!("sqlite://{}", file.display()), Options::of_tests()).unwrap()
+}
+
 /// TLS to the database.
 #[derive(Clone, Debug)]
 pub struct TlsOptions {

@@ -15,8 +15,8 @@ fn spread(mut times: Vec<Duration>) -> (Duration, String) {
     (at(50), format!("p10 {:.2?}, median {:.2?}, p90 {:.2?}", at(10), at(50), at(90)))
 }
 
-#[test]
-fn a_wrong_password_and_an_unknown_user() {
+/// A service whose identity servers `hashed`, `plain` and `digest` each check a password in another way.
+pub fn service() -> (Service, Database) {
     let database = Database::small(Engine::Sqlite);
     let servers = format!(
         "\n  test: {{ default: true }}\n  hashed: {{ authentication: {{ basic: {{ username: hr, password_hash: \"{HASH}\" }} }} }}\n  \
@@ -24,39 +24,52 @@ fn a_wrong_password_and_an_unknown_user() {
          digest: {{ authentication: {{ digest: {{ username: hr, password: \"{PASSWORD}\" }} }} }}\n"
     );
     let options = Options::small().identity_servers(&servers).more("limits: { failures_per_minute: 1000000 }");
-    let service = Service::start(&database, options);
-    let mut client = service.client_with("", None);
-    let rounds = size("SCIMSHIM_TEST_TIMING", 60);
+    (Service::start(&database, options), database)
+}
+
+/// How long the refusals of a wrong password and of an unknown user take.
+pub fn of_passwords(service: &Service, server: &str, rounds: usize) -> [Vec<Duration>; 2] {
+    let path = format!("/scim/{server}/v2/Users");
     let challenge = service.client_with("/scim/digest/v2", None).get("/Users").expect(401);
     let nonce = DigestClient::nonce(challenge.header("www-authenticate").expect("a challenge"));
-    for name in ["hashed", "plain", "digest"] {
-        let path = format!("/scim/{name}/v2/Users");
-        let (mut wrong, mut unknown) = (Vec::new(), Vec::new());
-        for round in 0..rounds {
-            let both = [("hr", &mut wrong), ("no", &mut unknown)];
-            // Neither always goes first.
-            let both = if round % 2 == 0 {
-                both
-            } else {
-                let [a, b] = both;
-                [b, a]
-            };
-            for (user, times) in both {
-                let value = match name {
-                    "digest" => DigestClient {
-                        username: format!("username=\"{user}\""),
-                        password: format!("{user} {round}"),
-                        ..DigestClient::new(&path)
-                    }
-                    .authorization(&nonce),
-                    _ => basic(user, &format!("{user} {round}")),
-                };
-                let began = Instant::now();
-                let answer = client.send("GET", &path, &[("Authorization", &value)], None).expect("an answer");
-                times.push(began.elapsed());
-                answer.expect(401);
-            }
+    measure(service, &path, rounds, |kind, round| {
+        let user = ["hr", "no"][kind];
+        let password = format!("{user} {round}");
+        match server {
+            "digest" => DigestClient { username: format!("username=\"{user}\""), password, ..DigestClient::new(&path) }
+                .authorization(&nonce),
+            _ => basic(user, &password),
         }
+    })
+}
+
+/// How long the refusals of two kinds of credentials take, neither of them always first.
+pub fn measure(
+    service: &Service,
+    path: &str,
+    rounds: usize,
+    credential: impl Fn(usize, usize) -> String,
+) -> [Vec<Duration>; 2] {
+    let mut client = service.client_with("", None);
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..rounds {
+        for kind in [round % 2, 1 - round % 2] {
+            let value = credential(kind, round);
+            let began = Instant::now();
+            let answer = client.send("GET", path, &[("Authorization", &value)], None).expect("an answer");
+            times[kind].push(began.elapsed());
+            answer.expect(401);
+        }
+    }
+    times
+}
+
+#[test]
+fn a_wrong_password_and_an_unknown_user() {
+    let (service, _database) = service();
+    let rounds = size("SCIMSHIM_TEST_TIMING", 60);
+    for name in ["hashed", "plain", "digest"] {
+        let [wrong, unknown] = of_passwords(&service, name, rounds);
         let ((wrong, said_wrong), (unknown, said_unknown)) = (spread(wrong), spread(unknown));
         report(
             &format!("timing-{name}"),

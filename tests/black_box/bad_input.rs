@@ -62,7 +62,6 @@ const TABLES: [&str; 6] = ["people", "departments", "teams", "memberships", "equ
 struct House {
     database: Database,
     service: Service,
-    _folder: tempfile::TempDir,
 }
 
 fn house(engine: Engine) -> House {
@@ -78,15 +77,12 @@ fn house(engine: Engine) -> House {
             database.execute(&format!("ALTER TABLE {table} ALTER COLUMN id RESTART WITH 10"));
         }
     }
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("strict.yaml");
     let small = crate::support::file("tests/adapters/small.yaml");
-    std::fs::write(&path, ADAPTER.replace("SMALL", &small.display().to_string())).expect("the adapter");
+    let adapter = ADAPTER.replace("SMALL", &small.display().to_string());
     let servers =
         "{ test: { default: true, authentication: bearer, scope: { User: { badge: { not: '900' } }, Group: {} } } }";
-    let options = Options { adapter: path.display().to_string(), ..Options::small() }.identity_servers(servers);
-    let service = Service::start(&database, options);
-    House { database, service, _folder: folder }
+    let service = Service::start(&database, Options::written(adapter).identity_servers(servers));
+    House { database, service }
 }
 
 impl House {

@@ -331,7 +331,7 @@ fn a_thousand() {
             operations.extend((0..999).map(|n| post_user(&n.to_string(), &format!("u{round}-{n}"), json!({}))));
             let done = bulk(&mut client, operations);
             assert_eq!(statuses(&done), ["201"; 1000], "{engine:?}");
-            peaks.push(peak(service.pid()));
+            peaks.push(service.memory().most);
         }
         assert_eq!(database.count("SELECT COUNT(*) FROM memberships"), 1998, "{engine:?}");
         let first = peaks[0];
@@ -346,13 +346,6 @@ fn a_thousand() {
         client.post("/Bulk", &large).expect_error(413, None, "maxPayloadSize");
         assert_eq!(database.table("people"), before, "{engine:?}");
     }
-}
-
-/// The most memory a process ever had, in KiB.
-fn peak(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// When the time runs out, the operation at hand finishes and the rest says so; one transaction is rolled back.

@@ -10,7 +10,7 @@ use crate::support::service::{Options, Service};
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
 /// An application, its rows as an outsider made them, and the adapter for it.
-fn application(engine: Engine, entities: &str) -> (Database, Service, tempfile::TempDir) {
+fn application(engine: Engine, entities: &str) -> (Database, Service) {
     let database = Database::create(engine);
     let key = match engine {
         Engine::MariaDb => "int unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY",
@@ -56,12 +56,8 @@ resources:
     delete: row
 "#
     );
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("entities.yaml");
-    std::fs::write(&path, adapter).unwrap();
-    let options = Options { adapter: path.display().to_string(), ..Options::small() };
-    let service = Service::start(&database, options);
-    (database, service, folder)
+    let service = Service::start(&database, Options::written(adapter));
+    (database, service)
 }
 
 fn names(client: &mut client::Client, query: &str) -> Vec<String> {
@@ -72,7 +68,7 @@ fn names(client: &mut client::Client, query: &str) -> Vec<String> {
 
 fn always_and_mixed(engine: Engine) {
     for entities in ["always", "mixed"] {
-        let (database, service, _folder) = application(engine, entities);
+        let (database, service) = application(engine, entities);
         let mut client = service.client();
         let stored = |raw: &str| match entities {
             "always" => raw.replace('&', "&#38;").replace('<', "&#60;").replace('>', "&#62;"),

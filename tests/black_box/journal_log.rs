@@ -247,8 +247,6 @@ fn canaries(engine: Engine) {
         Engine::Sqlite => SCHEMA_SQLITE,
     });
     let folder = tempfile::tempdir().expect("a folder");
-    let adapter = folder.path().join("canary.yaml");
-    std::fs::write(&adapter, ADAPTER).expect("an adapter");
     let canary = |n: u8| format!("Canary{n}-9f3e-pw");
     let file = folder.path().join("password");
     std::fs::write(&file, canary(9)).expect("a file");
@@ -257,8 +255,8 @@ fn canaries(engine: Engine) {
         "\n  test: {{ default: true, authentication: bearer, save_requests: full }}\n  some: {{ authentication: bearer, save_requests: redacted }}\n  basic: {{ authentication: {{ basic: {{ username: hr, password: \"${{file:{}}}\" }} }}, save_requests: full }}\n",
         file.display()
     );
-    let options = Options { adapter: adapter.display().to_string(), ..Options::small() };
-    let service = Service::start(&database, options.identity_servers(&servers).more("log: { level: trace }"));
+    let options = Options::written(ADAPTER).identity_servers(&servers).more("log: { level: trace }");
+    let service = Service::start(&database, options);
     let some = service.issue("some");
     let clients = [("whole", service.client()), ("some", service.client_with("/scim/some/v2", Some(some.clone())))];
     for (which, mut client) in clients {

@@ -51,13 +51,6 @@ fn filled(engine: Engine, members: usize) -> Database {
     database
 }
 
-/// A line of /proc/PID/status, in kB.
-fn memory(service: &Service, what: &str) -> i64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid())).expect("the process");
-    let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("a line");
-    line.trim_matches(|c: char| !c.is_ascii_digit()).parse().expect("a number of kB")
-}
-
 /// The peak is counted from now on.
 fn forget_peak(service: &Service) {
     std::fs::write(format!("/proc/{}/clear_refs", service.pid()), "5").expect("the peak is forgotten");
@@ -146,7 +139,7 @@ fn large(engine: Engine) {
         }
         client.get("/Users/1").expect(200);
         forget_peak(&service);
-        let at_rest = memory(&service, "VmRSS:");
+        let at_rest = service.memory().now;
         let mut of_team = Vec::new();
         for (_, request) in REQUESTS {
             if engine == Engine::Sqlite {
@@ -160,7 +153,7 @@ fn large(engine: Engine) {
             of_team.push(seen.iter().filter(|text| !statements::is_control(text)).map(|text| shape(text)).collect());
         }
         shapes.push(of_team);
-        grown = memory(&service, "VmHWM:") - at_rest;
+        grown = service.memory().most - at_rest;
         assert!(grown < FLAT, "{engine:?}, team {team}: {grown} kB more at the peak");
         read.push(rows_read(&database, &mut service) - before);
     }
@@ -178,11 +171,11 @@ fn large(engine: Engine) {
     let (before, mut client) = (rows_read(&database, &mut service), service.client());
     client.get("/Users/1").expect(200);
     forget_peak(&service);
-    let at_rest = memory(&service, "VmRSS:");
+    let at_rest = service.memory().now;
     let whole = client.get("/Groups/1").expect(200).text();
     assert_eq!(whole.matches("/Users/").count(), members);
     assert!(whole.contains("\"named 1\""));
-    let peak = memory(&service, "VmHWM:") - at_rest;
+    let peak = service.memory().most - at_rest;
     let all = rows_read(&database, &mut service) - before;
     let many_members = i64::try_from(members).expect("a number");
     assert!(peak > many_members / 10 && all > many_members, "{engine:?}: {peak} kB, {all} read");

@@ -1,5 +1,6 @@
 //! Starting, running without a database, stopping; mistakes in the configuration; `demo`.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -307,4 +308,37 @@ fn demo() {
     for method in ["GET", "POST", "PATCH"] {
         assert!(text.contains(method), "{}", describe(&output));
     }
+}
+
+/// Asked for any port, it names the one that it has: in what it prints, in the configuration, in `demo.json`.
+#[test]
+fn demo_on_any_port() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--", BINARY, "demo", "--serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("scimshim starts");
+    let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map(|line| line.expect("text"));
+    let mut printed = String::new();
+    for line in lines {
+        printed += &format!("{line}\n");
+        if line.contains("curl ") {
+            break;
+        }
+    }
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect(name);
+    let told: Value = serde_json::from_str(&read("demo.json")).expect("JSON");
+    let base_url = told["base_url"].as_str().expect("a URL");
+    let port = base_url.strip_prefix("https://localhost:").and_then(|rest| rest.strip_suffix("/scim/v2"));
+    let port = port.unwrap_or_else(|| panic!("{base_url}"));
+    assert!(std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_ok(), "{base_url}");
+    assert!(printed.contains(&format!("SCIM URL  {base_url}\n")), "{printed}");
+    assert!(printed.contains(&format!("'{base_url}/Users?")), "{printed}");
+    assert!(read("config.yaml").contains(&format!("listen: \"127.0.0.1:{port}\"")), "{}", read("config.yaml"));
+    assert!(!printed.contains("localhost:0"), "{printed}");
+    child.kill().expect("an end");
+    child.wait().expect("a status");
 }

@@ -44,13 +44,7 @@ resources:
     delete: row
 "#;
 
-struct House {
-    database: Database,
-    service: Service,
-    _folder: tempfile::TempDir,
-}
-
-fn house(engine: Engine) -> House {
+fn application(engine: Engine) -> (Database, Service) {
     let database = Database::create(engine);
     let (key, wall, instant) = match engine {
         Engine::MariaDb => ("int NOT NULL AUTO_INCREMENT PRIMARY KEY", "datetime", "datetime"),
@@ -64,12 +58,9 @@ fn house(engine: Engine) -> House {
          CREATE TABLE crew (team int NOT NULL, person int NOT NULL, until bigint NOT NULL, PRIMARY KEY (team, person));
          CREATE TABLE depts (id {key}, name varchar(60) NOT NULL, opens {instant} NOT NULL, UNIQUE (name));"
     ));
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("moments.yaml");
-    std::fs::write(&path, ADAPTER).expect("the adapter");
     let servers = "{ test: { default: true, authentication: bearer, switches: { patch_answers: auto } }, other: {} }";
-    let options = Options { adapter: path.display().to_string(), ..Options::small() }.identity_servers(servers);
-    House { service: Service::start(&database, options), database, _folder: folder }
+    let service = Service::start(&database, Options::written(ADAPTER).identity_servers(servers));
+    (database, service)
 }
 
 /// An instant as the application's wall clock has it, nine hours ahead.
@@ -85,7 +76,7 @@ fn names(client: &mut Client, path: &str, query: &str) -> String {
 }
 
 fn moments(engine: Engine) {
-    let House { database, service, _folder } = &house(engine);
+    let (database, service) = &application(engine);
     let mut client = service.client();
     let now = Utc::now();
     // Asked before anything is there, so that every statement is made now.

@@ -322,17 +322,13 @@ fn switches() {
 fn put_by_mutability() {
     for engine in Engine::ALL {
         let database = Database::small(engine);
-        let folder = tempfile::tempdir().expect("a folder");
         let adapter = std::fs::read_to_string(crate::support::file("tests/adapters/small.yaml")).expect("the adapter");
         let adapter = adapter.replace(
             "employeeNumber: { column: staff_no, type: text }",
             "employeeNumber: { column: staff_no, type: text, mutability: immutable }",
         );
         assert!(adapter.contains("immutable"));
-        let file = folder.path().join("immutable.yaml");
-        std::fs::write(&file, adapter).expect("written");
-        let options = Options { adapter: file.display().to_string(), ..Options::small() };
-        let service = Service::start(&database, options);
+        let service = Service::start(&database, Options::written(adapter));
         let mut client = service.client();
         const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
         let with =

@@ -13,7 +13,6 @@ const TREE: &str = "urn:example:params:scim:schemas:2.0:Tree";
 struct Application {
     database: Database,
     service: Service,
-    _folder: tempfile::TempDir,
 }
 
 fn application(engine: Engine, entities: &str) -> Application {
@@ -98,13 +97,10 @@ resources:
     delete: row
 "#
     );
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("trees.yaml");
-    std::fs::write(&path, adapter).unwrap();
     // A PATCH is answered with the group.
-    let options = Options { adapter: path.display().to_string(), ..Options::small() };
-    let service = Service::start(&database, options.identity_servers("{ test: { default: true } }"));
-    Application { database, service, _folder: folder }
+    let options = Options::written(adapter).identity_servers("{ test: { default: true } }");
+    let service = Service::start(&database, options);
+    Application { database, service }
 }
 
 fn group(name: &str, parent: Option<&str>) -> Value {

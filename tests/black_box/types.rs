@@ -48,7 +48,7 @@ resources:
     delete: row
 "#;
 
-fn application(engine: Engine) -> (Database, Service, tempfile::TempDir) {
+fn application(engine: Engine) -> (Database, Service) {
     let database = Database::create(engine);
     let (key, time, json, uuid, bytes) = match engine {
         Engine::MariaDb => ("int NOT NULL AUTO_INCREMENT PRIMARY KEY", "datetime", "json", "char(36)", "binary(16)"),
@@ -64,16 +64,13 @@ fn application(engine: Engine) -> (Database, Service, tempfile::TempDir) {
             changed_at {time} NULL);
          CREATE TABLE holds (person_id int NOT NULL);"
     ));
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("types.yaml");
     let adapter = match engine {
         // It has a type of its own for them.
         Engine::Postgres => ADAPTER.replace("{ uuid: { stored: text } }", "uuid"),
         _ => ADAPTER.to_owned(),
     };
-    std::fs::write(&path, adapter).unwrap();
-    let service = Service::start(&database, Options { adapter: path.display().to_string(), ..Options::small() });
-    (database, service, folder)
+    let service = Service::start(&database, Options::written(adapter));
+    (database, service)
 }
 
 fn found(client: &mut Client, filter: &str) -> Vec<String> {
@@ -88,7 +85,7 @@ fn extra(database: &Database, login: &str) -> Value {
 }
 
 fn values(engine: Engine) {
-    let (database, service, _folder) = application(engine);
+    let (database, service) = application(engine);
     let mut client = service.client();
     let body = json!({
         "nickName": "longer than five", "userType": "Manager", "preferredLanguage": "fr-fr, en;q=0.5", "active": false,

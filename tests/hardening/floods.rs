@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::good_client::{GoodClient, memory};
+use crate::good_client::GoodClient;
 use crate::support::databases::{Database, Engine};
-use crate::support::service::{Options, Service, describe};
+use crate::support::service::{Memory, Options, Service, describe};
 use crate::support::{client, file, report, size};
 
 /// The floods, and whether the server must end connections over them.
@@ -29,7 +29,7 @@ fn of_http_2() {
     let id = service.client().post("/Users", &client::user("good", json!({}))).expect(201).id();
     for (flood, must_end) in FLOODS {
         let good = GoodClient::start(&service, &format!("/Users/{id}"));
-        let (before, _) = memory(&service);
+        let before = service.memory().now;
         let attackers: Vec<_> = (0..3)
             .map(|_| {
                 Command::new("python3")
@@ -57,12 +57,13 @@ fn of_http_2() {
         assert!(!must_end || ended > 0, "{flood}: nobody ended it");
         let served = good.end();
         served.assert_well(flood);
-        let (after, most) = memory(&service);
-        assert!(most < 400.0 && after - before < 150.0, "{flood}: {before} MB, then {after}, at most {most}");
+        let Memory { now, most } = service.memory();
+        let most = most >> 10;
+        assert!(most < 400 && now - before < 150 << 10, "{flood}: {before} KiB, then {now}, at most {most} MiB");
         report(
             "floods",
             &format!(
-                "{flood}: {frames} frames, {ended} connections ended; somebody else asked {} times, {} failures, slowest {:.2} s; {most:.0} MB at most",
+                "{flood}: {frames} frames, {ended} connections ended; somebody else asked {} times, {} failures, slowest {:.2} s; {most} MiB at most",
                 served.requests,
                 served.failures.len(),
                 served.slowest

@@ -61,14 +61,3 @@ impl Served {
         assert!(self.slowest < 9.0, "{what}: {self:?}");
     }
 }
-
-/// Megabytes of memory that a process holds now, and the most that it ever held.
-pub fn memory(service: &Service) -> (f64, f64) {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid())).expect("the process's status");
-    let of = |name: &str| {
-        let line =
-            status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {status}"));
-        line.trim().trim_end_matches(" kB").trim().parse::<f64>().expect("kilobytes") / 1024.0
-    };
-    (of("VmRSS:"), of("VmHWM:"))
-}

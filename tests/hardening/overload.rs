@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::good_client::memory;
 use crate::support::databases::{Database, Engine};
 use crate::support::service::{Options, Service};
 use crate::support::{client, report};
@@ -50,12 +49,12 @@ fn slow(engine: Engine, lock: &str) {
         std::thread::sleep(Duration::from_millis(50));
     }
     let recovered = unlocked.elapsed();
-    let (_, most) = memory(&service);
-    assert!(most < 300.0, "{most} MB");
+    let most = service.memory().most >> 10;
+    assert!(most < 300, "{most} MiB");
     report(
         "overload",
         &format!(
-            "{engine:?} that answers nothing: {early} of 64 requests were 503 within 4 s; served again {recovered:.1?} after it was; {most:.0} MB at most"
+            "{engine:?} that answers nothing: {early} of 64 requests were 503 within 4 s; served again {recovered:.1?} after it was; {most} MiB at most"
         ),
     );
 }
@@ -94,12 +93,12 @@ fn many_large_bodies() {
     assert!(outcomes.iter().all(|(status, after)| *status == 201 || (*status == 503 && *after)), "{outcomes:?}");
     assert!(taken >= 1, "{outcomes:?}");
     assert_eq!(database.count("SELECT COUNT(*) FROM people"), i64::try_from(taken).unwrap());
-    let (_, most) = memory(&service);
-    assert!(most < 500.0, "{most} MB for {CLIENTS} bodies of 12 MiB");
+    let most = service.memory().most >> 10;
+    assert!(most < 500, "{most} MiB for {CLIENTS} bodies of 12 MiB");
     // Afterwards there is room again.
     service.client().post("/Users", &client::user("last", json!({ "urn:example:unknown": padding }))).expect(201);
     report(
         "overload",
-        &format!("{CLIENTS} bodies of 12 MiB at once: {taken} taken, the others 503; {most:.0} MB at most"),
+        &format!("{CLIENTS} bodies of 12 MiB at once: {taken} taken, the others 503; {most} MiB at most"),
     );
 }

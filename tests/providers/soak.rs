@@ -153,6 +153,15 @@ impl Speaker<'_> {
         self.ask(method, path, body)
     }
 
+    /// A POST; what it makes is remembered.
+    fn make(&mut self, path: &str, body: &Value, id: &mut Option<String>) -> Done {
+        let answer = self.ask("POST", path, Some(body))?;
+        if answer.status == 201 {
+            *id = Some(answer.id());
+        }
+        written(&answer, id)
+    }
+
     /// The ids that a filter finds.
     fn find(&mut self, path: &str) -> Result<Option<String>, Again> {
         let found = self.ask("GET", path, None)?.expect(200).json();
@@ -226,11 +235,7 @@ impl Dialect for Entra {
         let Some(known) = id.clone() else {
             let mut body = whole(external, person);
             body["active"] = json!(if person.active { "True" } else { "False" });
-            let answer = speaker.ask("POST", "/Users", Some(&body))?;
-            if answer.status == 201 {
-                *id = Some(answer.id());
-            }
-            return written(&answer, id);
+            return speaker.make("/Users", &body, id);
         };
         let operations = json!([
             { "op": "Replace", "path": "active", "value": if person.active { "True" } else { "False" } },
@@ -259,19 +264,12 @@ impl Dialect for Entra {
             let filter = format!("/Groups?excludedAttributes=members&filter=displayName+eq+%22{}%22", encode(name));
             *id = speaker.find(&filter)?;
         }
-        let known = match id.clone() {
-            Some(known) => known,
-            None => {
-                let body = json!({ "schemas": [GROUP, "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group"],
-                    "externalId": external, "displayName": name, "meta": { "resourceType": "Group" } });
-                let answer = speaker.ask("POST", "/Groups", Some(&body))?;
-                if answer.status == 201 {
-                    *id = Some(answer.id());
-                }
-                written(&answer, id)?;
-                answer.id()
-            }
-        };
+        if id.is_none() {
+            let body = json!({ "schemas": [GROUP, "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group"],
+                "externalId": external, "displayName": name, "meta": { "resourceType": "Group" } });
+            speaker.make("/Groups", &body, id)?;
+        }
+        let Some(known) = id.clone() else { return Err(Again) };
         let path = format!("/Groups/{known}");
         let body = patch(json!([{ "op": "Replace", "path": "externalId", "value": external }]));
         written(&speaker.ask("PATCH", &path, Some(&body))?, id)?;
@@ -304,11 +302,7 @@ impl Dialect for Okta {
         let Some(known) = id.clone() else {
             body["groups"] = json!([]);
             body["password"] = json!("never-kept-1");
-            let answer = speaker.ask("POST", "/Users", Some(&body))?;
-            if answer.status == 201 {
-                *id = Some(answer.id());
-            }
-            return written(&answer, id);
+            return speaker.make("/Users", &body, id);
         };
         let read = speaker.ask("GET", &format!("/Users/{known}"), None)?;
         written(&read, id)?;
@@ -333,11 +327,7 @@ impl Dialect for Okta {
         let Some(known) = id.clone() else {
             let body =
                 json!({ "schemas": [GROUP], "externalId": external, "displayName": name, "members": values(now) });
-            let answer = speaker.ask("POST", "/Groups", Some(&body))?;
-            if answer.status == 201 {
-                *id = Some(answer.id());
-            }
-            return written(&answer, id);
+            return speaker.make("/Groups", &body, id);
         };
         let body = patch(json!([
             { "op": "replace", "value": { "id": known, "displayName": name, "externalId": external } },
@@ -385,19 +375,11 @@ impl Dialect for OneLogin {
         if id.is_none() {
             *id = speaker.find(&format!("/Groups?filter=displayName+eq+%22{}%22&", encode(name)))?;
         }
-        let known = match id.clone() {
-            Some(known) => known,
-            None => {
-                let body =
-                    json!({ "schemas": ["urn:scim:schemas:core:1.0"], "displayName": name, "externalId": external });
-                let answer = speaker.ask("POST", "/Groups?", Some(&body))?;
-                if answer.status == 201 {
-                    *id = Some(answer.id());
-                }
-                written(&answer, id)?;
-                answer.id()
-            }
-        };
+        if id.is_none() {
+            let body = json!({ "schemas": ["urn:scim:schemas:core:1.0"], "displayName": name, "externalId": external });
+            speaker.make("/Groups?", &body, id)?;
+        }
+        let Some(known) = id.clone() else { return Err(Again) };
         let path = format!("/Groups/{known}?");
         let body = patch(json!([{ "op": "replace", "path": "externalId", "value": external }]));
         written(&speaker.insist(3, "PATCH", &path, Some(&body))?, id)?;

@@ -3,24 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::frames::{CONTINUATION, Connection, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS, fields};
-use crate::support::service::Service;
 use crate::upstream::Upstream;
-
-/// Resident memory now, in KiB.
-pub fn resident(service: &Service) -> u64 {
-    status(service, "VmRSS:")
-}
-
-/// The most that it ever was.
-pub fn high_water(service: &Service) -> u64 {
-    status(service, "VmHWM:")
-}
-
-fn status(service: &Service, key: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid())).expect("a process");
-    let line = status.lines().find(|line| line.starts_with(key)).expect("its memory");
-    line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
-}
 
 #[test]
 fn of_frames() {
@@ -32,7 +15,7 @@ fn of_frames() {
     for _ in 0..20 {
         service.client().send("GET", "/a", &[], None).expect("an answer").expect(200);
     }
-    let before = resident(&service);
+    let before = service.memory().now;
     for (name, flood) in [("rapid reset", 0), ("CONTINUATION", 1), ("PING", 2), ("SETTINGS", 3)] {
         let floods: Vec<_> = (0..4)
             .map(|_| {
@@ -70,7 +53,7 @@ fn of_frames() {
             std::thread::sleep(Duration::from_millis(20));
         }
         let frames: u64 = floods.into_iter().map(|flood| flood.join().expect("a flood")).sum();
-        let after = resident(&service);
+        let after = service.memory().now;
         crate::support::report(
             "h2-flood",
             &format!(

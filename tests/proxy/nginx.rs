@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::floods::{high_water, resident};
 use crate::streams::read_until;
 use crate::support::service::{Service, certificates, free_port};
 use crate::support::{report, size};
@@ -171,7 +170,7 @@ fn large_bodies_at_flat_memory() {
     for _ in 0..10 {
         service.client().send("GET", "/page.txt", &[], None).expect("an answer").expect(200);
     }
-    let before = (resident(&service), high_water(&service));
+    let before = service.memory();
     let began = Instant::now();
     let mut stream = service.client().connect().expect("a connection");
     let host = format!("Host: localhost:{}\r\n", service.address().port());
@@ -192,7 +191,7 @@ fn large_bodies_at_flat_memory() {
     }
     assert_eq!(read, bytes);
     let down = began.elapsed();
-    let between = high_water(&service);
+    let between = service.memory().most;
 
     // Chunks go to an application that counts them.
     let (url, received) = counting();
@@ -219,7 +218,7 @@ fn large_bodies_at_flat_memory() {
     // Framed anew: the chunks' heads come on top, in another size.
     let (got, sent) = (received.load(Ordering::SeqCst), bytes >> 20 << 20);
     assert!(got >= sent && got < sent + sent / 16, "{got} of {sent}");
-    let after = (resident(&service), high_water(&service));
+    let after = service.memory();
     let rate = |time: Duration| (bytes >> 20) as f64 / time.as_secs_f64();
     report(
         "proxy-memory",
@@ -229,14 +228,14 @@ fn large_bodies_at_flat_memory() {
             rate(down),
             bytes >> 20,
             rate(up),
-            before.0,
-            after.0,
-            before.1,
+            before.now,
+            after.now,
+            before.most,
             between,
-            after.1
+            after.most
         ),
     );
-    assert!(after.1 < before.1 + 24 * 1024, "memory grew from {} to {} KiB", before.1, after.1);
+    assert!(after.most < before.most + 24 * 1024, "memory grew from {} to {} KiB", before.most, after.most);
 }
 
 /// An application that reads a chunked body and counts its bytes, framing included.

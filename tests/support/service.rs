@@ -20,6 +20,8 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_scimshim");
 pub struct Options {
     /// The value of `adapter:`, YAML: a path, or a map with parameters.
     pub adapter: String,
+    /// The text of an adapter instead.
+    pub written: Option<String>,
     /// The value of `identity_servers:`, YAML flow or an indented block; the token is issued to `test`.
     pub identity_servers: String,
     /// More top-level keys, YAML.
@@ -35,6 +37,7 @@ impl Options {
     pub fn adapter(path: &str) -> Options {
         Options {
             adapter: super::file(path).display().to_string(),
+            written: None,
             // Groups here have thousands of members.
             identity_servers: "{ test: { default: true, authentication: bearer, switches: { patch_answers: auto } } }"
                 .to_owned(),
@@ -49,8 +52,14 @@ impl Options {
         Options::adapter("tests/adapters/small.yaml")
     }
 
+    /// An adapter that a test wrote, else as the small one's.
+    pub fn written(adapter: impl Into<String>) -> Options {
+        Options { written: Some(adapter.into()), ..Options::small() }
+    }
+
     /// With parameters of the adapter, a YAML flow map.
     pub fn parameters(mut self, parameters: &str) -> Options {
+        assert!(self.written.is_none(), "an adapter that a test wrote needs none");
         self.adapter = format!("{{ name: {}, parameters: {parameters} }}", self.adapter);
         self
     }
@@ -89,6 +98,15 @@ struct Installation {
     ca: String,
 }
 
+/// Resident memory of a process, in KiB.
+#[derive(Clone, Copy)]
+pub struct Memory {
+    /// Now.
+    pub now: i64,
+    /// The most that it ever was.
+    pub most: i64,
+}
+
 /// A process of the service.
 pub struct Service {
     installation: Arc<Installation>,
@@ -115,6 +133,11 @@ impl Service {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ca = certificates(folder.path());
         let (port, admin) = (free_port(), free_port());
+        let written = folder.path().join("adapter.yaml");
+        let adapter = options.written.map_or(options.adapter, |text| {
+            std::fs::write(&written, text).expect("the adapter");
+            written.display().to_string()
+        });
         let configuration = format!(
             "tls: {{ certificate: {folder}/certificate.pem, private_key: {folder}/key.pem, {tls} }}\n\
              public_url: https://localhost:{port}\n\
@@ -125,7 +148,6 @@ impl Service {
             folder = folder.path().display(),
             tls = options.tls,
             database = database.configuration(),
-            adapter = options.adapter,
             servers = options.identity_servers,
             more = options.more,
         );
@@ -248,6 +270,17 @@ impl Service {
     /// The process id, while it runs.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("a running service").id()
+    }
+
+    /// What the process holds of memory.
+    pub fn memory(&self) -> Memory {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process's status");
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+            kib.unwrap_or_else(|| panic!("{name} {status}"))
+        };
+        Memory { now: of("VmRSS:"), most: of("VmHWM:") }
     }
 
     /// A client of the default identity server with the token issued at the start.

@@ -38,30 +38,7 @@ fn blocks(language: &str) -> Vec<(usize, String)> {
 
 /// The tables, as SQLite has them.
 fn tables() -> Catalogue {
-    let folder = tempfile::tempdir().unwrap();
-    let second = std::time::Duration::from_secs(1);
-    let options = crate::sql::Options {
-        password: None,
-        tls: None,
-        max: 1,
-        checkout_timeout: second,
-        connect_timeout: second,
-        statement_timeout: second,
-        lock_timeout: second,
-        strict: true,
-    };
-    let url = format!("sqlite://{}", folder.path().join("page.db").display());
-    let database = crate::sql::open(&url, options).unwrap();
-    let sql: String = blocks("sql").into_iter().map(|(_, sql)| sql).collect();
-    let mut catalogue = Catalogue::default();
-    database
-        .with(&mut |connection| {
-            connection.batch(&sql)?;
-            catalogue = connection.catalogue(&[None])?;
-            Ok(())
-        })
-        .unwrap();
-    catalogue
+    sqlite(&blocks("sql").into_iter().map(|(_, sql)| sql).collect::<String>())
 }
 
 fn node(text: &str) -> Node {

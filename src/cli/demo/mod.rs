@@ -44,7 +44,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let folder = prepare(&arguments.data)?;
     let ca = certificate::create(&folder)?;
-    let listen = arguments.listen.map_or_else(free_address, Ok)?;
+    let listen = listen_address(arguments.listen)?;
     let config = configuration(&folder, listen)?;
     let assembler = Assembler::new(&config)?;
     let database = assembler.database();
@@ -87,13 +87,17 @@ fn prepare(folder: &Path) -> Result<PathBuf, Failure> {
     folder.canonicalize().map_err(cannot)
 }
 
-/// The first choice, or any port.
-fn free_address() -> Result<SocketAddr, Failure> {
-    let free = |port: u16| {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-        listener.local_addr()
+/// What was asked for, or the first choice, or any port. The port is known before the service has it: it stands in the
+/// configuration, in URLs and in the token.
+fn listen_address(asked: Option<SocketAddr>) -> Result<SocketAddr, Failure> {
+    let free = |address: SocketAddr| TcpListener::bind(address)?.local_addr();
+    let here = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let (found, cannot) = match asked {
+        Some(address) if address.port() != 0 => return Ok(address),
+        Some(address) => (free(address), format!("cannot listen on {address}")),
+        None => (free(here(8443)).or_else(|_| free(here(0))), "no port is free".to_owned()),
     };
-    free(8443).or_else(|_| free(0)).map_err(|error| Failure::Message(format!("no port is free: {error}")))
+    found.map_err(|error| Failure::Message(format!("{cannot}: {error}")))
 }
 
 /// The configuration, written down so that it can be looked at and used with the other verbs.

@@ -17,7 +17,7 @@ use super::*;
 use crate::adapter;
 use crate::document::{Findings, Source as Text};
 use crate::scim::{ListQuery, Patch, Projection, filter, patch};
-use crate::sql::{Connection, Dialect, Insert, Isolation, Options, Row, open};
+use crate::sql::{Connection, Dialect, Insert, Isolation, Row, open_file};
 use serde_json::{Value as Json, json};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -185,8 +185,7 @@ impl Application {
 
     fn with(tables: &str, yaml: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", folder.path().join("app.db").display());
-        let database = open(&url, options()).unwrap();
+        let database = open_file(&folder.path().join("app.db"));
         let own = Own::new(database.dialect(), "scimshim");
         let ddl = own.ddl();
         database
@@ -375,19 +374,6 @@ fn object(body: Json) -> Object {
 
 fn text<'a>(resource: &'a Object, name: &str) -> &'a str {
     resource[name].as_str().unwrap()
-}
-
-fn options() -> Options {
-    Options {
-        password: None,
-        tls: None,
-        max: 2,
-        checkout_timeout: Duration::from_secs(2),
-        connect_timeout: Duration::from_secs(2),
-        statement_timeout: Duration::from_secs(5),
-        lock_timeout: Duration::from_secs(5),
-        strict: true,
-    }
 }
 
 /// A database whose statements are written down.

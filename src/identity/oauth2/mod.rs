@@ -123,7 +123,7 @@ mod tests {
     use crate::adapter::Hash;
     use crate::config::{Administrator, Flows, Secret};
     use crate::own::Own;
-    use crate::sql::{Dialect, Options, open};
+    use crate::sql::{Dialect, open_file};
 
     /// `okta` with two secrets and two redirect_uris, `authentik` with one of each, `public` without a secret, `machine` that
     /// speaks for itself. The hashes are none: `hash of one`. There is no database.
@@ -162,19 +162,7 @@ mod tests {
 
     /// Our own tables in a SQLite file.
     pub(super) fn store(file: &std::path::Path) -> GrantStore {
-        let second = Duration::from_secs(5);
-        let options = Options {
-            password: None,
-            tls: None,
-            max: 4,
-            checkout_timeout: second,
-            connect_timeout: second,
-            statement_timeout: second,
-            lock_timeout: second,
-            strict: true,
-        };
-        let database = open(&format!("sqlite://{}", file.display()), options).unwrap();
-        GrantStore::new(database, Own::new(Dialect::Sqlite, "ignored"))
+        GrantStore::new(open_file(file), Own::new(Dialect::Sqlite, "ignored"))
     }
 
     #[test]

@@ -22,18 +22,21 @@ fn fresh() -> Fresh {
     Fresh { store, _folder: folder }
 }
 
+fn consent(form: &str) -> Consent<'_> {
+    Consent {
+        server: "okta",
+        client: "okta",
+        subject: "ada",
+        scope: Scope::Everything,
+        redirect_uri: Some(CALLBACK),
+        challenge: Some(CHALLENGE),
+        form: (form, chrono::Utc::now().timestamp() + 600),
+    }
+}
+
 impl Fresh {
     fn code(&self, form: &str) -> String {
-        let consent = Consent {
-            server: "okta",
-            client: "okta",
-            subject: "ada",
-            scope: Scope::Everything,
-            redirect_uri: Some(CALLBACK),
-            challenge: Some(CHALLENGE),
-            form: (form, chrono::Utc::now().timestamp() + 600),
-        };
-        self.store.agree(&consent).unwrap()
+        self.store.agree(&consent(form)).unwrap()
     }
 
     fn exchange(&self, change: impl Fn(&mut Exchange<'_>), code: &str) -> Result<Issued, String> {
@@ -159,17 +162,8 @@ fn a_code_is_good_once_and_for_whom_it_was_made() {
 fn a_redirect_uri_that_the_request_left_out() {
     let fresh = fresh();
     let code = |form| {
-        let form = (form, chrono::Utc::now().timestamp() + 600);
-        let consent = Consent {
-            server: "okta",
-            client: "okta",
-            subject: "ada",
-            scope: Scope::Read,
-            redirect_uri: None,
-            challenge: None,
-            form,
-        };
-        fresh.store.agree(&consent).unwrap()
+        let bare = Consent { scope: Scope::Read, redirect_uri: None, challenge: None, ..consent(form) };
+        fresh.store.agree(&bare).unwrap()
     };
     let plain = |exchange: &mut Exchange<'_>| (exchange.redirect_uri, exchange.verifier) = (None, None);
     assert_eq!(fresh.exchange(plain, &code("1")).unwrap().scope, Scope::Read);
@@ -237,16 +231,7 @@ fn of_many_at_once_one_wins() {
 fn a_form_is_good_once() {
     let fresh = fresh();
     fresh.code("form");
-    let form = ("form", chrono::Utc::now().timestamp() + 600);
-    let again = Consent {
-        server: "okta",
-        client: "okta",
-        subject: "ada",
-        scope: Scope::Read,
-        redirect_uri: None,
-        challenge: None,
-        form,
-    };
+    let again = Consent { scope: Scope::Read, redirect_uri: None, challenge: None, ..consent("form") };
     refused(told(fresh.store.agree(&again)), "sent already");
     assert_eq!(fresh.rows(), (1, 2), "nothing of the second");
     assert!(fresh.store.spend("jti", 1).unwrap() && !fresh.store.spend("jti", 1).unwrap());
