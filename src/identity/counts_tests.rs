@@ -1,7 +1,7 @@
 //! Used counts: what is remembered here and what everywhere, at once and in turn.
 
 use super::*;
-use crate::sql::{Connection, Dialect, Failure, Options, open};
+use crate::sql::{Connection, Dialect, Failure, open_file};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -162,18 +162,7 @@ impl Database for Conflicts {
 #[test]
 fn conflicts() {
     let folder = tempfile::tempdir().unwrap();
-    let seconds = Duration::from_secs(5);
-    let options = Options {
-        password: None,
-        tls: None,
-        max: 2,
-        checkout_timeout: seconds,
-        connect_timeout: seconds,
-        statement_timeout: seconds,
-        lock_timeout: seconds,
-        strict: true,
-    };
-    let database = open(&format!("sqlite://{}", folder.path().join("own.db").display()), options).unwrap();
+    let database = open_file(&folder.path().join("own.db"));
     let own = Own::new(Dialect::Sqlite, "ignored");
     database.with(&mut |connection| own.apply(connection)).unwrap();
     let take = |times, failure, nc| {
