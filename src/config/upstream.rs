@@ -27,6 +27,8 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// The most requests in flight at once.
     pub requests: usize,
+    /// The most of them of one client address (an IPv6 /64), trusted proxies excepted.
+    pub requests_per_address: usize,
     /// Paths that are not forwarded though they are not ours: decoded segments in lower case.
     pub hide: Vec<Vec<String>>,
 }
@@ -73,6 +75,9 @@ impl Upstream {
     }
 }
 
+/// The requests of one client address, where there are at least twice as many in all.
+const PER_ADDRESS: usize = 256;
+
 const HELP: &str = "http://127.0.0.1:8080, https://app.internal:8443 or unix:/run/app/http.sock";
 
 pub(super) fn read(
@@ -89,6 +94,7 @@ pub(super) fn read(
         connect_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_secs(60),
         requests: 1024,
+        requests_per_address: PER_ADDRESS,
         hide: Vec::new(),
     };
     if node.as_str().is_some() {
@@ -110,6 +116,8 @@ pub(super) fn read(
     upstream.idle_timeout = values::duration(&mut reader, "idle_timeout", upstream.idle_timeout, findings);
     upstream.preserve_host = reader.boolean("preserve_host", findings).unwrap_or(true);
     upstream.requests = values::count(&mut reader, "requests", upstream.requests, 1..=1_000_000, findings);
+    let share = PER_ADDRESS.min(upstream.requests.div_ceil(2));
+    upstream.requests_per_address = values::count(&mut reader, "requests_per_address", share, 1..=1_000_000, findings);
     let versions = [("auto", UpstreamHttp::Auto), ("1.1", UpstreamHttp::One), ("2", UpstreamHttp::Two)];
     if let Some(node) = reader.given("http") {
         let known = versions.iter().find(|(word, _)| node.scalar_text() == Some(word));

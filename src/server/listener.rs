@@ -4,6 +4,7 @@
 
 use super::address::{canonical, is_trusted};
 use super::bare::Spoken;
+use super::flow::Flow;
 use super::outgoing::{Outgoing, Sent};
 use super::tls::{Shown, Tls};
 use super::watch::{Activity, Doubt, Noted, Patience, Watched};
@@ -262,7 +263,7 @@ async fn http_1<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .max_buf_size(settings.header_bytes.max(8192))
         .serve_connection(
             TokioIo::new(Spoken::new(Watched::new(stream, Arc::clone(&activity)), Arc::clone(&activity))),
-            answering(service, peer, Arc::clone(&activity)),
+            answering(service, peer, Arc::clone(&activity), None),
         )
         .with_upgrades();
     drive!(connection, activity, settings, stop);
@@ -285,16 +286,18 @@ async fn http_2<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .max_send_buf_size(256 * 1024)
         .serve_connection(
             TokioIo::new(Watched::new(stream, Arc::clone(&activity))),
-            answering(service, peer, Arc::clone(&activity)),
+            answering(service, peer, Arc::clone(&activity), Some(settings.patience.idle)),
         );
     drive!(connection, activity, settings, stop);
 }
 
-/// What hyper calls for each request of a connection.
+/// What hyper calls for each request of a connection. Where the connection has several streams, `limit` is how long a client
+/// may leave an answer on one of them untouched.
 fn answering<S: Serve>(
     service: Arc<S>,
     peer: Peer,
     activity: Arc<Activity>,
+    limit: Option<Duration>,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
     Response = Response<Sent>,
@@ -304,6 +307,7 @@ fn answering<S: Serve>(
     service_fn(move |request: Request<Incoming>| {
         let (service, in_flight) = (Arc::clone(&service), activity.request());
         let peer = Peer { doubt: in_flight.doubt(), ..peer.clone() };
+        let activity = Arc::clone(&activity);
         async move {
             // HTTP/2 could say "enough" with a frame, but curl then takes the answer for none. Where a head is in doubt
             // nobody knows what belongs to its body.
@@ -320,6 +324,10 @@ fn answering<S: Serve>(
                     tokio::spawn(unread.discard_later(waits));
                 }
             }
+            let response = response.map(|body| match (body, limit) {
+                (Outgoing::Stream(body), Some(limit)) => Outgoing::Stream(Box::pin(Flow::new(body, limit, activity))),
+                (body, _) => body,
+            });
             Ok(response.map(|body| Sent::new(body, in_flight)))
         }
     })

@@ -14,6 +14,7 @@ pub mod body;
 mod bulk;
 pub mod discovery;
 pub mod endpoints;
+mod flow;
 mod journal;
 pub mod listener;
 pub mod log;

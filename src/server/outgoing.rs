@@ -15,12 +15,15 @@ use std::task::{Context, Poll};
 /// Why a body broke off.
 pub type Broken = Box<dyn Error + Send + Sync>;
 
+/// A body that comes piece by piece.
+pub type Streamed = Pin<Box<dyn Body<Data = Bytes, Error = Broken> + Send>>;
+
 /// The body of an answer.
 pub enum Outgoing {
     /// All of it is there.
     Whole(Full<Bytes>),
     /// It comes piece by piece.
-    Stream(Pin<Box<dyn Body<Data = Bytes, Error = Broken> + Send>>),
+    Stream(Streamed),
 }
 
 impl From<Full<Bytes>> for Outgoing {

@@ -59,6 +59,8 @@ pub struct Activity {
     body_read: AtomicBool,
     /// Some answer was streamed: what is written may be anybody's words.
     streamed: AtomicBool,
+    /// Streams whose answers were let go because their client did not take them, and that are there still.
+    standing: AtomicU32,
 }
 
 impl Activity {
@@ -76,7 +78,18 @@ impl Activity {
             heads: Mutex::default(),
             body_read: AtomicBool::new(false),
             streamed: AtomicBool::new(false),
+            standing: AtomicU32::new(0),
         })
+    }
+
+    /// The client does not take the answer on one of its streams.
+    pub fn stands_still(&self) {
+        self.standing.fetch_add(1, Relaxed);
+    }
+
+    /// Such a stream ended.
+    pub fn stands_no_more(&self) {
+        self.standing.fetch_sub(1, Relaxed);
     }
 
     /// Whether some answer was streamed.
@@ -119,6 +132,9 @@ impl Activity {
 
     /// Whether the client's time is up. A request in flight has limits of its own, as long as it is our turn.
     pub fn is_over(&self, patience: &Patience) -> bool {
+        if self.standing.load(Relaxed) >= MOST_STANDING {
+            return true;
+        }
         let in_flight = self.in_flight.load(Relaxed);
         if in_flight > self.their_turn.load(Relaxed) {
             return false;
@@ -147,6 +163,8 @@ pub enum Doubt {
     Unseen,
 }
 
+/// So many streams of a connection may stand still: each keeps a piece of its answer.
+const MOST_STANDING: u32 = 8;
 /// So many reads are done in one turn.
 const READS: u32 = 2;
 /// So many requests may come before the first of them is answered.

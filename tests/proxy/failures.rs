@@ -295,7 +295,10 @@ fn back_to_itself_and_too_many() {
     }
 
     let upstream = Upstream::scripted(|_, socket| socket.read(&mut [0]).is_ok_and(|read| read > 0));
-    let service = crate::service(&format!("{{ url: {}, requests: 2, connect_timeout: 1s }}", upstream.url()));
+    let service = crate::service(&format!(
+        "{{ url: {}, requests: 2, requests_per_address: 2, connect_timeout: 1s }}",
+        upstream.url()
+    ));
     let hold = || {
         let mut stream = service.client().connect().expect("a connection");
         write!(stream, "GET /a HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", service.address().port()).unwrap();
@@ -307,6 +310,48 @@ fn back_to_itself_and_too_many() {
     let answer = service.client().send("GET", "/b", &[], None).expect("an answer").expect(503);
     assert_eq!(answer.header("retry-after"), Some("1"));
     service.client().get("/Users").expect(200);
+}
+
+/// One client does not take the places of all.
+#[test]
+fn a_share_of_each_address() {
+    let upstream = Upstream::scripted(|request, socket| {
+        if request.starts_with(b"GET /hold") {
+            return socket.read(&mut [0]).is_ok_and(|read| read > 0);
+        }
+        socket.write_all(OK).is_ok()
+    });
+    let service = crate::service_with(
+        &format!("{{ url: {}, requests: 4, connect_timeout: 500ms }}", upstream.url()),
+        "trusted_proxies: [127.0.0.1]",
+    );
+    let hold = |path: &str, client: &str| {
+        let mut stream = service.client().connect().expect("a connection");
+        let host = service.address().port();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost:{host}\r\nX-Forwarded-For: {client}\r\n\r\n").unwrap();
+        upstream.wait_for(&format!("GET {path} "));
+        stream
+    };
+    let held = [hold("/hold/1", "192.0.2.1"), hold("/hold/2", "192.0.2.1")];
+    let mut client = service.client();
+    let mut ask = |from: &[(&str, &str)], status| {
+        client.send("GET", "/a", from, None).expect("an answer").expect(status);
+    };
+    ask(&[("X-Forwarded-For", "192.0.2.1")], 503);
+    ask(&[("X-Forwarded-For", "192.0.2.2")], 200);
+    // Nobody knows for whom the proxy asks.
+    ask(&[], 200);
+    service.said("its client has 2 requests in flight already");
+    let others = [hold("/hold/3", "2001:db8::1"), hold("/hold/4", "2001:db8::2")];
+    ask(&[("X-Forwarded-For", "192.0.2.2")], 503);
+    ask(&[], 503);
+    service.said("4 requests are in flight already");
+    drop((held, others));
+    let patience = Instant::now() + Duration::from_secs(10);
+    while service.client().send("GET", "/a", &[], None).expect("an answer").status != 200 {
+        assert!(Instant::now() < patience);
+    }
+    ask(&[("X-Forwarded-For", "192.0.2.1")], 200);
 }
 
 /// A stream goes on with the old upstream; who comes after it gets the new one.

@@ -17,6 +17,7 @@ pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
@@ -63,6 +64,12 @@ impl Connection {
         let mut payload = vec![0; length];
         self.tls.read_exact(&mut payload)?;
         Ok(Frame { kind: head[3], payload })
+    }
+
+    /// Asks for something without a body.
+    pub fn ask(&mut self, method: &str, path: &str, authority: &str, stream: u32) -> io::Result<()> {
+        let all = [(":method", method), (":scheme", "https"), (":authority", authority), (":path", path)];
+        self.send(HEADERS, END_HEADERS | END_STREAM, stream, &fields(&all))
     }
 
     /// What becomes of stream 1: its status, or `reset`, `goaway`, `closed`.

@@ -1,6 +1,12 @@
 //! HTTP/2 at the door: what its frames may smuggle into HTTP/1 behind it.
 
-use crate::frames::{Connection, DATA, END_HEADERS, END_STREAM, HEADERS, fields};
+use std::io::Write;
+use std::sync::{Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use crate::frames::{
+    Connection, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, fields,
+};
 use crate::upstream::Upstream;
 
 /// The fields besides, or instead of, the usual four; the body; what becomes of it; what the upstream gets.
@@ -152,4 +158,121 @@ fn frames() {
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), TABLE.len(), wrong.join("\n"));
     service.client().get("/Users").expect(200);
+}
+
+/// The window of streams to come (RFC 9113 6.5.2).
+fn window(bytes: u32) -> Vec<u8> {
+    [&[0, 4][..], &bytes.to_be_bytes()].concat()
+}
+
+/// Large answers for ever, and a word of each that ended.
+fn large() -> (Upstream, mpsc::Receiver<()>) {
+    let (gone, ended) = mpsc::channel();
+    let gone = Mutex::new(gone);
+    let upstream = Upstream::scripted(move |request, socket| {
+        if !request.starts_with(b"GET /large") {
+            return socket.write_all(crate::upstream::OK).is_ok();
+        }
+        let _ = socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n");
+        let piece = vec![b'x'; 64 << 10];
+        while socket.write_all(&piece).is_ok() {}
+        let _ = gone.lock().unwrap().send(());
+        false
+    });
+    (upstream, ended)
+}
+
+#[test]
+fn streams_that_stand_still() {
+    let (upstream, ended) = large();
+    let service = crate::service_with(
+        &format!("{{ url: {}, requests: 2, requests_per_address: 2, connect_timeout: 500ms }}", upstream.url()),
+        "limits: { idle: 2s }",
+    );
+    let authority = format!("localhost:{}", service.address().port());
+    let mut connection = Connection::open(&service);
+    connection.send(SETTINGS, 0, 0, &window(0)).expect("sent");
+    for stream in [1, 3] {
+        connection.ask("GET", "/large", &authority, stream).expect("sent");
+    }
+    // Another stream keeps the connection alive.
+    let began = Instant::now();
+    let mut stream = 5;
+    let mut keep = |connection: &mut Connection| {
+        connection.ask("HEAD", "/scim/v2/Users", &authority, stream).expect("the connection is there");
+        stream += 2;
+    };
+    while upstream.connections() < 2 {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    service.client().send("GET", "/a", &[], None).expect("an answer").expect(503);
+    while service.client().send("GET", "/a", &[], None).expect("an answer").status != 200 {
+        assert!(began.elapsed() < Duration::from_secs(15), "held for ever");
+        keep(&mut connection);
+    }
+    for _ in 0..2 {
+        ended.recv_timeout(Duration::from_secs(10)).expect("the upstream's connection ends");
+    }
+    // The others go on, and so does the next that reads.
+    keep(&mut connection);
+    connection.send(PING, 0, 0, &[1; 8]).expect("sent");
+    while connection.receive().expect("the connection is there").kind != PING {}
+}
+
+#[test]
+fn too_many_streams_that_stand_still() {
+    let (upstream, ended) = large();
+    let service = crate::service_with(&upstream.url(), "limits: { idle: 1s }");
+    let authority = format!("localhost:{}", service.address().port());
+    let mut connection = Connection::open(&service);
+    connection.send(SETTINGS, 0, 0, &window(0)).expect("sent");
+    for stream in (1..17).step_by(2) {
+        connection.ask("GET", "/large", &authority, stream).expect("sent");
+    }
+    let began = Instant::now();
+    let mut stream = 17;
+    // Until the farewell.
+    loop {
+        match connection.receive().expect("no end without a farewell").kind {
+            GOAWAY => break,
+            HEADERS if began.elapsed() < Duration::from_secs(15) => {
+                std::thread::sleep(Duration::from_millis(100));
+                connection.ask("HEAD", "/scim/v2/Users", &authority, stream).expect("the connection is there");
+                stream += 2;
+            }
+            HEADERS => panic!("the connection is still there"),
+            _ => {}
+        }
+    }
+    for _ in 0..8 {
+        ended.recv_timeout(Duration::from_secs(10)).expect("the upstream's connection ends");
+    }
+}
+
+/// A slow reader is no idle one.
+#[test]
+fn a_slow_reader() {
+    let (upstream, _ended) = large();
+    let service = crate::service_with(&upstream.url(), "limits: { idle: 1500ms }");
+    let authority = format!("localhost:{}", service.address().port());
+    let mut connection = Connection::open(&service);
+    const STEP: u32 = 8 << 10;
+    connection.send(SETTINGS, 0, 0, &window(STEP)).expect("sent");
+    connection.ask("GET", "/large", &authority, 1).expect("sent");
+    let (mut read, mut granted) = (0, STEP as usize);
+    for _ in 0..15 {
+        while read < granted {
+            let frame = connection.receive().expect("the connection is there");
+            assert_ne!(frame.kind, RST_STREAM, "after {read} bytes");
+            if frame.kind == DATA {
+                read += frame.payload.len();
+            }
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        for stream in [0, 1] {
+            connection.send(WINDOW_UPDATE, 0, stream, &STEP.to_be_bytes()).expect("sent");
+        }
+        granted += STEP as usize;
+    }
 }

@@ -4,6 +4,7 @@
 //! is known at each moment: a client that pauses is 408, an upstream that pauses 504, or a broken body once the answer began.
 
 use super::super::outgoing::Broken;
+use super::places::Place;
 use super::request::is_trailer;
 use bytes::Bytes;
 use hyper::HeaderMap;
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep};
 
@@ -204,7 +205,7 @@ fn without_odd_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
 /// What an answer on its way holds until its end.
 pub(super) struct Held {
     /// The place among the requests in flight.
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) place: Place,
     /// The upload that may still go on, and what ends its connection.
     pub(super) upload: Option<(Arc<Progress>, AbortHandle)>,
     /// For the log.

@@ -21,6 +21,8 @@ pub(super) enum Failure {
     Malformed(String),
     /// As many requests as may be are in flight.
     Full(usize),
+    /// As many requests of this client as may be are in flight.
+    FullShare(usize),
     /// The client did not send its body in time.
     SlowClient,
     /// The client's body broke off.
@@ -39,7 +41,7 @@ impl Failure {
             Failure::Silent(_) => "timeout",
             Failure::Broken(_) => "broken",
             Failure::Malformed(_) => "malformed",
-            Failure::Full(_) => "full",
+            Failure::Full(_) | Failure::FullShare(_) => "full",
             Failure::SlowClient | Failure::BrokenClient => "client",
             Failure::Loop => "loop",
         }
@@ -72,7 +74,7 @@ impl Failure {
             Failure::Malformed(_) => {
                 (StatusCode::BAD_GATEWAY, "The application's answer is not well-formed HTTP and was not passed on.")
             }
-            Failure::Full(_) => (
+            Failure::Full(_) | Failure::FullShare(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Too many requests wait for the application. Please try again in a moment.",
             ),
@@ -98,6 +100,7 @@ impl fmt::Display for Failure {
             Failure::Broken(why) => write!(f, "broke off: {why}"),
             Failure::Malformed(why) => write!(f, "not well-formed: {why}"),
             Failure::Full(most) => write!(f, "{most} requests are in flight already"),
+            Failure::FullShare(most) => write!(f, "its client has {most} requests in flight already"),
             Failure::SlowClient => f.write_str("the client's body came too slowly"),
             Failure::BrokenClient => f.write_str("the client's body broke off"),
             Failure::Loop => {

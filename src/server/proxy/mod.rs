@@ -10,6 +10,7 @@ mod connect;
 mod failure;
 mod health;
 mod page;
+mod places;
 mod pool;
 mod request;
 mod response;
@@ -17,7 +18,7 @@ mod response;
 mod tests;
 mod tunnel;
 
-use super::address::client;
+use super::address::{client, is_trusted};
 use super::body as whole;
 use super::body::{BodyError, Taken};
 use super::listener::Peer;
@@ -37,11 +38,11 @@ use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use page::Page;
+use places::Places;
 use pool::{Line, Pool, Sender, Unanswered};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 use tunnel::Tunnel;
 
@@ -55,7 +56,7 @@ pub struct Proxy {
     upstream: Upstream,
     authority: String,
     pool: Arc<Pool>,
-    in_flight: Arc<Semaphore>,
+    places: Arc<Places>,
     health: Health,
     /// This process, in `CDN-Loop`.
     process: String,
@@ -79,7 +80,7 @@ impl Proxy {
         Ok(Arc::new(Self {
             authority: upstream.authority(),
             pool: Arc::new(Pool::new(upstream)?),
-            in_flight: Arc::new(Semaphore::new(upstream.requests)),
+            places: Places::new(upstream),
             health: Health::default(),
             process: uuid::Uuid::new_v4().simple().to_string(),
             upstream: upstream.clone(),
@@ -215,7 +216,9 @@ impl App {
                 }
             }
         }
-        let permit = proxy.permit().await?;
+        // A proxy that does not say whose request it is speaks for many.
+        let one = Some(client.address).filter(|address| !is_trusted(*address, &self.config.trusted_proxies));
+        let place = proxy.places.take(one, proxy.upstream.connect_timeout).await?;
         let about = request::About {
             config: &self.config,
             upstream: &proxy.upstream,
@@ -235,7 +238,7 @@ impl App {
             (proxy.send_head(&head, &about).await?, None)
         };
         proxy.health.is_up();
-        let held = Held { permit, upload, request_id: Arc::clone(note.request_id()) };
+        let held = Held { place, upload, request_id: Arc::clone(note.request_id()) };
         Ok(answer.pass(proxy, &head.method, &peer, client_side, held))
     }
 }
@@ -257,22 +260,13 @@ impl Answer {
         let (mut head, _) = answer.into_parts();
         response::rebuild(&mut head, method, peer.tls, &held.request_id);
         response::switches(&mut head);
-        let Held { permit, request_id, .. } = held;
-        tokio::spawn(Tunnel { client, upstream, idle, stay: peer.stay.clone(), permit, request_id }.run());
+        let Held { place, request_id, .. } = held;
+        tokio::spawn(Tunnel { client, upstream, idle, stay: peer.stay.clone(), place, request_id }.run());
         Response::from_parts(head, Outgoing::from(http_body_util::Full::default()))
     }
 }
 
 impl Proxy {
-    /// A place among the requests in flight.
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        let waiting = tokio::time::timeout(self.upstream.connect_timeout, Arc::clone(&self.in_flight).acquire_owned());
-        match waiting.await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(Failure::Full(self.upstream.requests)),
-        }
-    }
-
     /// Sends what has no body: once more on a new connection, where that is safe.
     async fn send_head(&self, head: &Parts, about: &request::About<'_>) -> Result<Answer, Failure> {
         let repeatable = head.method.is_idempotent() && !about.upgrades;

@@ -1,6 +1,7 @@
 //! After an upgrade: bytes both ways, until one side ends it, both are silent, or the service stops.
 
 use super::super::listener::Stay;
+use super::places::Place;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use std::io;
@@ -10,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 /// How long the end of a tunnel may take.
@@ -27,7 +27,7 @@ pub(super) struct Tunnel {
     /// The client's place among the connections.
     pub(super) stay: Stay,
     /// The place among the requests in flight.
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) place: Place,
     /// For the log.
     pub(super) request_id: Arc<str>,
 }
@@ -51,7 +51,7 @@ impl Tunnel {
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
         tracing::debug!(request = &*self.request_id, why, "a tunnel ended");
         gauge.decrement(1.0);
-        drop(self.permit);
+        drop(self.place);
     }
 }
 
