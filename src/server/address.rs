@@ -104,7 +104,9 @@ fn walk(peer: IpAddr, elements: Vec<&str>, trusted: &[IpNet], read: impl Fn(&str
 
 /// A parameter of the last element of `Forwarded`: what the proxy next to us wrote.
 pub(super) fn forwarded<'h>(value: &'h str, name: &str) -> Option<&'h str> {
-    parameter(value.split(unquoted(',')).filter(|element| !element.trim().is_empty()).last()?, name)
+    // From the left: where quotes end is not known from the right.
+    let elements = value.split(unquoted(',')).filter(|element| !element.trim().is_empty());
+    parameter(elements.reduce(|_, last| last)?, name)
 }
 
 /// A parameter of one element of `Forwarded`; one that stands twice says nothing (RFC 7239 4).

@@ -322,9 +322,9 @@ pub(super) const CASES: &[(&str, &str)] = &[
         "upstream: { url: http://127.0.0.1:8080, hide: [/a;b, \"/a/%3B\", /b., \"/c /d\"] }",
         "1:48: error: `;` and what follows it, and dots and spaces at the end of a segment, are not looked at | leave them out: \
          /plugins/scim hides `/plugins;x/scim.` too\n1:54: error: `;` and what follows it, and dots and spaces at the end of a \
-         segment, are not looked at | leave them out: /plugins/scim hides `/plugins;x/scim.` too\n1:63: error: `;` and what \
+         segment, are not looked at | leave them out: /plugins/scim hides `/plugins;x/scim.` too\n1:64: error: `;` and what \
          follows it, and dots and spaces at the end of a segment, are not looked at | leave them out: /plugins/scim hides \
-         `/plugins;x/scim.` too\n1:68: error: `;` and what follows it, and dots and spaces at the end of a segment, are not looked \
+         `/plugins;x/scim.` too\n1:69: error: `;` and what follows it, and dots and spaces at the end of a segment, are not looked \
          at | leave them out: /plugins/scim hides `/plugins;x/scim.` too",
     ),
     (

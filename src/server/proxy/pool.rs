@@ -190,12 +190,17 @@ impl Pool {
                     }
                     unanswered
                 })?;
-                well_formed(&answer, upgrades)?;
-                Ok((answer, None))
+                match response::wrong(&answer, upgrades) {
+                    Some(why) => Err(malformed(why)),
+                    None => Ok((answer, None)),
+                }
             }
             Sender::One(mut sender, connection) => {
                 let answer = sender.try_send_request(request).await.map_err(unanswered)?;
-                well_formed(&answer, upgrades).inspect_err(|_| connection.abort())?;
+                if let Some(why) = response::wrong(&answer, upgrades) {
+                    connection.abort();
+                    return Err(malformed(why));
+                }
                 let (pool, kept) = (Arc::clone(self), connection.clone());
                 tokio::spawn(async move {
                     if sender.ready().await.is_ok() {
@@ -252,11 +257,8 @@ fn unanswered(mut error: TrySendError<Request<Upload>>) -> Unanswered {
     Unanswered { failure, unsent, lost }
 }
 
-fn well_formed(answer: &Response<Incoming>, upgrades: bool) -> Result<(), Unanswered> {
-    match response::wrong(answer, upgrades) {
-        Some(why) => Err(Unanswered { failure: Failure::Malformed(why.to_owned()), unsent: None, lost: false }),
-        None => Ok(()),
-    }
+fn malformed(why: &str) -> Unanswered {
+    Unanswered { failure: Failure::Malformed(why.to_owned()), unsent: None, lost: false }
 }
 
 /// Whether the network, or HTTP/2's farewell, is why; or HTTP/2 says that it did not look at the request (RFC 9113 8.7).
