@@ -236,7 +236,7 @@ fn too_many_streams_that_stand_still() {
     loop {
         match connection.receive().expect("no end without a farewell").kind {
             GOAWAY => break,
-            HEADERS if began.elapsed() < Duration::from_secs(15) => {
+            HEADERS if began.elapsed() < Duration::from_secs(8) => {
                 std::thread::sleep(Duration::from_millis(100));
                 connection.ask("HEAD", "/scim/v2/Users", &authority, stream).expect("the connection is there");
                 stream += 2;
