@@ -310,7 +310,7 @@ fn answering<S: Serve>(
             let takes_the_rest = peer.doubt.is_none();
             let waits = request.headers().contains_key(header::EXPECT);
             let (head, body) = request.into_parts();
-            let (body, unread) = in_flight.note(body);
+            let (body, unread) = Noted::new(body);
             let response = service.serve(peer, Request::from_parts(head, body)).await;
             if takes_the_rest && unread.is_any() && !response.headers().contains_key(header::CONNECTION) {
                 // An answer that is streamed does not wait for the rest of a body; its upstream may still read it.
