@@ -122,6 +122,8 @@ pub enum Doubt {
     Unseen,
 }
 
+/// With HTTP/2, fewer bytes than this at once may be frames about the connection, which answer no request.
+const PIECE: usize = 1024;
 /// So many reads are done in one turn.
 const READS: u32 = 2;
 /// So many requests may come before the first of them is answered.
@@ -324,7 +326,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
-        if self.activity.looks && result.is_ready() {
+        if matches!(result, Poll::Ready(Ok(length)) if self.activity.looks || length >= PIECE) {
             self.activity.wrote();
         }
         result

@@ -17,6 +17,7 @@ pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
@@ -25,6 +26,7 @@ pub const END_HEADERS: u8 = 4;
 #[derive(Debug)]
 pub struct Frame {
     pub kind: u8,
+    pub flags: u8,
     pub payload: Vec<u8>,
 }
 
@@ -66,7 +68,7 @@ impl Connection {
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
         let mut payload = vec![0; length];
         self.tls.read_exact(&mut payload)?;
-        Ok(Frame { kind: head[3], payload })
+        Ok(Frame { kind: head[3], flags: head[4], payload })
     }
 
     /// What becomes of stream 1: its status, or `reset`, `goaway`, `closed`.

@@ -1,6 +1,8 @@
 //! HTTP/2 at the door: what its frames may smuggle into HTTP/1 behind it.
 
-use crate::frames::{Connection, DATA, END_HEADERS, END_STREAM, HEADERS, fields};
+use std::time::{Duration, Instant};
+
+use crate::frames::{Connection, DATA, END_HEADERS, END_STREAM, HEADERS, SETTINGS, WINDOW_UPDATE, fields};
 use crate::upstream::Upstream;
 
 /// The fields besides, or instead of, the usual four; the body; what becomes of it; what the upstream gets.
@@ -148,4 +150,51 @@ fn frames() {
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), TABLE.len(), wrong.join("\n"));
     service.client().get("/Users").expect(200);
+}
+
+/// Who reads an answer of ours slowly, but reads, gets all of it, however long that takes.
+#[test]
+fn a_slow_reader() {
+    const WINDOW: u32 = 1100;
+    let idle = Duration::from_secs(2);
+    let upstream = Upstream::ok();
+    let service = crate::service_with(&upstream.url(), "limits: { idle: 2s }");
+    let authority = format!("localhost:{}", service.address().port());
+    let authorization = format!("Bearer {}", service.token());
+    let get = fields(&[
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", &authority),
+        (":path", "/scim/v2/Schemas"),
+        ("authorization", &authorization),
+    ]);
+    let mut connection = Connection::open(&service);
+    connection.send(SETTINGS, 0, 0, &[&[0, 4][..], &WINDOW.to_be_bytes()].concat()).expect("a small window");
+    let began = Instant::now();
+    connection.send(HEADERS, END_HEADERS | END_STREAM, 1, &get).expect("sent");
+    let mut bytes = 0;
+    loop {
+        let frame =
+            connection.receive().unwrap_or_else(|error| panic!("{error}, {bytes} bytes, {:?}", began.elapsed()));
+        if frame.kind != DATA {
+            continue;
+        }
+        bytes += frame.payload.len();
+        if frame.flags & END_STREAM != 0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(600));
+        let read = u32::try_from(frame.payload.len()).expect("a short frame").to_be_bytes();
+        for stream in [0, 1] {
+            if connection.send(WINDOW_UPDATE, 0, stream, &read).is_err() {
+                panic!("the connection ended, {bytes} bytes, {:?}", began.elapsed());
+            }
+        }
+    }
+    assert!(began.elapsed() > idle * 2, "slow enough: {bytes} bytes in {:?}", began.elapsed());
+    // And who reads nothing at all is not waited for.
+    connection.send(HEADERS, END_HEADERS | END_STREAM, 3, &get).expect("sent");
+    let silent = Instant::now();
+    while connection.receive().is_ok() {}
+    assert!(silent.elapsed() > idle / 2 && silent.elapsed() < idle * 2, "{:?}", silent.elapsed());
 }
