@@ -24,7 +24,9 @@ pub enum Failure {
 impl Failure {
     /// To stderr.
     pub fn print(&self) {
-        log::flush();
+        if !log::flush() {
+            return;
+        }
         match self {
             Failure::Findings(findings) => print_findings(findings),
             Failure::Message(message) => say(&format!("scimshim: {message}")),

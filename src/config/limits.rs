@@ -15,7 +15,7 @@ pub struct Limits {
     pub handshake: Duration,
     /// The longest the headers of a request may take to arrive.
     pub headers: Duration,
-    /// The most bytes of headers.
+    /// The most bytes of headers, 8 KiB or more.
     pub header_bytes: usize,
     /// The most bytes of a request's body.
     pub body: usize,
@@ -81,12 +81,13 @@ pub(super) fn read(reader: &mut Reader<'_>, findings: &mut Findings) -> Limits {
         *value = values::duration(&mut reader, key, *value, findings);
     }
     let sizes = [
-        ("header_bytes", &mut limits.header_bytes),
-        ("body", &mut limits.body),
-        ("filter_length", &mut limits.filter_length),
+        // HTTP/1.1 is read into a buffer that cannot be smaller.
+        ("header_bytes", &mut limits.header_bytes, 8 << 10),
+        ("body", &mut limits.body, 1),
+        ("filter_length", &mut limits.filter_length, 1),
     ];
-    for (key, value) in sizes {
-        *value = values::size(&mut reader, key, *value, findings);
+    for (key, value, least) in sizes {
+        *value = values::size(&mut reader, key, *value, least, findings);
     }
     let counts = [
         ("connections", &mut limits.connections, 1_000_000),

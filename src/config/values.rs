@@ -69,8 +69,8 @@ pub(super) fn duration(reader: &mut Reader<'_>, key: &str, default: Duration, fi
     reader.given(key).and_then(|node| read_duration(node, findings)).unwrap_or(default)
 }
 
-/// The size under a key, or its default.
-pub(super) fn size(reader: &mut Reader<'_>, key: &str, default: usize, findings: &mut Findings) -> usize {
+/// The size under a key, of at least so many bytes, or its default.
+pub(super) fn size(reader: &mut Reader<'_>, key: &str, default: usize, least: usize, findings: &mut Findings) -> usize {
     let Some(node) = reader.given(key) else {
         return default;
     };
@@ -79,7 +79,12 @@ pub(super) fn size(reader: &mut Reader<'_>, key: &str, default: usize, findings:
         let finding = findings.error(node, format!("expected a size, found {}", node.found()));
         finding.help("sizes are written `512B`, `16KiB`, `16MiB`, `1GiB`");
     }
-    size.unwrap_or(default)
+    let size = size.unwrap_or(default);
+    if size < least {
+        findings.error(node, format!("expected at least {least} bytes, found {}", node.found()));
+        return default;
+    }
+    size
 }
 
 /// The count under a key, or its default; one outside the range is reported.

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ pub struct Guess(u64);
 
 /// Failures by address and by credential.
 pub struct Failures {
-    per_minute: usize,
+    per_minute: AtomicUsize,
     addresses: Mutex<Counts<IpAddr>>,
     credentials: Mutex<Counts<Guess>>,
     keys: RandomState,
@@ -41,7 +42,12 @@ impl Failures {
     /// At most `per_minute` of one address, and of one credential.
     pub fn new(per_minute: usize) -> Self {
         let (addresses, credentials) = (Mutex::new(Counts::new()), Mutex::new(Counts::new()));
-        Self { per_minute, addresses, credentials, keys: RandomState::new() }
+        Self { per_minute: AtomicUsize::new(per_minute), addresses, credentials, keys: RandomState::new() }
+    }
+
+    /// From now on at most `per_minute`. What was counted stays.
+    pub fn allow(&self, per_minute: usize) {
+        self.per_minute.store(per_minute, Relaxed);
     }
 
     /// What guesses at something are counted by.
@@ -63,16 +69,18 @@ impl Failures {
     fn note_at(&self, address: IpAddr, guess: Guess, now: Instant) -> Option<Duration> {
         let address = lock(&self.addresses).note(network_of(address), now);
         let credential = lock(&self.credentials).note(guess, now);
-        let over = [address, credential].into_iter().filter(|(count, _)| *count > self.per_minute);
+        let per_minute = self.per_minute.load(Relaxed);
+        let over = [address, credential].into_iter().filter(|(count, _)| *count > per_minute);
         over.map(|(_, rest)| rest).max()
     }
 
     fn may_try_at(&self, address: IpAddr, guess: Guess, now: Instant) -> Result<(), Duration> {
         let address = lock(&self.addresses).get(&network_of(address), now);
         let credential = lock(&self.credentials).get(&guess, now);
+        let per_minute = self.per_minute.load(Relaxed);
         match address {
-            Some((count, rest)) if count >= self.per_minute => Err(rest),
-            Some((_, rest)) if credential.is_some_and(|(count, _)| count >= self.per_minute) => Err(rest),
+            Some((count, rest)) if count >= per_minute => Err(rest),
+            Some((_, rest)) if credential.is_some_and(|(count, _)| count >= per_minute) => Err(rest),
             _ => Ok(()),
         }
     }

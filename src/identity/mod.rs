@@ -202,6 +202,11 @@ impl Memory {
         }
     }
 
+    /// How many failures an address, and a credential, may have within a minute from now on.
+    pub fn allow_failures(&self, per_minute: usize) {
+        self.failures.allow(per_minute);
+    }
+
     fn guess(&self, server: &Server, method: &str, at: &str) -> Guess {
         self.failures.guess((&*server.name, method, at))
     }

@@ -6,6 +6,7 @@ use super::outgoing::Outgoing;
 use super::service::Service;
 use super::state::App;
 use super::watch::Noted;
+use crate::sql::Failure;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -30,10 +31,32 @@ impl Admin {
         Self { service, metrics }
     }
 
+    /// Whether requests can be answered now, and how it is; the error says why not.
+    async fn readiness(&self, app: &Arc<App>) -> Result<&'static str, String> {
+        if self.service.is_stopping() {
+            return Err("the service is stopping".to_owned());
+        }
+        let Some(ready) = app.ready() else {
+            return Err(app.why_not_ready().to_string());
+        };
+        let database = Arc::clone(&ready.database);
+        let asked = tokio::task::spawn_blocking(move || database.with(&mut |connection| connection.batch("SELECT 1")));
+        match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(Ok(Ok(()))) => Ok(READY),
+            Ok(Ok(Err(error))) if error.failure == Failure::Exhausted => Ok(BUSY),
+            Ok(Ok(Err(error))) => Err(format!("the database does not answer: {error}")),
+            Ok(Err(error)) => Err(error.to_string()),
+            // Where `checkout_timeout` is longer than this.
+            Err(_) if matches!(ready.database.usage(), (in_use, _, most) if in_use >= most) => Ok(BUSY),
+            Err(_) => Err(format!("the database does not answer within {PATIENCE:?}")),
+        }
+    }
+
     async fn metrics(&self) -> Response<Full<Bytes>> {
         let app = self.service.app();
-        // Sets its gauge.
-        upstream(&app).await;
+        // Asking the upstream sets its gauge.
+        let (ready, _) = tokio::join!(self.readiness(&app), upstream(&app));
+        metrics::gauge!("scimshim_ready").set(if ready.is_ok() { 1.0 } else { 0.0 });
         if let Some(ready) = app.ready() {
             let (in_use, idle, most) = ready.database.usage();
             for (state, count) in [("in_use", in_use), ("idle", idle), ("most", most)] {
@@ -50,6 +73,9 @@ impl Admin {
     }
 }
 
+const READY: &str = "ready";
+/// Requests wait for each other; another process would find the same database.
+const BUSY: &str = "ready; every connection to the database is in use";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 impl Serve for Admin {
@@ -61,35 +87,18 @@ impl Serve for Admin {
         }
         let response = match request.uri().path() {
             "/healthz" => text(StatusCode::OK, "ok\n".to_owned(), PLAIN),
-            "/readyz" => match readiness(&self.service.app(), self.service.is_stopping()).await {
-                Ok(()) => text(StatusCode::OK, format!("ready\n{}", upstream(&self.service.app()).await), PLAIN),
-                Err(why) => {
-                    let upstream = upstream(&self.service.app()).await;
-                    text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n{upstream}"), PLAIN)
+            "/readyz" => {
+                let app = self.service.app();
+                let (ready, upstream) = tokio::join!(self.readiness(&app), upstream(&app));
+                match ready {
+                    Ok(how) => text(StatusCode::OK, format!("{how}\n{upstream}"), PLAIN),
+                    Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n{upstream}"), PLAIN),
                 }
-            },
+            }
             "/metrics" => self.metrics().await,
             _ => text(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics\n".to_owned(), PLAIN),
         };
         response.map(Outgoing::from)
-    }
-}
-
-/// Whether requests can be answered now; the error says why not.
-async fn readiness(app: &Arc<App>, stopping: bool) -> Result<(), String> {
-    if stopping {
-        return Err("the service is stopping".to_owned());
-    }
-    let Some(ready) = app.ready() else {
-        return Err(app.why_not_ready().to_string());
-    };
-    let database = Arc::clone(&ready.database);
-    let asked = tokio::task::spawn_blocking(move || database.with(&mut |connection| connection.batch("SELECT 1")));
-    match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Ok(Ok(()))) => Ok(()),
-        Ok(Ok(Err(error))) => Err(format!("the database does not answer: {error}")),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("the database does not answer within {PATIENCE:?}")),
     }
 }
 

@@ -78,7 +78,7 @@ pub struct Settings {
     pub handshake: Duration,
     /// Headers and idle time.
     pub patience: Patience,
-    /// The most bytes of request headers.
+    /// The most bytes of request headers, 8 KiB or more.
     pub header_bytes: usize,
     /// The most connections at once.
     pub connections: usize,
@@ -246,6 +246,10 @@ macro_rules! drive {
     }};
 }
 
+/// So many bytes of one request may wait on an HTTP/2 connection to be read, before the room for bodies counts them.
+const STREAM_WINDOW: u32 = 128 * 1024;
+/// And so many of all its requests: one that nobody reads must not stop the others.
+const CONNECTION_WINDOW: u32 = 2 * STREAM_WINDOW;
 /// How long the end of a connection that is over may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -284,6 +288,8 @@ async fn http_2<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .max_local_error_reset_streams(100)
         .max_header_list_size(u32::try_from(settings.header_bytes).unwrap_or(u32::MAX))
         .max_send_buf_size(256 * 1024)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .serve_connection(
             TokioIo::new(Watched::new(stream, Arc::clone(&activity))),
             answering(service, peer, Arc::clone(&activity), Some(settings.patience.idle)),
@@ -314,7 +320,7 @@ fn answering<S: Serve>(
             let takes_the_rest = peer.doubt.is_none();
             let waits = request.headers().contains_key(header::EXPECT);
             let (head, body) = request.into_parts();
-            let (body, unread) = in_flight.note(body);
+            let (body, unread) = Noted::new(body);
             let response = service.serve(peer, Request::from_parts(head, body)).await;
             if takes_the_rest && unread.is_any() && !response.headers().contains_key(header::CONNECTION) {
                 // An answer that is streamed does not wait for the rest of a body; its upstream may still read it.

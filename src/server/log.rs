@@ -4,7 +4,7 @@
 use super::telemetry;
 use crate::config::{Log, LogFormat};
 use std::io::{IsTerminal, Write};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::Thread;
 use std::time::Duration;
 use tracing_subscriber::filter::LevelFilter;
@@ -12,6 +12,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// More than this waits for nobody: lines are dropped and counted.
 const MOST: usize = 8 << 20;
+/// How long the last of them may take to be written.
+const LAST: Duration = Duration::from_secs(1);
 /// How long lines gather.
 const GATHER: Duration = Duration::from_millis(20);
 
@@ -56,11 +58,16 @@ pub fn colour(terminal: bool) -> bool {
     terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Writes out what was gathered. For the moment before the process ends.
-pub fn flush() {
-    if let Some(gathered) = GATHERED.get() {
+/// Writes out what was gathered, for the moment before the process ends; whether all of it was written. Whoever does not read
+/// any more must not keep the process.
+pub fn flush() -> bool {
+    let Some(gathered) = GATHERED.get() else { return true };
+    let (done, written) = mpsc::channel();
+    let writing = std::thread::Builder::new().spawn(move || {
         gathered.write_out();
-    }
+        let _ = done.send(());
+    });
+    writing.is_ok() && written.recv_timeout(LAST).is_ok()
 }
 
 static GATHERED: OnceLock<Gathered> = OnceLock::new();

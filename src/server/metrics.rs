@@ -71,7 +71,10 @@ fn describe() {
         "Time from the head of a forwarded request to that of the upstream's answer"
     );
     metrics::describe_gauge!("scimshim_build_info", "The version that runs");
-    metrics::describe_gauge!("scimshim_ready", "1 while the database is reachable and the adapter fits it");
+    metrics::describe_gauge!(
+        "scimshim_ready",
+        "1 while the database answers, the adapter fits it and the service does not stop"
+    );
 }
 
 /// The configuration in force was read now.

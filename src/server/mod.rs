@@ -12,6 +12,7 @@ pub mod assemble;
 mod bare;
 pub mod body;
 mod bulk;
+mod chunks;
 pub mod discovery;
 pub mod endpoints;
 mod flow;

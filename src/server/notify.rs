@@ -17,9 +17,9 @@ pub fn reloading() {
     send(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.tv_sec * 1_000_000 + now.tv_nsec / 1_000));
 }
 
-/// The service is about to end.
-pub fn stopping() {
-    send("STOPPING=1");
+/// The service is about to end, which takes so long at most: systemd waits for that where `TimeoutStopSec` is shorter.
+pub fn stopping(longest: Duration) {
+    send(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={}", longest.as_micros()));
 }
 
 /// How the service is doing, in a line for people.

@@ -60,8 +60,8 @@ pub fn refuse_forwarded(request: &Parts, doubt: Option<Doubt>) -> Option<Refusal
 fn doubtful(doubt: Option<Doubt>) -> Option<Refusal> {
     let detail = match doubt? {
         Doubt::BareLineFeed => "a line of the head ends in LF without CR",
-        Doubt::TwoLengths => "a request has a Content-Length or a Transfer-Encoding, not both",
-        Doubt::Unseen => "a request that follows a chunked one waits for its answer",
+        Doubt::TwoLengths => "a request has one Content-Length or a Transfer-Encoding, not both",
+        Doubt::Unseen => "too many requests came at once, or one behind a chunked body that cannot be read",
     };
     refusal(StatusCode::BAD_REQUEST, detail)
 }

@@ -4,6 +4,8 @@
 
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 /// The longest SCIM id that is looked for, in bytes.
 pub const MAX_ID: usize = 255;
@@ -93,23 +95,24 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// From `/Users`. Templates live as long as the process: there are a handful, also after many
-    /// reloads, because equal ones are shared by the caller keeping the same endpoints.
+    /// From `/Users`.
     pub fn new(endpoint: &str) -> Self {
         let name = endpoint.trim_matches('/').to_owned();
-        let known = |suffix: &str| -> &'static str {
-            match (name.as_str(), suffix) {
-                ("Users", "") => "/Users",
-                ("Users", "/{id}") => "/Users/{id}",
-                ("Users", "/.search") => "/Users/.search",
-                ("Groups", "") => "/Groups",
-                ("Groups", "/{id}") => "/Groups/{id}",
-                ("Groups", "/.search") => "/Groups/.search",
-                _ => Box::leak(format!("/{name}{suffix}").into_boxed_str()),
-            }
-        };
-        Self { collection: known(""), resource: known("/{id}"), search: known("/.search"), name }
+        let template = |suffix: &str| kept(format!("/{name}{suffix}"));
+        Self { collection: template(""), resource: template("/{id}"), search: template("/.search"), name }
     }
+}
+
+/// A template that lives as long as the process. Endpoints are made anew at each look at the database: equal ones are one.
+fn kept(template: String) -> &'static str {
+    static TEMPLATES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut templates = TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = templates.get(template.as_str()) {
+        return known;
+    }
+    let template: &'static str = Box::leak(template.into_boxed_str());
+    templates.insert(template);
+    template
 }
 
 /// Whether a path is ours whatever comes of it: its first segment, bare, is `scim` or `oauth2` in any case. So is the metadata
@@ -251,6 +254,17 @@ mod tests {
         }
         let long = format!("/scim/v2/Users/{}", "x".repeat(MAX_ID + 1));
         assert_eq!(route(&long, &endpoints).unwrap().target, Target::Unknown);
+    }
+
+    #[test]
+    fn templates_are_kept_once() {
+        let (one, other) = (Endpoint::new("/Devices"), Endpoint::new("Devices"));
+        for (one, other) in
+            [(one.collection, other.collection), (one.resource, other.resource), (one.search, other.search)]
+        {
+            assert!(std::ptr::eq(one, other), "{one}");
+        }
+        assert_eq!((one.collection, one.resource, one.search), ("/Devices", "/Devices/{id}", "/Devices/.search"));
     }
 
     #[test]

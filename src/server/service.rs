@@ -8,13 +8,14 @@ use super::metrics;
 use super::notify;
 use super::outgoing::Outgoing;
 use super::proxy::Proxy;
-use super::state::App;
+use super::state::{App, Ready};
 use super::telemetry;
-use super::tls::Tls;
+use super::tls::{self, Tls};
 use super::watch::{Noted, Patience};
-use crate::config::{Config, IdentityServer};
+use crate::config::{self, Config, IdentityServer};
 use crate::document::Findings;
 use crate::identity::Memory;
+use crate::sql::Failure;
 use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -25,7 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 /// How long the listeners wait for a slow database before they open and answer 503.
 const FIRST_ATTEMPT: Duration = Duration::from_secs(2);
@@ -34,6 +35,8 @@ const LOOKS_APART: Duration = Duration::from_secs(5);
 /// How often certificates are looked at and metrics tidied.
 const UPKEEP: Duration = Duration::from_secs(5);
 const CERTIFICATES: Duration = Duration::from_secs(60);
+/// What the end may take after the requests: the last of the journal, of log and traces, and the runtime.
+const AFTER_GRACE: Duration = Duration::from_secs(15);
 /// Where nobody watches.
 const NEVER: Duration = Duration::from_secs(86_400);
 
@@ -80,8 +83,14 @@ pub struct Running {
     memory: Arc<Memory>,
     queue: Arc<Queue>,
     tls: Option<Arc<Tls>>,
+    /// Where the certificate is that is served.
+    tls_settings: Option<config::Tls>,
+    /// The configuration at the start, by which what is not reloaded goes on.
+    started: Arc<Config>,
     settings: Arc<ArcSwap<Settings>>,
     stop: watch::Sender<bool>,
+    /// The private listener's, which says until the end how the service is.
+    stop_private: watch::Sender<bool>,
     listeners: JoinHandle<()>,
     supervisor: JoinHandle<()>,
     pruner: JoinHandle<()>,
@@ -123,12 +132,13 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
 
     let (stop, stopped) = watch::channel(false);
     let settings = Arc::new(ArcSwap::from_pointee(settings_of(&config)));
-    let public = listener::serve(listeners, Arc::clone(&service), Arc::clone(&settings), stopped.clone());
+    let public = listener::serve(listeners, Arc::clone(&service), Arc::clone(&settings), stopped);
     let about = Arc::new(Admin::new(Arc::clone(&service), recorder.clone()));
     let private_settings =
         Settings { connections: 64, connections_per_address: 64, grace: Duration::ZERO, ..settings_of(&config) };
     let private_settings = Arc::new(ArcSwap::from_pointee(private_settings));
-    tokio::spawn(listener::serve(vec![private], about, private_settings, stopped.clone()));
+    let (stop_private, private_stopped) = watch::channel(false);
+    tokio::spawn(listener::serve(vec![private], about, private_settings, private_stopped));
     if let Some(recorder) = recorder {
         tokio::spawn(async move {
             loop {
@@ -146,8 +156,11 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         memory,
         queue,
         tls,
+        tls_settings: config.tls.clone(),
+        started: config,
         settings,
         stop,
+        stop_private,
         listeners,
         supervisor,
         pruner,
@@ -172,11 +185,12 @@ fn bind(config: &Config, tls: Option<&Arc<Tls>>) -> Result<Vec<Listener>, Failed
     config.listen.iter().map(bind).collect()
 }
 
-/// Whether every identity server needs a client certificate: then TLS itself refuses those who have none. Not where there is
-/// an authorization page: whoever consents has a browser, and its certificate would be nobody's business.
+/// Whether every identity server needs a client certificate: then TLS itself refuses those who have none. Not where people
+/// come with browsers, to an authorization page or to the application behind `upstream`: their certificates would be nobody's
+/// business.
 fn nobody_without_certificate(config: &Config) -> bool {
     let needs = |server: &IdentityServer| server.client_certificate.is_some() && server.authentication.oauth2.is_none();
-    config.identity_servers.iter().all(needs)
+    config.upstream.is_none() && config.identity_servers.iter().all(needs)
 }
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failed {
@@ -196,7 +210,7 @@ fn settings_of(config: &Config) -> Settings {
     }
 }
 
-/// Makes the service ready, and again whenever something says that the application may have changed. A
+/// Makes the service ready, if it is not yet, and again whenever something says that the application may have changed. A
 /// database that is down is waited for; an adapter that is wrong ends a service that was never ready,
 /// and takes one that was ready out of service until it fits again.
 async fn supervise(
@@ -207,8 +221,11 @@ async fn supervise(
 ) {
     let assembler = Arc::new(assembler);
     let mut patience = Duration::from_millis(250);
-    let mut was_ready = false;
+    let mut was_ready = app.ready().is_some();
     let mut said = String::new();
+    if was_ready {
+        asked_again(&app).await;
+    }
     loop {
         let work = Arc::clone(&assembler);
         let outcome = tokio::task::spawn_blocking(move || work.begin()).await;
@@ -220,10 +237,11 @@ async fn supervise(
                 (was_ready, patience) = (true, Duration::from_millis(250));
                 said.clear();
                 let _ = looked.take().map(|looked| looked.send(()));
-                tokio::time::sleep(LOOKS_APART).await;
-                app.asked_to_look_again().await;
+                asked_again(&app).await;
                 continue;
             }
+            // By requests, which are served.
+            Ok(Err(Trouble::Database(error))) if was_ready && error.failure == Failure::Exhausted => {}
             Ok(Err(Trouble::Database(error))) => {
                 let why = format!("the database cannot be used: {error}");
                 if !was_ready {
@@ -254,6 +272,11 @@ async fn supervise(
     }
 }
 
+async fn asked_again(app: &App) {
+    tokio::time::sleep(LOOKS_APART).await;
+    app.asked_to_look_again().await;
+}
+
 /// Tells systemd why the service is not ready, once; whether it is told now.
 fn is_news(said: &mut String, why: &str) -> bool {
     if said == why {
@@ -262,6 +285,25 @@ fn is_news(said: &mut String, why: &str) -> bool {
     notify::status(&format!("not ready: {why}"));
     why.clone_into(said);
     true
+}
+
+/// A configuration that was read again and fits, with all that belongs to it.
+struct Read {
+    config: Config,
+    assembler: Assembler,
+    ready: Ready,
+    certificate: Option<tls::Prepared>,
+}
+
+/// One that is being read, or why it cannot be used.
+type Reading = JoinHandle<Result<Option<Read>, String>>;
+
+/// Waits for what is being read, for ever where nothing is.
+async fn ended<T>(reading: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+    match reading {
+        Some(reading) => reading.await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Running {
@@ -276,6 +318,7 @@ impl Running {
         certificates.tick().await;
         let watchdog = notify::watchdog();
         let mut alive = tokio::time::interval(watchdog.unwrap_or(NEVER));
+        let mut reading = None;
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -285,9 +328,17 @@ impl Running {
                         return Err(failure);
                     }
                 }
-                _ = hang_up.recv() => {
+                // One that comes meanwhile is heard afterwards.
+                _ = hang_up.recv(), if reading.is_none() => {
                     notify::reloading();
-                    let outcome = self.reload(path.clone()).await;
+                    reading = Some(self.read_again(path.clone()));
+                }
+                read = ended(&mut reading) => {
+                    reading = None;
+                    let outcome = match read {
+                        Ok(read) => read.and_then(|read| read.map_or(Ok(()), |read| self.reload(read))),
+                        Err(panic) => Err(panic.to_string()),
+                    };
                     metrics::reload_ended(outcome.is_ok());
                     match outcome {
                         Ok(()) => tracing::info!("reloaded"),
@@ -308,7 +359,7 @@ impl Running {
             }
         }
         tracing::info!("stopping");
-        notify::stopping();
+        notify::stopping(self.settings.load().grace + AFTER_GRACE);
         let finished = self.stop();
         tokio::select! {
             () = finished => Ok(()),
@@ -317,7 +368,7 @@ impl Running {
         }
     }
 
-    /// Stops accepting and waits for the requests in flight.
+    /// Stops accepting and waits for the requests in flight. Until they have ended, the private listener says so.
     pub async fn stop(self) {
         self.service.stopping.store(true, Relaxed);
         self.supervisor.abort();
@@ -325,57 +376,59 @@ impl Running {
         let _ = self.listeners.await;
         self.pruner.abort();
         self.queue.finish().await;
+        let _ = self.stop_private.send(true);
     }
 
     /// Reads certificate, key and the authorities of clients' certificates again.
     fn reload_certificate(&self) {
-        let app = self.service.app();
-        if let (Some(tls), Some(settings)) = (&self.tls, &app.config.tls) {
-            let prepared = tls.prepare(settings, nobody_without_certificate(&app.config));
+        if let (Some(tls), Some(settings)) = (&self.tls, &self.tls_settings) {
+            let prepared = tls.prepare(settings, nobody_without_certificate(&self.service.app().config));
             if let Err(why) = prepared.and_then(|prepared| tls.replace(prepared)) {
                 tracing::error!(why, "the certificate could not be read again; the old one stays");
             }
         }
     }
 
-    /// Reads everything anew and swaps it in one step; on any failure the old stays.
-    async fn reload(&mut self, path: Option<PathBuf>) -> Result<(), String> {
-        let Some(path) = path else { return Ok(()) };
+    /// Reads everything anew, and looks at the database; nothing where there is no file.
+    fn read_again(&self, path: Option<PathBuf>) -> Reading {
         let (memory, tls) = (Arc::clone(&self.memory), self.tls.clone());
-        let read = tokio::task::spawn_blocking(move || {
+        let read = move |path: PathBuf| {
             let mut findings = Findings::new();
-            let config = crate::config::load(&path, &mut findings).ok_or(Failed::Findings(findings))?;
+            let config = config::load(&path, &mut findings).ok_or(Failed::Findings(findings))?;
             let assembler = Assembler::again(&config, memory).map_err(Failed::from)?;
             let ready = assembler.begin().map_err(Failed::from)?;
-            let prepared = match (&tls, &config.tls) {
+            let certificate = match (&tls, &config.tls) {
                 (Some(tls), Some(settings)) => tls.prepare(settings, nobody_without_certificate(&config)).map(Some),
                 _ => Ok(None),
             };
-            Ok::<_, Failed>((config, assembler, ready, prepared.map_err(Failed::Message)?))
-        });
-        let (config, assembler, ready, prepared) = match read.await {
-            Ok(Ok(read)) => read,
-            Ok(Err(failure)) => return Err(failure.to_string()),
-            Err(panic) => return Err(panic.to_string()),
+            Ok(Read { config, assembler, ready, certificate: certificate.map_err(Failed::Message)? })
         };
-        let old = self.service.app();
-        let proxy = proxy(&config, old.proxy.as_ref())?;
+        tokio::task::spawn_blocking(move || path.map(read).transpose().map_err(|failed: Failed| failed.to_string()))
+    }
+
+    /// Swaps in one step what was read; on any failure the old stays.
+    fn reload(&mut self, read: Read) -> Result<(), String> {
+        let Read { config, assembler, ready, certificate } = read;
+        let proxy = proxy(&config, self.service.app().proxy.as_ref())?;
+        let started = &self.started;
         for (key, same) in [
-            ("listen", old.config.listen == config.listen),
-            ("tls", old.config.tls.is_some() == config.tls.is_some()),
-            ("admin", old.config.admin.listen == config.admin.listen),
-            ("log", old.config.log == config.log),
+            ("listen", started.listen == config.listen),
+            ("tls", started.tls.is_some() == config.tls.is_some()),
+            ("admin", started.admin.listen == config.admin.listen),
+            ("log", started.log == config.log),
             // Threads to wait for the database are counted out at the start.
-            ("database.pool.max", old.config.database.pool.max >= config.database.pool.max),
+            ("database.pool.max", started.database.pool.max >= config.database.pool.max),
         ] {
             if !same {
                 tracing::warn!(key, "this setting is not reloaded; restart the service");
             }
         }
         // Before anybody is served by the new configuration: whom it does not let in any more must not be let in by TLS.
-        if let (Some(tls), Some(prepared)) = (&self.tls, prepared) {
-            tls.replace(prepared)?;
+        if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
+            tls.replace(certificate)?;
+            self.tls_settings.clone_from(&config.tls);
         }
+        self.memory.allow_failures(config.limits.failures_per_minute);
         self.settings.store(Arc::new(settings_of(&config)));
         let app = App::new(Arc::new(config), proxy, Arc::clone(&self.queue));
         app.set_ready(ready);

@@ -121,14 +121,12 @@ impl App {
     /// From now on requests are answered.
     pub fn set_ready(&self, ready: Ready) {
         self.ready.store(Some(Arc::new(ready)));
-        metrics::gauge!("scimshim_ready").set(1.0);
     }
 
     /// From now on they are not.
     pub fn set_not_ready(&self, why: String) {
         self.not_ready.store(Arc::new(why));
         self.ready.store(None);
-        metrics::gauge!("scimshim_ready").set(0.0);
     }
 
     /// Something went wrong that a fresh look at the database may explain.

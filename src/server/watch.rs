@@ -49,14 +49,10 @@ pub struct Activity {
     /// The last request handed over or answered, or piece of a response written.
     last: AtomicU64,
     requests: AtomicU32,
-    /// What is read next belongs to a head, as far as that is known from bodies that ended.
-    in_head: AtomicBool,
     /// Heads are looked at.
     looks: bool,
     /// What was wrong with the heads that were seen and whose requests were not handed over yet.
     heads: Mutex<VecDeque<Option<Doubt>>>,
-    /// The body at hand was read to its end.
-    body_read: AtomicBool,
     /// Some answer was streamed: what is written may be anybody's words.
     streamed: AtomicBool,
     /// Streams whose answers were let go because their client did not take them, and that are there still.
@@ -73,10 +69,8 @@ impl Activity {
             head_began: AtomicU64::new(0),
             last: AtomicU64::new(0),
             requests: AtomicU32::new(0),
-            in_head: AtomicBool::new(true),
             looks,
             heads: Mutex::default(),
-            body_read: AtomicBool::new(false),
             streamed: AtomicBool::new(false),
             standing: AtomicU32::new(0),
         })
@@ -106,18 +100,7 @@ impl Activity {
         self.in_flight.fetch_add(1, Relaxed);
         self.requests.fetch_add(1, Relaxed);
         self.head_began.store(0, Relaxed);
-        self.in_head.store(false, Relaxed);
-        self.body_read.store(false, Relaxed);
         InFlight { activity: Arc::clone(self), their_turn: false }
-    }
-
-    /// A body came to its end: what follows is the next head. After a body that was left unread it is
-    /// not known where that begins, and nothing is looked at any more.
-    fn body_ended(&self) {
-        self.body_read.store(true, Relaxed);
-        if self.in_flight.load(Relaxed) == 0 {
-            self.in_head.store(true, Relaxed);
-        }
     }
 
     fn read(&self) {
@@ -159,12 +142,14 @@ pub enum Doubt {
     BareLineFeed,
     /// The head has a Content-Length and a Transfer-Encoding.
     TwoLengths,
-    /// It came together with a chunked body, before that was answered, and was not looked at.
+    /// It was not looked at: too many requests came before it in one go, or a chunked body that cannot be read.
     Unseen,
 }
 
 /// So many streams of a connection may stand still: each keeps a piece of its answer.
 const MOST_STANDING: u32 = 8;
+/// With HTTP/2, fewer bytes than this at once may be frames about the connection, which answer no request.
+const PIECE: usize = 1024;
 /// So many reads are done in one turn.
 const READS: u32 = 2;
 /// So many requests may come before the first of them is answered.
@@ -181,18 +166,6 @@ impl InFlight {
     pub fn doubt(&self) -> Option<Doubt> {
         let seen = self.activity.heads.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         if self.activity.looks { seen.unwrap_or(Some(Doubt::Unseen)) } else { None }
-    }
-
-    /// Notes when the body comes to its end, and keeps what of it nobody read.
-    pub fn note<B: Body + Unpin>(&self, body: B) -> (Noted<B>, Unread<B>) {
-        let (unread, left) = if body.is_end_stream() {
-            self.activity.body_ended();
-            (None, None)
-        } else {
-            let (unread, left) = oneshot::channel();
-            (Some(unread), Some(left))
-        };
-        (Noted { body: Some(body), begun: false, unread, activity: Arc::clone(&self.activity) }, Unread(left))
     }
 
     /// Its answer is streamed.
@@ -221,20 +194,24 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.our_turn();
         self.activity.in_flight.fetch_sub(1, Relaxed);
-        if self.activity.body_read.load(Relaxed) {
-            self.activity.in_head.store(true, Relaxed);
-        }
     }
 }
 
-/// A body whose end is noted.
+/// A body that gives back what of it nobody read.
 pub struct Noted<B: Body + Unpin> {
     /// There until this is dropped.
     body: Option<B>,
     /// Some of it was asked for.
     begun: bool,
     unread: Option<oneshot::Sender<(B, bool)>>,
-    activity: Arc<Activity>,
+}
+
+impl<B: Body + Unpin> Noted<B> {
+    /// A body for whoever answers, and what of it nobody will have read.
+    pub fn new(body: B) -> (Self, Unread<B>) {
+        let (unread, left) = if body.is_end_stream() { (None, None) } else { Some(oneshot::channel()).unzip() };
+        (Self { body: Some(body), begun: false, unread }, Unread(left))
+    }
 }
 
 impl<B: Body + Unpin> Body for Noted<B> {
@@ -242,18 +219,8 @@ impl<B: Body + Unpin> Body for Noted<B> {
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let frame = Pin::new(&mut *body).poll_frame(cx);
-        let ended = match &frame {
-            Poll::Ready(None) => true,
-            Poll::Ready(Some(Ok(_))) => body.is_end_stream(),
-            _ => false,
-        };
         self.begun = true;
-        if ended {
-            self.activity.body_ended();
-        }
-        frame
+        self.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -361,9 +328,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         if self.activity.looks && !read.is_empty() {
             self.activity.read();
             let Self { look, activity, .. } = &mut *self;
-            if activity.in_head.swap(false, Relaxed) {
-                look.a_head_follows();
-            }
             look.at(read, |doubt| {
                 let mut heads = activity.heads.lock().unwrap_or_else(PoisonError::into_inner);
                 heads.push_back(doubt);
@@ -393,7 +357,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
-        if self.activity.looks && result.is_ready() {
+        if matches!(result, Poll::Ready(Ok(length)) if self.activity.looks || length >= PIECE) {
             self.activity.wrote();
         }
         result

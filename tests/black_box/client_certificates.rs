@@ -15,7 +15,7 @@ use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 
 use crate::support::client::{Client, Failure};
 use crate::support::databases::{Database, Engine};
-use crate::support::service::{Options, Service, signal};
+use crate::support::service::{Options, Service, free_port, signal};
 
 /// An authority that signs clients' certificates.
 struct Authority {
@@ -260,6 +260,30 @@ fn nobody_without_one() {
     assert_eq!(status(&mut client(&service, Some(&idp), "/scim/v2", token)), 200);
     assert_eq!(status(&mut client(&service, Some(&idp), "/scim/v2", None)), 401);
     assert_eq!(status(&mut client(&service, None, "/scim/v2", token)), 0, "TLS itself refuses those without");
+}
+
+/// With an application behind `upstream`, people come with browsers: TLS lets them in, and SCIM does not.
+#[test]
+fn people_without_one() {
+    let ours = Authority::new("ours");
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca = folder.path().join("clients.pem");
+    write(&ca, &ours.pem);
+    let servers = "{ test: { default: true, authentication: bearer, client_certificate: { san: idp.example.com } } }";
+    let database = Database::small(Engine::Sqlite);
+    let options = Options::small()
+        .identity_servers(servers)
+        .tls(&format!("client_ca: {}", ca.display()))
+        .more(&format!("upstream: http://127.0.0.1:{}", free_port()));
+    let service = Service::start(&database, options);
+    let idp = ours.named("idp.example.com");
+    let token = Some(service.token());
+    assert_eq!(status(&mut client(&service, Some(&idp), "/scim/v2", token)), 200);
+    for path in ["/scim/v2", "/SCIM/v2", "//scim/test/v2"] {
+        assert_eq!(status(&mut client(&service, None, path, token)), 403, "{path}");
+    }
+    let page = client(&service, None, "", None).send("GET", "/", &[], None).expect("an answer");
+    assert_eq!(page.status, 502, "forwarded, to nobody: {}", page.text());
 }
 
 /// One connection; whether it resumed a session, and the answer's status.

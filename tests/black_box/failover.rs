@@ -9,6 +9,29 @@ use crate::support::databases::{Database, Engine};
 use crate::support::servers::MariaDbServer;
 use crate::support::service::{Options, Service};
 
+/// A database that is away: `/readyz` and the metric say so, asked by nobody else, and say when it is back.
+#[test]
+fn a_database_that_is_away() {
+    let mut server = MariaDbServer::start();
+    let database = Database::create_on(Engine::MariaDb, server.server());
+    database.load(&Engine::MariaDb.small_schema());
+    let service = Service::start(&database, Options::small());
+    assert_eq!(service.metric("scimshim_ready"), Some(1.0));
+    server.kill();
+    let told = service.admin("/readyz").expect("the private listener answers");
+    assert!(told.starts_with("HTTP/1.1 503") && told.contains("database"), "{told}");
+    assert_eq!(service.metric("scimshim_ready"), Some(0.0), "before anybody asked for anything");
+    assert_eq!(service.client().get("/Users").status, 503);
+    assert_eq!(service.metric("scimshim_ready"), Some(0.0));
+    server.start_again();
+    let patience = Instant::now() + Duration::from_secs(20);
+    while service.metric("scimshim_ready") != Some(1.0) {
+        assert!(Instant::now() < patience, "{}", service.stderr());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    service.client().get("/Users").expect(200);
+}
+
 #[test]
 fn of_mariadb() {
     let mut first = MariaDbServer::start();

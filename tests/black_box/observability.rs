@@ -264,8 +264,54 @@ fn what_systemd_hears() {
     assert!(status.contains("not reloaded"), "{status}");
     hear("READY=1");
     crate::support::service::signal(service.pid(), "TERM");
-    hear("STOPPING=1");
+    // As long as requests may take, and what comes after them.
+    assert_eq!(hear("STOPPING=1"), "STOPPING=1\nEXTEND_TIMEOUT_USEC=45000000");
     assert!(service.ended().success());
+}
+
+/// A pipe that is full and that nobody reads keeps nobody: requests are answered, and the service ends.
+#[test]
+fn a_log_that_nobody_reads() {
+    let database = Database::small(Engine::Sqlite);
+    let mut service = Service::start(&database, Options::small().more("log: { level: debug }"));
+    assert!(service.stop().success(), "{}", service.stderr());
+    let mut child = std::process::Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--", crate::support::service::BINARY, "serve", "--config"])
+        .arg(service.config())
+        .envs(database.environment())
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("scimshim starts");
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !service.ready() {
+        if Instant::now() > patience {
+            let _ = child.kill();
+            panic!("not ready: {}", crate::support::service::describe(&child.wait_with_output().expect("its words")));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // More than the 64 KiB that a pipe holds.
+    let mut client = service.client();
+    for _ in 0..1000 {
+        client.get("/ServiceProviderConfig").expect(200);
+    }
+    let began = Instant::now();
+    crate::support::service::signal(child.id(), "TERM");
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a status") {
+            break status;
+        }
+        if began.elapsed() > Duration::from_secs(10) {
+            let _ = child.kill();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert!(status.success(), "{status} after {:?}", began.elapsed());
+    let mut log = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut log).expect("text");
+    assert!(log.len() > 40_000 && !log.contains("stopping"), "the pipe was full: {} bytes", log.len());
 }
 
 /// The names of metrics in a text.

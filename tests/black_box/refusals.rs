@@ -98,34 +98,82 @@ fn bodies_nobody_reads() {
     let database = Database::small(Engine::Sqlite);
     let service = Service::start(&database, Options::small().more("limits: { body: 64KiB }"));
     let host = format!("localhost:{}", service.address().port());
-    let head = |token: &str, length: usize| {
+    let head = |token: &str, length: &str| {
         format!(
             "POST /scim/v2/Users HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
-             Content-Type: application/scim+json\r\nContent-Length: {length}\r\n\r\n"
+             Content-Type: application/scim+json\r\n{length}\r\n\r\n"
         )
     };
     let piece = vec![b' '; 32 << 10];
+    let chunk = [b"8000\r\n", piece.as_slice(), b"\r\n"].concat();
     for (token, pieces, status) in [("wrong", 1, 401), (service.token(), 8, 413), ("wrong", 64, 401)] {
-        let mut stream = service.client().connect().expect("a connection");
-        stream.write_all(head(token, pieces * piece.len()).as_bytes()).unwrap();
-        stream.flush().unwrap();
-        for _ in 0..pieces {
-            std::thread::sleep(Duration::from_millis(10));
-            stream.write_all(&piece).and_then(|()| stream.flush()).expect("the service still listens");
+        let length = format!("Content-Length: {}", pieces * piece.len());
+        let chunked = "Transfer-Encoding: chunked".to_owned();
+        for (length, piece, end) in [(length, &piece, &b""[..]), (chunked, &chunk, &b"0\r\n\r\n"[..])] {
+            let mut stream = service.client().connect().expect("a connection");
+            stream.write_all(head(token, &length).as_bytes()).unwrap();
+            stream.flush().unwrap();
+            for _ in 0..pieces {
+                std::thread::sleep(Duration::from_millis(10));
+                stream.write_all(piece).and_then(|()| stream.flush()).expect("the service still listens");
+            }
+            stream.write_all(end).and_then(|()| stream.flush()).expect("the service still listens");
+            let mut client = service.client();
+            let answer = client.answer_on(stream).expect("the answer");
+            assert_eq!(answer.status, status, "{length}, {pieces} pieces: {}", answer.text());
+            let next = client.get("/ServiceProviderConfig");
+            assert_eq!(next.status, 200, "{length}, the next request: {}", next.text());
         }
-        let mut client = service.client();
-        let answer = client.answer_on(stream).expect("the answer");
-        assert_eq!(answer.status, status, "{pieces} pieces: {}", answer.text());
-        let next = client.get("/ServiceProviderConfig");
-        assert_eq!(next.status, 200, "the next request: {}", next.text());
     }
     // Who waits to be told to continue is told the answer at once, and sends nothing.
-    let waits = head("wrong", 1 << 20).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
+    let waits = head("wrong", "Content-Length: 1000000").replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
     let began = Instant::now();
     let answer = raw(&service, waits.as_bytes()).expect("an answer");
     assert_eq!(answer.status, 401);
     assert!(began.elapsed() < Duration::from_secs(4), "nobody waits for a body that will not come");
     assert_eq!(database.count("SELECT COUNT(*) FROM people"), 0);
+}
+
+/// What comes together with the end of a chunked body, and what comes after its answer, are one head.
+#[test]
+fn a_head_in_two_halves_behind_chunks() {
+    let database = Database::small(Engine::Sqlite);
+    let service = Service::start(&database, Options::small());
+    let host = format!("localhost:{}", service.address().port());
+    let head = format!("POST /scim/v2/Users HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {}\r\n", service.token());
+    let body = |name: &str| {
+        let user = client::user(name, json!({})).to_string();
+        format!("{:x}\r\n{user}\r\n0\r\n\r\n", user.len())
+    };
+    let rest = "Content-Type: application/scim+json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (number, (what, first, second, status)) in [
+        ("nothing wrong", "X: y\r\n", "", 201),
+        ("a length in the first half", "Content-Length: 5\r\n", "", 400),
+        ("a length in the second half", "X: y\r\n", "Content-Length: 5\r\n", 400),
+        ("a bare line feed in the first half", "X: y\n", "", 400),
+        ("a bare line feed in the second half", "X: y\r\n", "Z: y\n", 400),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut client = service.client();
+        let mut stream = client.connect().expect("a connection");
+        let before = format!("{head}{rest}{}{head}{first}", body(&format!("before{number}")));
+        stream.write_all(before.as_bytes()).and_then(|()| stream.flush()).expect("written");
+        let (mut answer, mut piece) = (String::new(), [0; 4096]);
+        // The answer has a body of its own, which ends it.
+        while !answer.contains("\r\n\r\n") || !answer.ends_with('}') {
+            let length = stream.read(&mut piece).expect("an answer");
+            assert!(length > 0, "{what}: {answer}");
+            answer.push_str(&String::from_utf8_lossy(&piece[..length]));
+        }
+        assert!(answer.starts_with("HTTP/1.1 201"), "{what}: {answer}");
+        let after = format!("{second}{rest}{}", body(&format!("after{number}")));
+        stream.write_all(after.as_bytes()).and_then(|()| stream.flush()).expect("written");
+        let answer = client.answer_on(stream).expect("the second answer");
+        assert_eq!(answer.status, status, "{what}: {}", answer.text());
+    }
+    assert_eq!(database.count("SELECT COUNT(*) FROM people WHERE login LIKE 'after%'"), 1, "the good one");
 }
 
 #[test]

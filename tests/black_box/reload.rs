@@ -3,6 +3,7 @@
 //!
 //! SCIMSHIM_RELOADS says how often the configuration is read again under load.
 
+use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -186,6 +187,12 @@ fn under_load() {
         });
         std::thread::sleep(Duration::from_millis(300));
         signal(service.pid(), "TERM");
+        std::thread::sleep(Duration::from_millis(200));
+        // Until the last request has ended, it says so where load balancers ask; whoever comes now is turned away.
+        let told = service.admin("/readyz").expect("the private listener answers");
+        assert!(told.starts_with("HTTP/1.1 503") && told.contains("the service is stopping"), "{told}");
+        assert_eq!(service.metric("scimshim_ready"), Some(0.0));
+        assert!(service.client().connect().is_err(), "the public port is closed");
         let answer = waiting.join().expect("a thread").expect("an answer");
         assert_eq!(answer.status, 200, "{}", answer.text());
         (last, took)
@@ -239,4 +246,71 @@ fn what_changes() {
         assert!(line.is_some(), "{key}: {log}");
     }
     assert!(!log.contains("\"tls\""), "{log}");
+    // Each time: what is in force is what counts, not what was read the last time.
+    assert_eq!(reload(&service), (3, 0), "{}", service.stderr());
+    let lines = || service.stderr().lines().filter(|line| line.contains("is not reloaded")).count();
+    let patience = Instant::now() + Duration::from_secs(10);
+    while lines() < 4 {
+        assert!(Instant::now() < patience, "{}", service.stderr());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // And it was ready all the time: the database is not looked at a second time, when it may be busy.
+    assert_eq!(service.stderr().matches("\"message\":\"ready\"").count(), 1, "{}", service.stderr());
+}
+
+#[test]
+fn how_many_may_fail() {
+    let database = Database::small(Engine::Sqlite);
+    let service = Service::start(&database, Options::small().more("limits: { failures_per_minute: 2 }"));
+    let guess = |number: u32| service.client_with("/scim/v2", Some(format!("wrong{number}"))).get("/Users").status;
+    assert_eq!([guess(0), guess(1), guess(2)], [401, 401, 429]);
+    let configuration = std::fs::read_to_string(service.config()).expect("the configuration");
+    let write = |text: String| std::fs::write(service.config(), text).expect("written");
+    let more = |text: &str| configuration.replace("failures_per_minute: 2", text);
+    // What is refused changes nothing.
+    write(more("failures_per_minute: 5, pages: 3"));
+    assert_eq!(reload(&service), (0, 1), "{}", service.stderr());
+    assert_eq!(guess(3), 429);
+    write(more("failures_per_minute: 5"));
+    assert_eq!(reload(&service), (1, 1), "{}", service.stderr());
+    assert_eq!([guess(4), guess(5)], [401, 429], "four were counted already");
+}
+
+/// While the configuration is read again and the database keeps it waiting, systemd hears that the service is alive, requests
+/// are answered, and SIGTERM is heard.
+#[test]
+fn a_reload_that_waits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    let database = Database::small(Engine::Postgres);
+    let options =
+        Options::small().variable("NOTIFY_SOCKET", path.to_str().expect("a path")).variable("WATCHDOG_USEC", "300000");
+    let mut service = Service::start(&database, options);
+    service.client().get("/Users").expect(200);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let table = format!("{}signing_keys", database.own_tables());
+            database
+                .execute(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(4); COMMIT"));
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        let hear = || {
+            let mut buffer = [0; 4096];
+            let length = socket.recv(&mut buffer).expect("systemd hears something");
+            String::from_utf8_lossy(&buffer[..length]).into_owned()
+        };
+        service.hang_up();
+        while !hear().starts_with("RELOADING=1") {}
+        for _ in 0..5 {
+            assert_eq!(hear(), "WATCHDOG=1");
+        }
+        service.client().get("/ServiceProviderConfig").expect(200);
+        let began = Instant::now();
+        signal(service.pid(), "TERM");
+        while !hear().starts_with("STOPPING=1") {}
+        assert!(service.ended().success(), "{}", service.stderr());
+        assert!(began.elapsed() < Duration::from_millis(2500), "{:?}", began.elapsed());
+    });
 }

@@ -32,6 +32,11 @@ fn slow(engine: Engine, lock: &str) {
                 })
             })
             .collect();
+        // The database is one for all: no load balancer gains by another process.
+        std::thread::sleep(Duration::from_millis(500));
+        let ready = service.admin("/readyz").expect("the private listener answers");
+        assert!(ready.starts_with("HTTP/1.1 200") && ready.contains("every connection"), "{ready}");
+        assert_eq!(service.metric("scimshim_ready"), Some(1.0));
         let answered: Vec<_> = clients.into_iter().map(|client| client.join().expect("an answer")).collect();
         (answered, held.join().expect("the lock is gone"))
     });

@@ -85,6 +85,10 @@ fn scripts_in_what_it_shows() {
     browser.open(&odd).expect(200);
     let location = browser.agree(ADA).expect(303).header("location").unwrap_or_default().to_owned();
     assert!(!location.contains(['<', '>', '"', '\r', '\n', ' ']), "{location}");
+    // The log says what was agreed to, and not by whom.
+    let log = service.said("an administrator agreed");
+    let line = log.lines().find(|line| line.contains("an administrator agreed")).expect("a line");
+    assert!(line.contains("\"grant\":\"") && !line.contains(ADA.0), "{line}");
 }
 
 #[test]

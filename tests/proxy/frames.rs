@@ -26,6 +26,7 @@ pub const END_HEADERS: u8 = 4;
 #[derive(Debug)]
 pub struct Frame {
     pub kind: u8,
+    pub flags: u8,
     pub payload: Vec<u8>,
 }
 
@@ -63,7 +64,7 @@ impl Connection {
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
         let mut payload = vec![0; length];
         self.tls.read_exact(&mut payload)?;
-        Ok(Frame { kind: head[3], payload })
+        Ok(Frame { kind: head[3], flags: head[4], payload })
     }
 
     /// Asks for something without a body.

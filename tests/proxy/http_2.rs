@@ -276,3 +276,72 @@ fn a_slow_reader() {
         granted += STEP as usize;
     }
 }
+
+/// Who reads an answer of ours slowly, but reads, gets all of it, however long that takes.
+#[test]
+fn a_slow_reader_of_ours() {
+    const WINDOW: u32 = 1100;
+    let idle = Duration::from_secs(2);
+    let upstream = Upstream::ok();
+    let service = crate::service_with(&upstream.url(), "limits: { idle: 2s }");
+    let authority = format!("localhost:{}", service.address().port());
+    let authorization = format!("Bearer {}", service.token());
+    let get = fields(&[
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", &authority),
+        (":path", "/scim/v2/Schemas"),
+        ("authorization", &authorization),
+    ]);
+    let mut connection = Connection::open(&service);
+    connection.send(SETTINGS, 0, 0, &[&[0, 4][..], &WINDOW.to_be_bytes()].concat()).expect("a small window");
+    let began = Instant::now();
+    connection.send(HEADERS, END_HEADERS | END_STREAM, 1, &get).expect("sent");
+    let mut bytes = 0;
+    loop {
+        let frame =
+            connection.receive().unwrap_or_else(|error| panic!("{error}, {bytes} bytes, {:?}", began.elapsed()));
+        if frame.kind != DATA {
+            continue;
+        }
+        bytes += frame.payload.len();
+        if frame.flags & END_STREAM != 0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(600));
+        let read = u32::try_from(frame.payload.len()).expect("a short frame").to_be_bytes();
+        for stream in [0, 1] {
+            if connection.send(WINDOW_UPDATE, 0, stream, &read).is_err() {
+                panic!("the connection ended, {bytes} bytes, {:?}", began.elapsed());
+            }
+        }
+    }
+    assert!(began.elapsed() > idle * 2, "slow enough: {bytes} bytes in {:?}", began.elapsed());
+    // And who reads nothing at all is not waited for.
+    connection.send(HEADERS, END_HEADERS | END_STREAM, 3, &get).expect("sent");
+    let silent = Instant::now();
+    while connection.receive().is_ok() {}
+    assert!(silent.elapsed() > idle / 2 && silent.elapsed() < idle * 2, "{:?}", silent.elapsed());
+}
+
+/// What may wait on one connection to be read is little, however many connections there are.
+#[test]
+fn windows() {
+    let upstream = Upstream::ok();
+    let service = crate::service(&upstream.url());
+    let mut connection = Connection::open(&service);
+    let (mut stream, mut whole) = (0, 65_535);
+    while stream == 0 || whole == 65_535 {
+        let frame = connection.receive().expect("settings and a window");
+        let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().expect("four bytes"));
+        match frame.kind {
+            SETTINGS if frame.flags == 0 => {
+                let settings = frame.payload.chunks(6);
+                stream = settings.filter(|one| one[..2] == [0, 4]).map(|one| number(&one[2..])).sum();
+            }
+            WINDOW_UPDATE => whole += number(&frame.payload),
+            _ => {}
+        }
+    }
+    assert_eq!((stream, whole), (128 << 10, 256 << 10));
+}

@@ -352,6 +352,7 @@ pub(super) const CASES: &[(&str, &str)] = &[
     ("log: { format: json, level: debug, otlp: none }", ""),
     ("log: { level: loud }", "1:15: error: expected one of `error`, `warn`, `info`, `debug`, `trace`, found `loud`"),
     ("limits: { page: 500, filter_length: 16KiB, request_timeout: 1m30s }", ""),
+    ("limits: { header_bytes: 4KiB }", "1:25: error: expected at least 8192 bytes, found `4KiB`"),
     ("limits: { page: many }", "1:17: error: expected a whole number, found `many`"),
     // tokens of others
     (

@@ -113,8 +113,9 @@ impl GrantStore {
         Self { database, own, tidied: Arc::default() }
     }
 
-    /// Notes that an administrator agreed, and gives the code for it. A form that was sent already gives no second one.
-    pub fn agree(&self, consent: &Consent<'_>) -> Result<String, Trouble> {
+    /// Notes that an administrator agreed, and gives the code for it and the id of the grant, for the log. A form that was sent
+    /// already gives no second one.
+    pub fn agree(&self, consent: &Consent<'_>) -> Result<(String, String), Trouble> {
         let code = Kind::Code.make().map_err(internal)?;
         let now = now();
         let grant = OauthGrant {
@@ -140,7 +141,7 @@ impl GrantStore {
             own.insert_oauth_token(connection, &token)
         });
         match agreed {
-            Ok(()) => Ok(code),
+            Ok(()) => Ok((code, grant.id)),
             Err(error) if error.failure == Failure::Unique => {
                 Err(Trouble::Refused(Refusal::request("this form was sent already")))
             }

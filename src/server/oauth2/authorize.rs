@@ -109,22 +109,22 @@ impl Call<'_> {
         };
         let (scope, challenge) = (request.scope, request.challenge.clone());
         let redirect_uri = request.redirect_said.then(|| request.redirect_uri.to_owned());
-        let (authority, client_id, by) = (Arc::clone(self.authority), client.to_owned(), subject.clone());
-        let code = self.asked(move || {
+        let (authority, client_id) = (Arc::clone(self.authority), client.to_owned());
+        let agreed = self.asked(move || {
             authority.store.agree(&Consent {
                 server: &authority.server,
                 client: &client_id,
-                subject: &by,
+                subject: &subject,
                 scope,
                 redirect_uri: redirect_uri.as_deref(),
                 challenge: challenge.as_deref(),
                 form: (&nonce, issued + PATIENCE + 1),
             })
         });
-        let code = code.await?;
+        let (code, grant) = agreed.await?;
         let (scope, client_address) = (scope.word(), self.client);
         tracing::info!(
-            request = request_id, client = %client_address, server, oauth_client = client, administrator = subject, scope,
+            request = request_id, client = %client_address, server, oauth_client = client, grant, scope,
             "an administrator agreed"
         );
         Ok(Answer::redirect(&request.granted(self.authority, &code)))

@@ -36,7 +36,7 @@ fn consent(form: &str) -> Consent<'_> {
 
 impl Fresh {
     fn code(&self, form: &str) -> String {
-        self.store.agree(&consent(form)).unwrap()
+        self.store.agree(&consent(form)).unwrap().0
     }
 
     fn exchange(&self, change: impl Fn(&mut Exchange<'_>), code: &str) -> Result<Issued, String> {
@@ -163,7 +163,7 @@ fn a_redirect_uri_that_the_request_left_out() {
     let fresh = fresh();
     let code = |form| {
         let bare = Consent { scope: Scope::Read, redirect_uri: None, challenge: None, ..consent(form) };
-        fresh.store.agree(&bare).unwrap()
+        fresh.store.agree(&bare).unwrap().0
     };
     let plain = |exchange: &mut Exchange<'_>| (exchange.redirect_uri, exchange.verifier) = (None, None);
     assert_eq!(fresh.exchange(plain, &code("1")).unwrap().scope, Scope::Read);
