@@ -186,3 +186,17 @@ fn of_two_creates_of_one_name_one_succeeds() {
     assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|status| **status == 409).count(), 2, "{statuses:?}");
 }
+
+#[test]
+fn digits_in_text_are_text() {
+    let application = Application::staff();
+    application.application_runs("UPDATE people SET phone = '0042', room = '+42' WHERE id = 2");
+    for (path, column, forms) in
+        [("phoneNumbers[type eq \"work\"].value", "phone", ["42", " 42", "0042"]), ("nickName", "room", ["42", "042", "1"])]
+    {
+        for form in forms {
+            application.set("2", path, json!(form)).unwrap();
+            assert_eq!(application.person("2", column).as_deref(), Some(form.trim()), "{path} {form:?}");
+        }
+    }
+}
