@@ -1,6 +1,7 @@
 //! From what a client wants to the columns of a row: rules, conversions, lookups, references and
 //! fallbacks. Only attributes that change are looked at.
 
+use super::row::is_of;
 use super::rows;
 use super::stranger;
 use super::transaction::Fault;
@@ -293,17 +294,17 @@ impl Directory {
         let mut aliases = Aliases::from(1);
         let kind = plan::own_kind(type_, target);
         let visible = plan::visible(target, &kind, &self.own, plan::MAIN, &writing.environment, &mut aliases);
-        let mut columns = vec![Expr::column(plan::MAIN, &wanted.name)];
+        let mut columns = vec![plan::key(target, plan::MAIN), Expr::column(plan::MAIN, &wanted.name)];
         let known = self.plan_of(&type_.name);
         if let Some(known) = known {
             columns.extend(stranger::columns(target, known, &self.own, plan::MAIN, aliases.fresh()));
         }
         let select = Select::new(target.table.clone(), plan::MAIN, columns)
-            .filter(Predicate::eq(plan::key(target, plan::MAIN), Expr::Value(key, cast)).and(visible));
+            .filter(Predicate::eq(plan::key(target, plan::MAIN), Expr::Value(key.clone(), cast)).and(visible));
         let rows = connection.query(&Statement::Select(select), &[])?;
-        let Some(row) = rows.first() else { return Err(unknown().into()) };
-        match row.0.split_first() {
-            Some((found, rest)) if !found.is_null() => {
+        let Some(row) = rows.iter().find(|row| is_of(&key, row)) else { return Err(unknown().into()) };
+        match row.0.as_slice() {
+            [_, found, rest @ ..] if !found.is_null() => {
                 if known.is_some_and(|known| stranger::read_stranger(known, rest)) {
                     return Err(unknown().into());
                 }

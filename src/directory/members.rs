@@ -335,7 +335,11 @@ impl Directory {
             let Some(value) = row.get(*holds).filter(|value| !value.is_null()) else {
                 continue;
             };
-            let filter = Predicate::eq(Expr::bare(&column.name), Expr::Value(value.clone(), column.cast.clone()));
+            // Also those that were removed and stayed.
+            let removal: Vec<_> = link.remove_sets.iter().map(|(column, _)| &column.name).collect();
+            let counts = link.filter.without(&removal);
+            let filter = Predicate::eq(Expr::bare(&column.name), Expr::Value(value.clone(), column.cast.clone()))
+                .and(writing.environment.predicate(&counts, None, &mut Aliases::from(1)));
             connection.execute(&Statement::Delete(Delete { table: link.table.clone(), filter }), &[])?;
         }
         Ok(())

@@ -314,7 +314,7 @@ impl Directory {
             let mut aliases = Aliases::from(2);
             let (near, other) = (Alias(0), Alias(1));
             let child = Expr::column(near, &link.child.0.name);
-            let mut select = Select::new(link.table.clone(), near, vec![child.clone()]);
+            let mut select = Select::new(link.table.clone(), near, vec![child.clone(), plan::key(target, other)]);
             select.joins.push(Join {
                 kind: JoinKind::Inner,
                 table: target.table.clone(),
@@ -332,8 +332,13 @@ impl Directory {
             if let Some(leave) = &link.leave {
                 filter = filter.and(environment.predicate(leave, Some(near), &mut aliases).negate());
             }
-            let rows = connection.query(&Statement::Select(select.filter(filter)), &[])?;
-            found.extend(rows.into_iter().filter_map(|row| row.0.into_iter().next()));
+            for row in connection.query(&Statement::Select(select.filter(filter)), &[])? {
+                if let [child, key] = row.0.as_slice()
+                    && ids.contains(rows::scim_id(target, key).as_str())
+                {
+                    found.push(child.clone());
+                }
+            }
         }
         Ok(found.into_iter().collect::<Children>().values)
     }

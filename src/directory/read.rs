@@ -3,6 +3,7 @@
 use super::child_rows::ChildRows;
 use super::permissions::Operation;
 use super::plan::{ReadPlan, Reverse};
+use super::row::is_of;
 use super::rows::{self, RowReader};
 use super::transaction::Fault;
 use super::{Answer, Caller, Directory, Place, blank_environment};
@@ -39,7 +40,8 @@ impl Directory {
         let params = self.params(key.clone(), &caller.server.name);
         let along = reading.by_key_with_groups.as_ref().filter(|_| collections.come_along(reading));
         let statement = along.unwrap_or(&reading.by_key);
-        let Some(mut row) = connection.query(statement, &params)?.into_iter().next() else {
+        let rows = connection.query(statement, &params)?;
+        let Some(mut row) = rows.into_iter().find(|row| is_of(key, row)) else {
             return Ok(None);
         };
         if along.is_some() {

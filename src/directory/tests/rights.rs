@@ -198,3 +198,84 @@ fn a_unique_external_id_is_unique_to_its_server() {
     application.set("3", "externalId", json!("same")).unwrap();
     application.create(USER, json!({ "userName": "new", "externalId": "hers" })).unwrap();
 }
+
+/// Somebody active, in a column of this type; PUT and PATCH that leave `active` out, each in an application of its own.
+fn without_active(column: &str, conversion: &str, active: &str) -> Vec<(Application, Result<Object, Error>)> {
+    let tables = format!(
+        "CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL, state {column}, told TEXT); INSERT INTO people(id, login, state) VALUES (2, 'bob', {active});"
+    );
+    let yaml = format!(
+        r#"
+adapter: states
+title: States
+databases: [sqlite]
+resources:
+  User:
+    table: people
+    id: id
+    attributes:
+      userName: {{ column: login, required: true }}
+      active: {{ column: state, type: {{ boolean: {conversion} }} }}
+    create: refuse
+    update: {{ then: [ {{ update: people, when: {{ active: {{ becomes: false }} }}, set: {{ told: "yes" }}, where: {{ id: "${{id}}" }} }} ] }}
+    delete: deactivate
+"#
+    );
+    let bodies = [
+        json!([{ "op": "remove", "path": "active" }]),
+        json!([{ "op": "replace", "value": { "active": null } }]),
+        json!([{ "op": "replace", "value": { "active": "" } }]),
+        Json::Null,
+    ];
+    let run = |body: &Json| {
+        let mut application = Application::with(&tables, &yaml);
+        application.server(|server| {
+            server.may = Permissions::only(vec![("User".to_owned(), vec![Read, Update])]);
+        });
+        let answer = match body {
+            Json::Null => application.put(USER, "2", json!({ "userName": "bob" })),
+            operations => application.patch(USER, "2", operations.clone()).map(Option::unwrap),
+        };
+        (application, answer)
+    };
+    bodies.iter().map(run).collect()
+}
+
+#[test]
+fn leaving_active_out_is_a_deactivation_like_any_other() {
+    for (column, conversion, active) in [
+        ("INTEGER", "{ true: 1, false: 0 }", "1"),
+        ("INTEGER", "{ true: 1, false: [0, null] }", "1"),
+        ("TEXT", "{ true: \"${now}\", false: null }", "'2020-01-01 00:00:00'"),
+    ] {
+        for (mut application, refused) in without_active(column, conversion, active) {
+            assert_eq!(refused.unwrap_err().status, 403, "{conversion}");
+            assert_eq!(application.person("2", "state").as_deref(), Some(active.trim_matches('\'')), "{conversion}");
+            application.server(|server| {
+                server.may = Permissions::all();
+                server.deactivations_per_hour = Some(0);
+            });
+            let put = application.put(USER, "2", json!({ "userName": "bob" }));
+            assert_eq!(put.unwrap_err().status, 429, "{conversion}");
+            application.server(|server| server.deactivations_per_hour = None);
+            assert_eq!(application.put(USER, "2", json!({ "userName": "bob" })).unwrap()["active"], false);
+            assert_eq!(application.person("2", "told").as_deref(), Some("yes"), "guards and steps see it");
+        }
+    }
+}
+
+#[test]
+fn leaving_active_out_is_nothing_where_it_stays() {
+    for (column, conversion, active) in
+        [("INTEGER NOT NULL", "{ true: 1, false: 0 }", "1"), ("TEXT", "{ true: null, false: \"${now}\" }", "NULL")]
+    {
+        for (application, answer) in without_active(column, conversion, active) {
+            match answer {
+                Ok(person) => assert_eq!(person["active"], true, "{conversion}"),
+                // A PATCH that takes away what cannot be taken away.
+                Err(refused) => assert_eq!((refused.status, column), (400, "INTEGER NOT NULL"), "{}", refused.detail),
+            }
+            assert_eq!(application.person("2", "told"), None);
+        }
+    }
+}
