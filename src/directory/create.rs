@@ -376,6 +376,7 @@ impl Directory {
         wanted: &Wanted<'_>,
         projection: &Projection,
     ) -> Result<Found, Fault> {
+        self.leave_memberships(connection, writing, key)?;
         // Whoever is created is meant to be active, unless the request says otherwise.
         let mut resource = wanted.resource.clone();
         if writing.place.plan.active.is_some() && !resource.contains_key("active") {

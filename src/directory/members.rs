@@ -7,7 +7,7 @@ use super::plan::{self, Display, MAIN};
 use super::rows;
 use super::transaction::Fault;
 use super::{Directory, Place};
-use crate::adapter::{Aliases, Each, Environment, ResourceType};
+use crate::adapter::{Aliases, Column, Each, Environment, Link, ResourceType, Step};
 use crate::scim::{CollectionChange, Error, Filter, Object};
 use crate::sql::{Connection, Delete, Expr, Insert, OnConflict, Predicate, Select, Statement, Update, Value};
 use indexmap::{IndexMap, IndexSet};
@@ -106,29 +106,44 @@ impl Directory {
             // What a row held is known before it goes, what it holds once it is there.
             let gone =
                 if link.removed.is_empty() { HashMap::new() } else { self.link_rows(connection, membership, remove)? };
-            self.remove_rows(connection, membership, remove, environment)?;
+            self.remove_rows(connection, link, std::slice::from_ref(&membership.parent), remove, environment)?;
             self.add_rows(connection, membership, add, environment)?;
             let come =
                 if link.added.is_empty() { HashMap::new() } else { self.link_rows(connection, membership, add)? };
             for (children, rows, steps) in [(remove, gone, &link.removed), (add, come, &link.added)] {
-                if steps.is_empty() || children.is_empty() {
-                    continue;
-                }
-                let labels = self.child_labels(connection, membership, children, environment)?;
-                for child in children {
-                    let key = child.to_text().unwrap_or_default();
-                    let label = labels.get(&key).cloned();
-                    let mut columns = vec![
-                        (link.child.0.name.clone(), child.clone(), label),
-                        (link.parent.0.name.clone(), membership.parent.clone(), None),
-                    ];
-                    let others = link.each.iter().zip(rows.get(&key).into_iter().flatten());
-                    columns.extend(others.map(|(column, value)| (column.name.clone(), value.clone(), None)));
-                    let each = Each { columns, ..Each::default() };
-                    let environment = Environment { each: Some(&each), ..*environment };
-                    self.run_steps(connection, steps, &environment, None)?;
-                }
+                self.member_steps(connection, membership, children, &rows, steps, environment)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Steps beside members that came or went; `rows` is what [`Directory::link_rows`] read of their link rows.
+    pub(super) fn member_steps(
+        &self,
+        connection: &mut dyn Connection,
+        membership: &Membership<'_>,
+        children: &[Value],
+        rows: &HashMap<String, Vec<Value>>,
+        steps: &[Step],
+        environment: &Environment<'_>,
+    ) -> Result<(), Fault> {
+        let link = membership.link;
+        if steps.is_empty() || children.is_empty() {
+            return Ok(());
+        }
+        let labels = self.child_labels(connection, membership, children, environment)?;
+        for child in children {
+            let key = child.to_text().unwrap_or_default();
+            let label = labels.get(&key).cloned();
+            let mut columns = vec![
+                (link.child.0.name.clone(), child.clone(), label),
+                (link.parent.0.name.clone(), membership.parent.clone(), None),
+            ];
+            let others = link.each.iter().zip(rows.get(&key).into_iter().flatten());
+            columns.extend(others.map(|(column, value)| (column.name.clone(), value.clone(), None)));
+            let each = Each { columns, ..Each::default() };
+            let environment = Environment { each: Some(&each), ..*environment };
+            self.run_steps(connection, steps, &environment, None)?;
         }
         Ok(())
     }
@@ -286,23 +301,25 @@ impl Directory {
         Ok(())
     }
 
-    fn remove_rows(
+    /// Removes link rows: of one parent and many members, or the other way round.
+    pub(super) fn remove_rows(
         &self,
         connection: &mut dyn Connection,
-        membership: &Membership<'_>,
+        link: &Link,
+        parents: &[Value],
         children: &[Value],
         environment: &Environment<'_>,
     ) -> Result<(), Fault> {
-        let link = membership.link;
-        for chunk in children.chunks(CHUNK) {
+        let among = |column: &Column, values: &[Value]| {
+            let list = values.iter().map(|value| Expr::Value(value.clone(), column.cast.clone())).collect();
+            Predicate::In(Expr::bare(&column.name), list)
+        };
+        let chunks = parents.chunks(CHUNK).flat_map(|parents| children.chunks(CHUNK).map(move |some| (parents, some)));
+        for (parents, children) in chunks {
             let mut aliases = Aliases::from(1);
-            let list = chunk.iter().map(|key| Expr::Value(key.clone(), link.child.0.cast.clone())).collect();
-            let filter = Predicate::eq(
-                Expr::bare(&link.parent.0.name),
-                Expr::Value(membership.parent.clone(), link.parent.0.cast.clone()),
-            )
-            .and(Predicate::In(Expr::bare(&link.child.0.name), list))
-            .and(environment.predicate(&link.filter, None, &mut aliases));
+            let filter = among(&link.parent.0, parents)
+                .and(among(&link.child.0, children))
+                .and(environment.predicate(&link.filter, None, &mut aliases));
             let statement = if link.remove_sets.is_empty() {
                 Statement::Delete(Delete { table: link.table.clone(), filter })
             } else {
@@ -325,6 +342,9 @@ impl Directory {
     ) -> Result<(), Fault> {
         let place = writing.place;
         self.own_members_unprotected(connection, writing, row)?;
+        if let Some(key) = row.first() {
+            self.memberships_unprotected(connection, writing, key)?;
+        }
         self.remove_children(connection, writing, row)?;
         let own = place.links().map(|(_, link)| (link, &link.parent));
         let others = place.type_plan.pointing.iter().filter_map(|reverse| {

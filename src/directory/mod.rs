@@ -32,6 +32,7 @@ mod list;
 mod lookup;
 mod members;
 mod membership;
+mod memberships;
 mod ordered;
 mod permissions;
 mod plan;

@@ -217,7 +217,7 @@ resources:
       userName: {{ column: login, required: true }}
       active: {{ column: state, type: {{ boolean: {conversion} }} }}
     create: refuse
-    update: {{ then: [ {{ update: people, when: {{ active: {{ becomes: false }} }}, set: {{ told: "yes" }}, where: {{ id: "${{id}}" }} }} ] }}
+    update: {{ then: [ {{ update: people, when: {{ active: {{ becomes: false }} }}, values: {{ told: "yes" }}, where: {{ id: "${{id}}" }} }} ] }}
     delete: deactivate
 "#
     );
@@ -278,4 +278,26 @@ fn leaving_active_out_is_nothing_where_it_stays() {
             assert_eq!(application.person("2", "told"), None);
         }
     }
+}
+
+#[test]
+fn what_goes_takes_no_protected_membership_along() {
+    let application = Application::staff();
+    // A protected member that nobody sees, because it was retired.
+    application.application_runs("INSERT INTO scimshim_tombstones VALUES ('User', '1', 'hr', 0, 'old')");
+    assert_eq!(application.get(GROUP, "1").unwrap()["members"].as_array().unwrap().len(), 1);
+    assert_eq!(application.delete(GROUP, "1").unwrap_err().status, 403);
+    assert_eq!(application.shown("crew", &["team_id", "person_id"]), ["1 1", "1 2"]);
+    // One that does not exist for SCIM at all keeps no group.
+    application.application_runs("UPDATE people SET gone = 'x' WHERE id = 1");
+    application.delete(GROUP, "1").unwrap();
+
+    let yaml = STAFF.1.replace("how: set\n      set: { gone: \"${now}\" }\n      guard", "how: row\n      guard");
+    let yaml = yaml.replace("    table: teams\n    id: id\n", "    table: teams\n    id: id\n    protected: { id: 1 }\n");
+    let application = Application::with(STAFF.0, &yaml);
+    let refused = application.delete(USER, "2").unwrap_err();
+    assert_eq!(refused.status, 403);
+    assert!(refused.detail.contains("Group 1"), "{}", refused.detail);
+    assert_eq!(application.shown("crew", &["team_id", "person_id"]), ["1 1", "1 2"]);
+    application.delete(USER, "3").unwrap();
 }
