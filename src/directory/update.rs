@@ -435,9 +435,13 @@ impl Directory {
         if let Some(holder) = self.holder(connection, writing, will, changed, Some(key))? {
             return Err(Error::uniqueness(&holder.attribute).into());
         }
+        let assigned = self.columns(connection, writing, &wish)?;
+        if let Some(holder) = self.holder_beside(connection, writing, will, changed, Some(key), &assigned)? {
+            return Err(Error::uniqueness(&holder.attribute).into());
+        }
         let mut after = locked.row.clone();
         let mut set = Vec::new();
-        for Assignment { column, value, beside, .. } in self.columns(connection, writing, &wish)? {
+        for Assignment { column, value, beside, .. } in assigned {
             let is_set = |column: usize| set.iter().any(|(known, _)| *known == column);
             if is_set(column) || beside.is_some_and(|beside| !is_set(beside)) {
                 continue;
