@@ -260,3 +260,39 @@ resources:
     application.delete(USER, a).unwrap();
     assert_eq!(application.create(USER, person("h", "8", json!("B"))).map(|_| ()).map_err(|error| error.status), Ok(()));
 }
+
+#[test]
+fn a_document_keeps_the_digits_of_its_numbers() {
+    let tables = "CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL, settings TEXT); INSERT INTO people VALUES (2, 'bob', NULL);";
+    let yaml = r#"
+adapter: settings
+title: Settings
+databases: [sqlite]
+resources:
+  User:
+    table: people
+    id: id
+    attributes:
+      userName: { column: login, required: true }
+      nickName: { column: settings, json: [ui, nick] }
+    create: refuse
+    delete: refuse
+"#;
+    for (document, kept) in [
+        (r#"{"device":123456789012345678901234}"#, false),
+        (r#"{"a":["\\\"",{"rate":0.1234567890123456789}]}"#, false),
+        (r#"{"tiny":1e-400}"#, false),
+        (r#"{"a":[0,-1,1.50,1e3,18446744073709551615,0.30000000000000004],"123456789012345678901234":"\"9999999999999999999999\""}"#, true),
+    ] {
+        let application = Application::with(tables, yaml);
+        application.application_runs(&format!("UPDATE people SET settings = '{document}'"));
+        let answer = application.set("2", "nickName", json!("n")).map_err(|error| error.status);
+        let stored = application.person("2", "settings").unwrap();
+        if kept {
+            assert_eq!(answer.unwrap().unwrap()["nickName"], "n", "{document}");
+            assert!(stored.contains("18446744073709551615") && stored.contains("0.30000000000000004"), "{stored}");
+        } else {
+            assert_eq!((answer.err(), stored.as_str()), (Some(409), document));
+        }
+    }
+}
