@@ -3,6 +3,7 @@
 use super::asked::Asked;
 use super::change::Writing;
 use super::membership::{CHUNK, Membership};
+use super::permissions::Operation;
 use super::plan::{self, Display, MAIN};
 use super::rows;
 use super::transaction::Fault;
@@ -229,7 +230,8 @@ impl Directory {
         let children = self.existing(connection, membership, None, &writing.environment)?;
         let mut ids = Vec::new();
         for chunk in children.values.chunks(CHUNK) {
-            let display = Display::of(membership.target);
+            let readable = writing.caller.server.may.allow(&membership.type_.name, Operation::Read);
+            let display = Display::of(membership.target).filter(|_| readable);
             let mut columns = vec![plan::key(membership.target, MAIN)];
             for column in display.iter().flat_map(|display| &display.columns) {
                 columns.extend(membership.target.columns.get(*column).map(|column| Expr::column(MAIN, &column.name)));

@@ -69,6 +69,7 @@ impl Directory {
             plan: place.plan,
             reading: place.plan.reading(caller.server.default),
             environment: blank_environment(&self.adapter),
+            may: &caller.server.may,
             base_url: &caller.base_url,
         }
     }
@@ -113,6 +114,13 @@ impl Directory {
         });
         let groups = place.type_plan.reverse.iter().any(|reverse| self.may_see(caller, reverse));
         CollectionsWanted { links: links.collect(), groups: groups && wants("groups"), rows: rows.collect() }
+    }
+
+    /// The types that an identity server may not read. Their resources are not named to it: where they are members or
+    /// managers of what it may read, it sees their ids.
+    pub(super) fn unread(&self, caller: &Caller) -> Vec<&str> {
+        let names = self.adapter.resource_types.iter().map(|type_| type_.name.as_str());
+        names.filter(|name| !caller.server.may.allow(name, Operation::Read)).collect()
     }
 
     /// Whether the groups behind a link are shown: a type that an identity server may not read is not shown by another

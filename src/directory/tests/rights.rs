@@ -301,3 +301,34 @@ fn what_goes_takes_no_protected_membership_along() {
     assert_eq!(application.shown("crew", &["team_id", "person_id"]), ["1 1", "1 2"]);
     application.delete(USER, "3").unwrap();
 }
+
+#[test]
+fn who_may_not_read_users_is_not_told_their_names() {
+    let mut application = Application::staff();
+    application.application_runs("UPDATE people SET manager_id = 2 WHERE id = 3");
+    let only = |type_: &str, operations: &[super::Operation]| {
+        Permissions::only(vec![(type_.to_owned(), operations.to_vec()), ("User".to_owned(), vec![Update])])
+    };
+    application.server(|server| server.may = only("Group", &[Read, Update]));
+    let crew = application.get(GROUP, "1").unwrap();
+    for member in crew["members"].as_array().unwrap() {
+        assert!(member["value"].is_string() && member.get("display").is_none(), "{member}");
+    }
+    for query in [("filter", "members.display sw \"B\""), ("filter", "members[display pr]"), ("sortBy", "members.display")] {
+        match application.list(GROUP, &[query]) {
+            Err(refused) => assert_eq!(refused.status, 400, "{query:?}"),
+            Ok(page) => assert_eq!(page.total, Some(2), "{query:?}"),
+        }
+    }
+    assert!(application.list(GROUP, &[("filter", "members.display sw \"B\"")]).is_err());
+    assert_eq!(application.names(GROUP, &[("filter", "members.value eq \"2\"")]), ["Crew"]);
+    application.application_runs("UPDATE people SET boss = 0");
+    application.patch(GROUP, "1", json!([{ "op": "remove", "path": "members[display sw \"B\"]" }])).unwrap();
+    assert_eq!(application.shown("crew", &["person_id"]), ["1", "2"]);
+    // What it writes itself names others by their ids.
+    let gil = application.set("3", "title", json!("T")).unwrap().unwrap();
+    assert_eq!(gil[ENTERPRISE]["manager"]["value"], "2");
+    assert_eq!(gil[ENTERPRISE]["manager"].get("displayName"), None);
+    application.server(|server| server.may = Permissions::all());
+    assert_eq!(application.get(USER, "3").unwrap()[ENTERPRISE]["manager"]["displayName"], "Bob Builder");
+}
