@@ -8,7 +8,7 @@ use super::plan::{self, Display, MAIN};
 use super::rows;
 use super::transaction::Fault;
 use super::{Directory, Place};
-use crate::adapter::{Aliases, Column, Each, Environment, Link, ResourceType, Step};
+use crate::adapter::{Aliases, Column, Each, Environment, Link, ResourceType};
 use crate::scim::{CollectionChange, Error, Filter, Object};
 use crate::sql::{Connection, Delete, Expr, Insert, OnConflict, Predicate, Select, Statement, Update, Value};
 use indexmap::{IndexMap, IndexSet};
@@ -29,12 +29,17 @@ struct Difference {
 
 /// What one link gains and loses.
 pub(super) struct MemberChange<'a> {
-    membership: Membership<'a>,
+    pub membership: Membership<'a>,
     add: Vec<Value>,
     remove: Vec<Value>,
 }
 
-impl MemberChange<'_> {
+impl<'a> MemberChange<'a> {
+    /// One member less.
+    pub fn removal(membership: Membership<'a>, child: Value) -> Self {
+        Self { membership, add: Vec::new(), remove: vec![child] }
+    }
+
     /// Whether the change moves the parent's `modified`.
     pub fn touches(&self) -> bool {
         self.membership.link.touch
@@ -112,39 +117,24 @@ impl Directory {
             let come =
                 if link.added.is_empty() { HashMap::new() } else { self.link_rows(connection, membership, add)? };
             for (children, rows, steps) in [(remove, gone, &link.removed), (add, come, &link.added)] {
-                self.member_steps(connection, membership, children, &rows, steps, environment)?;
+                if steps.is_empty() || children.is_empty() {
+                    continue;
+                }
+                let labels = self.child_labels(connection, membership, children, environment)?;
+                for child in children {
+                    let key = child.to_text().unwrap_or_default();
+                    let label = labels.get(&key).cloned();
+                    let mut columns = vec![
+                        (link.child.0.name.clone(), child.clone(), label),
+                        (link.parent.0.name.clone(), membership.parent.clone(), None),
+                    ];
+                    let others = link.each.iter().zip(rows.get(&key).into_iter().flatten());
+                    columns.extend(others.map(|(column, value)| (column.name.clone(), value.clone(), None)));
+                    let each = Each { columns, ..Each::default() };
+                    let environment = Environment { each: Some(&each), ..*environment };
+                    self.run_steps(connection, steps, &environment, None)?;
+                }
             }
-        }
-        Ok(())
-    }
-
-    /// Steps beside members that came or went; `rows` is what [`Directory::link_rows`] read of their link rows.
-    pub(super) fn member_steps(
-        &self,
-        connection: &mut dyn Connection,
-        membership: &Membership<'_>,
-        children: &[Value],
-        rows: &HashMap<String, Vec<Value>>,
-        steps: &[Step],
-        environment: &Environment<'_>,
-    ) -> Result<(), Fault> {
-        let link = membership.link;
-        if steps.is_empty() || children.is_empty() {
-            return Ok(());
-        }
-        let labels = self.child_labels(connection, membership, children, environment)?;
-        for child in children {
-            let key = child.to_text().unwrap_or_default();
-            let label = labels.get(&key).cloned();
-            let mut columns = vec![
-                (link.child.0.name.clone(), child.clone(), label),
-                (link.parent.0.name.clone(), membership.parent.clone(), None),
-            ];
-            let others = link.each.iter().zip(rows.get(&key).into_iter().flatten());
-            columns.extend(others.map(|(column, value)| (column.name.clone(), value.clone(), None)));
-            let each = Each { columns, ..Each::default() };
-            let environment = Environment { each: Some(&each), ..*environment };
-            self.run_steps(connection, steps, &environment, None)?;
         }
         Ok(())
     }

@@ -2,12 +2,12 @@
 //! again has none of those of before. Adding and removing single members is not done here (`members.rs`).
 
 use super::change::Writing;
-use super::membership::Membership;
+use super::members::MemberChange;
 use super::plan::{self, MAIN};
 use super::rows;
 use super::transaction::Fault;
 use super::{Directory, Place};
-use crate::adapter::{Aliases, Attribute, Link};
+use crate::adapter::{Aliases, Attribute, Condition, Environment, Link};
 use crate::scim::{Error, ScimType};
 use crate::sql::{Alias, Connection, Expr, Join, JoinKind, Predicate, Select, Statement, Value};
 
@@ -20,10 +20,9 @@ struct Pointing<'a> {
 
 /// One membership in such a resource.
 struct Held {
-    /// The resource's key.
-    key: Value,
-    /// What the link row holds of it and of the member.
-    parent: Value,
+    /// The resource's row.
+    row: Vec<Value>,
+    /// What the link row holds of the member.
     child: Value,
     /// The resource is protected.
     protected: bool,
@@ -61,10 +60,10 @@ impl Directory {
     pub(super) fn leave_memberships(
         &self,
         connection: &mut dyn Connection,
-        writing: &Writing<'_>,
+        writing: &mut Writing<'_>,
         key: &Value,
     ) -> Result<(), Fault> {
-        let environment = &writing.environment;
+        let base = writing.environment;
         for pointing in self.pointing(writing.place).filter(|pointing| !pointing.attribute.schema.is_read_only()) {
             let mut held = self.held(connection, writing, &pointing, key)?;
             held.retain(|held| !held.left);
@@ -77,37 +76,34 @@ impl Directory {
                 return Err(Error { scim_type: Some(ScimType::Uniqueness), ..Error::conflict(detail) }.into());
             }
             let Pointing { place, link, .. } = pointing;
-            let memberships: Vec<Membership<'_>> = held
+            let changes: Vec<MemberChange<'_>> = held
                 .iter()
-                .map(|held| Membership {
-                    link,
-                    parent: held.parent.clone(),
-                    type_: writing.place.type_,
-                    target: writing.place.source,
-                    skip_unknown: false,
-                    name: "",
+                .filter_map(|held| {
+                    let membership = self.membership(link, &held.row)?;
+                    Some(MemberChange::removal(membership, held.child.clone()))
                 })
                 .collect();
-            let (Some(any), Some(child)) = (memberships.first(), held.first().map(|held| &held.child)) else {
+            let (Some(any), Some(child)) = (changes.first(), held.first().map(|held| &held.child)) else {
                 continue;
             };
-            self.members_unprotected(connection, any, &[child], writing)?;
-            let child = std::slice::from_ref(child);
-            let mut gone = Vec::new();
-            if !link.removed.is_empty() {
-                for membership in &memberships {
-                    gone.push((membership, self.link_rows(connection, membership, child)?));
+            self.members_unprotected(connection, &any.membership, &[child], writing)?;
+            if link.removed.is_empty() && link.remove_sets.is_empty() {
+                let parents: Vec<Value> = changes.iter().map(|change| change.membership.parent.clone()).collect();
+                self.remove_rows(connection, link, &parents, std::slice::from_ref(child), &base)?;
+            } else {
+                // What is written beside speaks of the resource that loses the member.
+                for (held, change) in held.iter().zip(&changes) {
+                    let environment = Environment { id: held.row.first(), row: Some((place.source, &held.row)), ..base };
+                    let nothing = vec![None; place.source.attributes.len()];
+                    let shown =
+                        rows::shown_after(&self.adapter, place.source, &held.row, &nothing, &[], &environment);
+                    let environment = Environment { attributes: Some(&shown), ..environment };
+                    let change = std::slice::from_ref(change);
+                    writing.within(environment, |writing| self.write_members(connection, writing, change))?;
                 }
             }
-            let parents: Vec<Value> = held.iter().map(|held| held.parent.clone()).collect();
-            self.remove_rows(connection, link, &parents, child, environment)?;
-            for (membership, rows) in gone {
-                self.member_steps(connection, membership, child, &rows, &link.removed, environment)?;
-            }
-            if link.touch {
-                for held in &held {
-                    self.update_row(connection, &place, &held.key, &[], &[], environment)?;
-                }
+            for key in held.iter().filter(|_| link.touch).filter_map(|held| held.row.first()) {
+                self.update_row(connection, &place, key, &[], &[], &base)?;
             }
         }
         Ok(())
@@ -136,19 +132,16 @@ impl Directory {
             return Ok(Vec::new());
         };
         let mut aliases = Aliases::from(3);
-        let mut flag = |condition: Option<&crate::adapter::Condition>, alias| match condition {
+        let mut flag = |condition: Option<&Condition>, alias| match condition {
             Some(condition) => {
                 Expr::Flag(Box::new(writing.environment.predicate(condition, Some(alias), &mut aliases)))
             }
             None => Expr::Number(0),
         };
-        let columns = vec![
-            plan::key(source, other),
-            Expr::column(near, &link.parent.0.name),
-            Expr::column(near, &link.child.0.name),
-            flag(source.protected.as_ref(), other),
-            flag(link.leave.as_ref(), near),
-        ];
+        let mut columns: Vec<Expr> = source.columns.iter().map(|column| Expr::column(other, &column.name)).collect();
+        columns.push(Expr::column(near, &link.child.0.name));
+        columns.push(flag(source.protected.as_ref(), other));
+        columns.push(flag(link.leave.as_ref(), near));
         let mut select = Select::new(member.table.clone(), MAIN, columns);
         let mut join = |table: &crate::sql::Table, alias, on| {
             select.joins.push(Join { kind: JoinKind::Inner, table: table.clone(), alias, on });
@@ -163,9 +156,11 @@ impl Directory {
             .and(writing.environment.predicate(&source.filter, Some(other), &mut aliases));
         let rows = connection.query(&Statement::Select(select.filter(filter)), &[])?;
         let held = rows.into_iter().filter_map(|row| {
-            let [key, parent, child, protected, left] = <[Value; 5]>::try_from(row.0).ok()?;
-            let [protected, left] = [protected, left].map(|flag| flag.as_int() == Some(1));
-            Some(Held { key, parent, child, protected, left })
+            let mut row = row.0;
+            let left = row.pop()?.as_int() == Some(1);
+            let protected = row.pop()?.as_int() == Some(1);
+            let child = row.pop()?;
+            Some(Held { row, child, protected, left })
         });
         Ok(held.collect())
     }
@@ -173,6 +168,7 @@ impl Directory {
 
 impl Pointing<'_> {
     fn named(&self, held: &Held) -> String {
-        format!("{} {}", self.place.type_.name, rows::scim_id(self.place.source, &held.key))
+        let id = held.row.first().map(|key| rows::scim_id(self.place.source, key)).unwrap_or_default();
+        format!("{} {id}", self.place.type_.name)
     }
 }

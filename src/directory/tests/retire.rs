@@ -221,16 +221,21 @@ fn a_row_that_goes_takes_what_is_its_own_removed_or_not() {
 
 #[test]
 fn a_row_that_was_retired_comes_back_without_its_memberships() {
-    let application = retired();
-    application.application_runs("UPDATE people SET boss = 0; INSERT INTO crew VALUES (2, 2)");
+    let told = "what: parted, details: \"${label}, ${displayName}, ${id}, ${each.person_id.label}\" }";
+    let application = Application::with(STAFF.0, &STAFF.1.replace("what: parted }", told));
+    application.application_runs("INSERT INTO badges VALUES (2); INSERT INTO crew VALUES (2, 2)");
+    application.delete(USER, "2").unwrap();
     // Whoever is retired cannot be seen, and so cannot be removed.
     application.patch(GROUP, "1", json!([{ "op": "remove", "path": "members[value eq \"2\"]" }])).unwrap();
     application.put(GROUP, "2", json!({ "displayName": "Empty", "members": [] })).unwrap();
     let back = application.create(USER, json!({ "userName": "bob" })).unwrap();
     assert_eq!((text(&back, "id"), back.get("groups")), ("2", None));
     assert_eq!(application.shown("crew", &["team_id", "person_id"]), ["1 1"]);
-    let history = application.shown("history", &["person_id", "what"]);
-    assert_eq!(history.iter().filter(|line| *line == "2 parted").count(), 2, "{history:?}");
+    let history = application.shown("history", &["person_id", "what", "details"]);
+    for parted in ["2 parted Crew, Crew, 1, Bob Builder", "2 parted Empty, Empty, 2, Bob Builder"] {
+        assert!(history.contains(&parted.to_owned()), "{history:?}");
+    }
+    assert_ne!(application.shown("teams", &["updated"])[1], "-", "touched");
 }
 
 #[test]
