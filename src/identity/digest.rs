@@ -2,34 +2,21 @@
 //! business, and a response without `qop` (RFC 2069) proves too little.
 //!
 //! A nonce is a time and some random bytes under a MAC whose key comes from the keys that sign tokens, so each process of the
-//! service takes the nonces of the others, and none has to be kept. Kept is, of those that were used with a right response, which
-//! counts were seen: a bounded table; what falls out of it is `stale`. Another process does not see these counts: within a
-//! nonce's five minutes a recorded request could be played to it, by who can read TLS.
+//! service takes the nonces of the others, and none has to be kept. What is kept, for all of them, is which counts of a nonce
+//! were used (`counts`): of somebody whose proof is right. A proof that is not is refused here, and the database asked nothing.
 //!
 //! The `uri` that was hashed must be the request's own target, byte by byte. A proxy that rewrites paths (`/app/scim/v2` to
 //! `/scim/v2`, `//` to `/`, `%7e` to `~`) therefore breaks Digest, and should: nobody could tell what was signed.
 
+use super::counts::{Counts, Nonce, Seen, now};
 use super::token::Keyring;
 use super::{METHOD_DIGEST, Presented, Refused, Session};
 use crate::config::{self, DigestAlgorithm, Secret};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long a nonce can be used, in microseconds.
-const LIFE: i64 = 300 * 1_000_000;
-/// How long it is remembered as one of somebody who knows the password.
-const KNOWN: i64 = 3600 * 1_000_000;
-/// A clock of another process may be ahead by so much.
-const SKEW: i64 = 30 * 1_000_000;
-/// The most nonces whose counts are kept: some 8 MB.
-const MOST: usize = 65_536;
-/// Counts may come in another order than they were made in, by so many.
-const WINDOW: u32 = 128;
 /// The longest `cnonce`.
 const CNONCE: usize = 512;
 
@@ -69,9 +56,17 @@ pub(super) fn challenges(digest: &Digest, server: &str, keys: &Keyring, seen: &S
     digest.ha1.iter().map(one).collect()
 }
 
+/// A proof that is right, of a request that may have been made before.
+pub(super) struct Proof {
+    credential: String,
+    /// `None` for one that is not ours.
+    nonce: Option<Nonce>,
+    nc: u32,
+}
+
 /// Whether a request carries a proof for itself. `may_try` is asked before a proof is looked at whose nonce is not yet known to
 /// be in good hands: guesses with a password are many, and each is quickly checked.
-pub(super) fn check(
+pub(super) fn prove(
     parameters: &str,
     digest: &Digest,
     server: &str,
@@ -79,7 +74,7 @@ pub(super) fn check(
     keys: &Keyring,
     seen: &Seen,
     may_try: impl Fn(&str) -> Result<(), Duration>,
-) -> Result<Session, Refused> {
+) -> Result<Proof, Refused> {
     let malformed = |why: &'static str| Refused::wrong(why, (METHOD_DIGEST, ""));
     let given = Given::read(parameters).map_err(malformed)?;
     let Some((algorithm, ha1)) = digest.ha1.iter().find(|(algorithm, _)| *algorithm == given.algorithm) else {
@@ -108,10 +103,17 @@ pub(super) fn check(
     if !(same(&response, &given.response.to_ascii_lowercase()) & name) {
         return Err(Refused::wrong("the user name or the password is wrong", (METHOD_DIGEST, &given.username)));
     }
-    let now = now();
-    let fresh = nonce.is_some_and(|nonce| seen.take(nonce, given.nc, now));
-    if fresh {
-        return Ok(Session { credential: digest.username.clone(), method: METHOD_DIGEST, read_only: false });
+    Ok(Proof { credential: digest.username.clone(), nonce, nc: given.nc })
+}
+
+/// Lets a proof in that was not used before, by whichever process of the service.
+pub(super) async fn take(proof: Proof, counts: &Counts, seen: &Seen) -> Result<Session, Refused> {
+    let first = match proof.nonce {
+        Some(nonce) => counts.take(seen, nonce, proof.nc).await.map_err(Refused::Unavailable)?,
+        None => false,
+    };
+    if first {
+        return Ok(Session { credential: proof.credential, method: METHOD_DIGEST, read_only: false });
     }
     Err(Refused::Wrong {
         method: METHOD_DIGEST,
@@ -258,9 +260,6 @@ fn extended(value: &str) -> Option<String> {
     percent_encoding::percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
-/// A nonce that we gave: when, and what makes it the only one of its moment.
-type Nonce = (i64, [u8; 8]);
-
 /// The bytes before the MAC, and of it.
 const BODY: usize = 16;
 const MAC: usize = 16;
@@ -287,103 +286,6 @@ fn opened(text: &str, server: &str, keys: &Keyring) -> Option<Nonce> {
     }
     let (at, random) = body.split_first_chunk::<8>()?;
     Some((i64::from_be_bytes(*at), random.try_into().ok()?))
-}
-
-fn now() -> i64 {
-    chrono::Utc::now().timestamp_micros()
-}
-
-/// The counts that were seen, of the nonces that can still be used.
-pub struct Seen {
-    /// The most nonces whose counts are kept.
-    most: usize,
-    inner: Mutex<Counts>,
-}
-
-struct Counts {
-    /// Nonces of before, of which nothing is known, are no longer taken.
-    floor: i64,
-    windows: BTreeMap<Nonce, Window>,
-}
-
-/// Which of the last counts were used (as RFC 4303 3.4.3 has it).
-struct Window {
-    highest: u32,
-    used: u128,
-}
-
-impl Default for Seen {
-    /// A process does not know what was used before it began.
-    fn default() -> Self {
-        Self::since(now(), MOST)
-    }
-}
-
-impl Seen {
-    fn since(floor: i64, most: usize) -> Self {
-        Self { most, inner: Mutex::new(Counts { floor, windows: BTreeMap::new() }) }
-    }
-
-    /// Whether a count of a nonce is used for the first time, in time. From then on it is used.
-    fn take(&self, nonce: Nonce, count: u32, now: i64) -> bool {
-        let (at, _) = nonce;
-        if at < now.saturating_sub(LIFE) || at > now.saturating_add(SKEW) {
-            return false;
-        }
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = &mut *inner;
-        match counts.windows.entry(nonce) {
-            Entry::Occupied(mut known) => return known.get_mut().take(count),
-            Entry::Vacant(_) if at <= counts.floor => return false,
-            Entry::Vacant(place) => {
-                place.insert(Window { highest: count, used: 1 });
-            }
-        }
-        counts.tidy(now, self.most);
-        true
-    }
-
-    /// Whether a nonce was used by somebody who knows the password, or given to one.
-    fn knows(&self, nonce: Nonce) -> bool {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).windows.contains_key(&nonce)
-    }
-
-    /// Notes that a nonce is given to somebody who knows the password.
-    fn vouch(&self, nonce: Nonce, now: i64) {
-        let mut counts = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.windows.entry(nonce).or_insert(Window { highest: 0, used: 0 });
-        counts.tidy(now, self.most);
-    }
-}
-
-impl Counts {
-    /// Forgets the oldest, which are not taken any more then.
-    fn tidy(&mut self, now: i64, most: usize) {
-        while let Some((&(oldest, random), _)) = self.windows.first_key_value() {
-            if oldest >= now.saturating_sub(KNOWN) && self.windows.len() <= most {
-                break;
-            }
-            self.floor = self.floor.max(oldest);
-            self.windows.remove(&(oldest, random));
-        }
-    }
-}
-
-impl Window {
-    fn take(&mut self, count: u32) -> bool {
-        if count > self.highest {
-            let ahead = count - self.highest;
-            self.used = if ahead >= WINDOW { 0 } else { self.used << ahead };
-            self.used |= 1;
-            self.highest = count;
-            return true;
-        }
-        let behind = self.highest - count;
-        let bit = 1_u128.checked_shl(behind).unwrap_or(0);
-        let free = behind < WINDOW && self.used & bit == 0;
-        self.used |= bit;
-        free
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! Digest against the examples of RFC 7616, and against whoever does not follow it.
 
+use super::super::counts::tests::{Memory, counts};
+use super::super::counts::{LIFE, SKEW};
 use super::super::token::SigningKey;
 use super::*;
+use crate::sql::Failure;
 use hyper::{HeaderMap, Method};
+use std::sync::Arc;
 
 fn ring() -> Keyring {
     let (stored, _) = SigningKey::generate().unwrap();
@@ -67,14 +71,40 @@ fn presented<'a>(headers: &'a HeaderMap, target: &'a str) -> Presented<'a> {
     Presented { method: &Method::GET, target, headers, client, client_known: true, certificate: None }
 }
 
+/// What another process of the service has, of what is shared and what is not.
+struct Process {
+    keys: Keyring,
+    seen: Seen,
+    counts: Counts,
+}
+
+impl Process {
+    fn new() -> Self {
+        Self { keys: ring(), seen: Seen::default(), counts: counts() }
+    }
+}
+
+/// A request's way: whether its proof is right, and whether it was used before.
+fn check(
+    parameters: &str,
+    digest: &Digest,
+    process: &Process,
+    may_try: impl Fn(&str) -> Result<(), Duration>,
+) -> Result<Session, Refused> {
+    let (headers, Process { keys, seen, counts }) = (HeaderMap::new(), process);
+    let presented = presented(&headers, "/scim/v2/Users?count=1");
+    let proof = prove(parameters, digest, "hr", &presented, keys, seen, may_try)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(take(proof, counts, seen))
+}
+
 /// `Ok`, `stale`, or why not.
-fn outcome(client: &Client, digest: &Digest, keys: &Keyring, seen: &Seen, nonce: &str) -> String {
-    let headers = HeaderMap::new();
-    let parameters = client.parameters(nonce);
-    match check(&parameters, digest, "hr", &presented(&headers, "/scim/v2/Users?count=1"), keys, seen, |_| Ok(())) {
+fn outcome(client: &Client, digest: &Digest, process: &Process, nonce: &str) -> String {
+    match check(&client.parameters(nonce), digest, process, |_| Ok(())) {
         Ok(session) => format!("{} {} {}", session.credential, session.method, session.read_only),
         Err(Refused::Wrong { stale: true, guess: None, .. }) => "stale".to_owned(),
         Err(Refused::Wrong { why, guess: Some(_), .. }) => why.into_owned(),
+        Err(Refused::Unavailable(why)) => why,
         Err(_) => "something else".to_owned(),
     }
 }
@@ -83,11 +113,11 @@ const GOOD: &str = "Mufasa digest false";
 
 #[test]
 fn what_is_taken_and_what_is_not() {
-    let keys = ring();
+    let one = Process::new();
     let all = digest(&[DigestAlgorithm::Sha256, DigestAlgorithm::Sha512_256]);
     let try_ = |client: Client| {
-        let nonce = nonce("hr", &keys, now()).unwrap();
-        outcome(&client, &all, &keys, &Seen::since(0, MOST), &nonce)
+        let nonce = nonce("hr", &one.keys, now()).unwrap();
+        outcome(&client, &all, &one, &nonce)
     };
     let some = Client::default;
     assert_eq!(try_(some()), GOOD);
@@ -143,11 +173,11 @@ fn what_is_taken_and_what_is_not() {
 
 #[test]
 fn md5_where_it_was_asked_for() {
-    let (keys, md5) = (ring(), digest(&[DigestAlgorithm::Md5]));
+    let (process, md5) = (Process::new(), digest(&[DigestAlgorithm::Md5]));
     for named in [Some("MD5"), None] {
         let client = Client { algorithm: DigestAlgorithm::Md5, named, ..Client::default() };
-        let nonce = nonce("hr", &keys, now()).unwrap();
-        assert_eq!(outcome(&client, &md5, &keys, &Seen::since(0, MOST), &nonce), GOOD);
+        let nonce = nonce("hr", &process.keys, now()).unwrap();
+        assert_eq!(outcome(&client, &md5, &process, &nonce), GOOD);
     }
 }
 
@@ -155,25 +185,27 @@ fn md5_where_it_was_asked_for() {
 /// is stale where the password was right, and nothing but wrong where it was not.
 #[test]
 fn nonces() {
-    let (keys, other, one) = (ring(), ring(), digest(&[DigestAlgorithm::Sha256]));
-    let seen = Seen::since(0, MOST);
+    let (process, other, one) = (Process::new(), ring(), digest(&[DigestAlgorithm::Sha256]));
+    let keys = &process.keys;
     let client = |nc| Client { nc, ..Client::default() };
-    let try_ = |nc, nonce: &str| outcome(&client(nc), &one, &keys, &seen, nonce);
-    let good = nonce("hr", &keys, now()).unwrap();
+    let try_ = |nc, nonce: &str| outcome(&client(nc), &one, &process, nonce);
+    let good = nonce("hr", keys, now()).unwrap();
     assert_eq!(try_("00000001", &good), GOOD);
     assert_eq!(try_("00000001", &good), "stale", "played again");
     assert_eq!(try_("00000003", &good), GOOD, "a count was lost");
     assert_eq!(try_("00000002", &good), GOOD, "and came late");
     assert_eq!(try_("00000002", &good), "stale");
     assert_eq!(try_("ffffffff", &good), GOOD);
-    assert_eq!(try_("00000004", &good), "stale", "too far behind");
+    assert_eq!(try_("00000004", &good), GOOD, "however far behind");
+    assert_eq!(try_("00000004", &good), "stale");
+    assert_eq!(try_("FFFFFFFF", &good), "stale", "the same count");
 
-    let age = |microseconds: i64| nonce("hr", &keys, now() - microseconds).unwrap();
+    let age = |microseconds: i64| nonce("hr", keys, now() - microseconds).unwrap();
     assert_eq!(try_("00000001", &age(LIFE - 5_000_000)), GOOD);
     assert_eq!(try_("00000001", &age(LIFE + 1_000_000)), "stale");
     assert_eq!(try_("00000001", &age(5_000_000 - SKEW)), GOOD);
     assert_eq!(try_("00000001", &age(-SKEW - 5_000_000)), "stale");
-    assert_eq!(try_("00000001", &nonce("other", &keys, now()).unwrap()), "stale", "of another identity server");
+    assert_eq!(try_("00000001", &nonce("other", keys, now()).unwrap()), "stale", "of another identity server");
     assert_eq!(try_("00000001", &nonce("hr", &other, now()).unwrap()), "stale", "of other keys");
     let mut bytes = URL_SAFE_NO_PAD.decode(&good).unwrap();
     bytes[0] ^= 1;
@@ -183,30 +215,39 @@ fn nonces() {
     }
     // Without the password a bad nonce is not told from a good one.
     let guess = Client { password: "guess", ..Client::default() };
-    for nonce in [nonce("hr", &keys, now()).unwrap(), age(LIFE * 2), "x".to_owned()] {
-        assert_eq!(outcome(&guess, &one, &keys, &seen, &nonce), "the user name or the password is wrong");
+    for nonce in [nonce("hr", keys, now()).unwrap(), age(LIFE * 2), "x".to_owned()] {
+        assert_eq!(outcome(&guess, &one, &process, &nonce), "the user name or the password is wrong");
     }
 }
 
-/// What falls out of the table is never taken again, and neither is what was given before the process began.
+/// The database is asked once for each request that is right and was not seen here, and for nothing else; one that cannot be
+/// asked lets nobody in, and calls nothing used.
 #[test]
-fn what_is_kept_is_bounded() {
-    let start = 1_000_000_000;
-    let seen = Seen::since(start, 100);
-    let nonce = |at: i64| (start + at, [0; 8]);
-    assert!(!seen.take(nonce(-1), 1, start), "given by a process before this one");
-    for at in 1..=1000 {
-        assert!(seen.take(nonce(at), 1, start + 1000));
-        assert!(seen.inner.lock().unwrap().windows.len() <= 100);
+fn what_the_database_is_asked() {
+    let store = Arc::new(Memory::default());
+    let (process, one) = (Process { counts: store.counts(), ..Process::new() }, digest(&[DigestAlgorithm::Sha256]));
+    let client = |nc| Client { nc, ..Client::default() };
+    let good = nonce("hr", &process.keys, now()).unwrap();
+    let try_ = |client: &Client, nonce: &str| outcome(client, &one, &process, nonce);
+    assert_eq!(try_(&client("00000001"), &good), GOOD);
+    assert_eq!((try_(&client("00000001"), &good).as_str(), store.asked()), ("stale", 1), "this process has seen it");
+    let old = nonce("hr", &process.keys, now() - LIFE - 1_000_000).unwrap();
+    assert_eq!(try_(&client("00000001"), &old), "stale");
+    assert_eq!(try_(&client("00000001"), &nonce("hr", &ring(), now()).unwrap()), "stale");
+    let guess = Client { password: "guess", nc: "00000002", ..Client::default() };
+    for nonce in [&good, &old, "x"] {
+        assert_eq!(try_(&guess, nonce), "the user name or the password is wrong");
     }
-    for at in 1..=1000 {
-        assert!(!seen.take(nonce(at), 1, start + 1000), "{at} is taken a second time");
+    assert_eq!(store.asked(), 1, "a guess, or a nonce that cannot be used, asks nobody");
+
+    store.fails(Some(Failure::Connection));
+    for _ in 0..2 {
+        assert_eq!(try_(&client("00000002"), &good), "down");
+        assert_eq!(try_(&client("00000001"), &good), "stale", "known without it");
     }
-    assert!(!seen.take(nonce(500), 2, start + 1000), "forgotten, so not taken with any count");
-    assert!(seen.take(nonce(950), 2, start + 1000));
-    // Later, what has ended is forgotten.
-    assert!(seen.take(nonce(KNOWN * 2), 1, start + KNOWN * 2));
-    assert_eq!(seen.inner.lock().unwrap().windows.len(), 1);
+    store.fails(None);
+    assert_eq!(try_(&client("00000002"), &good), GOOD, "it was never used");
+    assert_eq!(store.asked(), 4);
 }
 
 #[test]
@@ -226,12 +267,11 @@ fn challenges_of_each_algorithm() {
 /// it when that is too old; a guess is not even looked at.
 #[test]
 fn who_is_known_is_not_held_up() {
-    let (keys, one, seen) = (ring(), digest(&[DigestAlgorithm::Sha256]), Seen::since(0, MOST));
-    let headers = HeaderMap::new();
+    let (process, one) = (Process::new(), digest(&[DigestAlgorithm::Sha256]));
+    let Process { keys, seen, .. } = &process;
     let try_ = |client: &Client, nonce: &str, held: bool| {
-        let presented = presented(&headers, "/scim/v2/Users?count=1");
         let hold = |_: &str| if held { Err(Duration::from_secs(9)) } else { Ok(()) };
-        match check(&client.parameters(nonce), &one, "hr", &presented, &keys, &seen, hold) {
+        match check(&client.parameters(nonce), &one, &process, hold) {
             Ok(_) => "taken",
             Err(Refused::Wrong { stale: true, .. }) => "stale",
             Err(Refused::Wrong { .. }) => "wrong",
@@ -241,15 +281,15 @@ fn who_is_known_is_not_held_up() {
     };
     let client = |nc| Client { nc, ..Client::default() };
     let guess = Client { password: "guess", ..Client::default() };
-    let fresh = || nonce("hr", &keys, now()).unwrap();
+    let fresh = || nonce("hr", keys, now()).unwrap();
     assert_eq!(try_(&guess, &fresh(), true), "held");
     assert_eq!(try_(&client("00000001"), &fresh(), true), "held", "nothing tells it from a guess");
-    let known = nonce("hr", &keys, now() - LIFE + 2_000_000).unwrap();
+    let known = nonce("hr", keys, now() - LIFE + 2_000_000).unwrap();
     assert_eq!(try_(&client("00000001"), &known, false), "taken");
     assert_eq!(try_(&client("00000002"), &known, true), "taken");
     std::thread::sleep(Duration::from_millis(2100));
     assert_eq!(try_(&client("00000003"), &known, true), "stale");
-    let given = challenges(&one, "hr", &keys, &seen, true);
+    let given = challenges(&one, "hr", keys, seen, true);
     let (_, given) = given[0].split_once("nonce=\"").unwrap();
     let given = given.split('"').next().unwrap();
     assert_eq!(try_(&client("00000001"), given, true), "taken");

@@ -8,6 +8,7 @@ pub mod authorization;
 pub mod basic;
 pub mod bearer;
 pub mod certificate;
+pub mod counts;
 pub mod digest;
 pub mod failures;
 pub mod fetch;
@@ -27,6 +28,7 @@ use crate::config::{Bearer, ClientCertificate, NoCredential};
 use authorization::Credential;
 use basic::Basic;
 use certificate::Certificate;
+use counts::{Counts, Seen};
 use digest::Digest;
 use failures::{Failures, Guess};
 use foreign::Foreign;
@@ -186,7 +188,7 @@ pub struct Memory {
     /// The keys of other issuers.
     pub key_sets: KeySets,
     passwords: Passwords,
-    seen: digest::Seen,
+    seen: Seen,
 }
 
 impl Memory {
@@ -195,7 +197,7 @@ impl Memory {
         Self {
             failures: Failures::new(failures_per_minute),
             passwords: Passwords::default(),
-            seen: digest::Seen::default(),
+            seen: Seen::default(),
             key_sets: KeySets::default(),
         }
     }
@@ -209,13 +211,14 @@ impl Memory {
 pub struct Identity {
     servers: Vec<Server>,
     tokens: LiveTokens,
+    counts: Counts,
     memory: Arc<Memory>,
 }
 
 impl Identity {
     /// Nothing is asked of the database yet.
-    pub fn new(servers: Vec<Server>, tokens: LiveTokens, memory: Arc<Memory>) -> Self {
-        Self { servers, tokens, memory }
+    pub fn new(servers: Vec<Server>, tokens: LiveTokens, counts: Counts, memory: Arc<Memory>) -> Self {
+        Self { servers, tokens, counts, memory }
     }
 
     /// How often who may fail.
@@ -314,9 +317,11 @@ impl Identity {
                 Some(digest) => {
                     let keys = self.tokens.keys().await.map_err(Refused::from)?;
                     let memory = &self.memory;
-                    digest::check(parameters, digest, &server.name, presented, &keys, &memory.seen, |name| {
-                        memory.failures.may_try(presented.client, memory.guess(server, METHOD_DIGEST, name))
-                    })
+                    let name = &server.name;
+                    let proof = digest::prove(parameters, digest, name, presented, &keys, &memory.seen, |user| {
+                        memory.failures.may_try(presented.client, memory.guess(server, METHOD_DIGEST, user))
+                    })?;
+                    digest::take(proof, &self.counts, &memory.seen).await
                 }
                 None => Err(not_taken(METHOD_DIGEST)),
             },
@@ -426,6 +431,7 @@ mod tests {
                 server("near", false, true, &["10.0.0.0/8"]),
             ],
             LiveTokens::new(Arc::new(One(live)), key, URL.into()),
+            counts::tests::counts(),
             Arc::new(Memory::new(3)),
         );
         assert_eq!(identity.server(None), Some(0));

@@ -5,10 +5,10 @@ use super::{Own, OwnTable};
 use crate::sql::{Dialect, Table};
 
 /// The newest migration's number.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 6;
 
 /// All migrations in order; the first has number 1.
-const MIGRATIONS: [&[Step]; 5] = [
+const MIGRATIONS: [&[Step]; 6] = [
     &[
         Step::Table(SIGNING_KEYS),
         Step::Table(TOKENS),
@@ -21,6 +21,7 @@ const MIGRATIONS: [&[Step]; 5] = [
     &[Step::Table(OAUTH_GRANTS), Step::Table(OAUTH_TOKENS)],
     &[Step::Table(REQUESTS), Step::Table(CHANGES), Step::Table(LEASES)],
     &[Step::Table(DEACTIVATIONS)],
+    &[Step::Table(DIGEST_COUNTS)],
 ];
 
 /// One change of the schema.
@@ -268,6 +269,14 @@ const LEASES: Spec = Spec {
     indexes: &[],
 };
 
+const DIGEST_COUNTS: Spec = Spec {
+    table: OwnTable::DigestCounts,
+    columns: &[("nonce", Text(32), REQUIRED), ("nc", Text(8), REQUIRED), ("expires_at", Instant, REQUIRED)],
+    key: &["nonce", "nc"],
+    unique: &[],
+    indexes: &[("digest_counts_expires_at", &["expires_at"])],
+};
+
 /// The columns of a table that belongs to resources, and the positions of its key's.
 pub(super) fn columns(table: OwnTable) -> Option<(Vec<&'static str>, Vec<usize>)> {
     let spec = match table {
@@ -284,6 +293,16 @@ pub(super) fn columns(table: OwnTable) -> Option<(Vec<&'static str>, Vec<usize>)
 
 /// What brings the tables from version `found` (0: nothing there) to [`VERSION`].
 pub(super) fn statements(own: &Own, found: i64) -> Vec<String> {
+    between(own, found, VERSION)
+}
+
+/// What made the tables of an older version.
+#[cfg(test)]
+pub(super) fn up_to(own: &Own, version: i64) -> Vec<String> {
+    between(own, 0, version)
+}
+
+fn between(own: &Own, found: i64, wanted: i64) -> Vec<String> {
     let mut statements = Vec::new();
     if found == 0 {
         let schema = quote(own.dialect, &own.schema);
@@ -296,7 +315,7 @@ pub(super) fn statements(own: &Own, found: i64) -> Vec<String> {
         create(own, &SCHEMA_VERSION, &mut statements);
     }
     for (version, steps) in (1_i64..).zip(MIGRATIONS) {
-        if version <= found {
+        if version <= found || version > wanted {
             continue;
         }
         for Step::Table(spec) in steps {

@@ -6,6 +6,7 @@
 
 mod brake;
 mod claims;
+mod counts;
 mod ddl;
 mod grants;
 mod journal;
@@ -65,11 +66,13 @@ pub enum OwnTable {
     Leases,
     /// What identity servers with a brake deactivated or deleted within the last hour.
     Deactivations,
+    /// Counts of Digest's nonces that were used.
+    DigestCounts,
 }
 
 impl OwnTable {
     /// All of them.
-    pub const ALL: [OwnTable; 14] = [
+    pub const ALL: [OwnTable; 15] = [
         OwnTable::SchemaVersion,
         OwnTable::SigningKeys,
         OwnTable::Tokens,
@@ -84,6 +87,7 @@ impl OwnTable {
         OwnTable::Changes,
         OwnTable::Leases,
         OwnTable::Deactivations,
+        OwnTable::DigestCounts,
     ];
 
     /// The table's name, without schema or prefix.
@@ -103,6 +107,7 @@ impl OwnTable {
             OwnTable::Changes => "changes",
             OwnTable::Leases => "leases",
             OwnTable::Deactivations => "deactivations",
+            OwnTable::DigestCounts => "digest_counts",
         }
     }
 }

@@ -153,3 +153,51 @@ fn documents_and_tombstones_come_and_go() {
         Ok(())
     });
 }
+
+#[test]
+fn a_count_is_used_once_until_its_time_is_over() {
+    with(|own, connection| {
+        let (one, two) = ("0".repeat(32), "f".repeat(32));
+        assert!(own.use_digest_count(connection, &one, 1, 10)?);
+        assert!(!own.use_digest_count(connection, &one, 1, 99)?);
+        assert!(
+            own.use_digest_count(connection, &one, u32::MAX, 11)? && own.use_digest_count(connection, &two, 1, 12)?
+        );
+        assert_eq!(own.tidy_digest_counts(connection, 9)?, (0, false));
+        assert_eq!(own.tidy_digest_counts(connection, 11)?, (2, false));
+        assert!(own.use_digest_count(connection, &one, 1, 20)? && !own.use_digest_count(connection, &two, 1, 20)?);
+        // Many go in several transactions, the oldest first.
+        for count in 2..=2600 {
+            assert!(own.use_digest_count(connection, &one, count, 10_000 - i64::from(count))?);
+        }
+        let tidied: Vec<_> = (0..4).map(|_| own.tidy_digest_counts(connection, 9_999)).collect::<Result<_, _>>()?;
+        assert_eq!(tidied, [(1000, true), (1000, true), (601, false), (0, false)]);
+        Ok(())
+    });
+}
+
+/// Tables of any older version become those of this one, with what they hold.
+#[test]
+fn older_versions_are_brought_up() {
+    for found in 1..ddl::VERSION {
+        let folder = tempfile::tempdir().unwrap();
+        let own = Own::new(Dialect::Sqlite, "ignored");
+        let old = database(&folder.path().join("own.db"));
+        old.with(&mut |connection| {
+            for statement in ddl::up_to(&own, found) {
+                connection.batch(&statement)?;
+            }
+            own.insert_token(connection, &token("kept", None))?;
+            let ready = own.is_ready(connection);
+            assert!(
+                matches!(ready, Err(Missing::Older { found: it, needed: ddl::VERSION }) if it == found),
+                "{ready:?}"
+            );
+            own.apply(connection)?;
+            assert!(own.is_ready(connection).is_ok());
+            assert_eq!(own.tokens(connection, None)?.len(), 1);
+            own.use_digest_count(connection, "0", 1, 1).map(|first| assert!(first))
+        })
+        .unwrap();
+    }
+}

@@ -12,6 +12,7 @@ use crate::config::{
 use crate::directory::{Actor, Directory, Operation, PatchAnswer, Permissions, Saver, Saves, ServerView};
 use crate::document::{Findings, Node};
 use crate::identity::basic::Basic;
+use crate::identity::counts::{CountStore, Counts};
 use crate::identity::digest::Digest;
 use crate::identity::foreign::Foreign;
 use crate::identity::live::LiveTokens;
@@ -199,10 +200,13 @@ impl Assembler {
             return Err(Trouble::Findings(findings));
         }
         let tokens = LiveTokens::new(Arc::new(store), keys, self.config.public_url.clone());
+        let counts = CountStore::new(Arc::clone(&self.database), self.own.clone());
+        let pool = &self.config.database.pool;
+        let counts = Counts::new(Arc::new(counts), pool.max, pool.checkout_timeout);
         Ok(Ready {
             database: Arc::clone(&self.database),
             endpoints,
-            identity: Identity::new(known, tokens, Arc::clone(&self.memory)),
+            identity: Identity::new(known, tokens, counts, Arc::clone(&self.memory)),
             servers,
         })
     }

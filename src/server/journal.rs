@@ -1,10 +1,12 @@
 //! The journal beside the requests: those that were refused, or only read, are written a moment after their answer, so that
 //! nobody waits for it; and what is older than `journal.retain` is deleted, in small transactions, by one process at a time.
+//! Which counts Digest's clients used is forgotten by the same hand, once nobody takes their nonces any more.
 //!
 //! What changed something never comes here: its own transaction journals it, or does not commit.
 
 use super::service::Service;
 use super::state::App;
+use crate::config::Config;
 use crate::directory::{Directory, Later};
 use crate::own::{Own, RequestRow};
 use crate::sql::{Connection, Error, Failure, Isolation};
@@ -21,6 +23,9 @@ const TOGETHER: usize = 200;
 /// Who prunes is known for so long; a process that died lets another have it then.
 const LEASE: Duration = Duration::from_secs(60);
 const LEASE_NAME: &str = "journal";
+/// How often it is looked for what is old, at least; and where somebody uses Digest, each request of which leaves a row.
+const OFTEN: Duration = Duration::from_secs(3600);
+const OFTEN_WITH_DIGEST: Duration = Duration::from_secs(60);
 /// Between two transactions that delete.
 const BREATH: Duration = Duration::from_millis(20);
 /// How long a stopping service waits for the last entries.
@@ -206,14 +211,19 @@ fn directory(app: &App) -> Option<Arc<Directory>> {
 pub async fn prune(service: Arc<Service>) {
     let holder = uuid::Uuid::new_v4().to_string();
     loop {
-        let retain = service.app().config.journal.retain;
-        tokio::time::sleep((retain / 24).clamp(Duration::from_secs(1), Duration::from_secs(3600))).await;
+        tokio::time::sleep(pause(&service.app().config)).await;
         match pass(&service, &holder).await {
             Ok(0) => {}
             Ok(requests) => tracing::info!(requests, "the journal was pruned"),
             Err(why) => tracing::warn!(why, "the journal cannot be pruned"),
         }
     }
+}
+
+fn pause(config: &Config) -> Duration {
+    let digest = config.identity_servers.iter().any(|server| server.authentication.digest.is_some());
+    let most = if digest { OFTEN_WITH_DIGEST } else { OFTEN };
+    (config.journal.retain / 24).clamp(Duration::from_secs(1), most)
 }
 
 /// Deletes all that is too old now; how many requests that were.
@@ -256,5 +266,7 @@ fn batch(own: &Own, connection: &mut dyn Connection, retain: Duration, holder: &
     if !own.lease(connection, LEASE_NAME, holder, now, now.saturating_add(micros(LEASE)))? {
         return Ok((0, false));
     }
-    own.prune_journal(connection, now.saturating_sub(micros(retain)))
+    let (_, more_counts) = own.tidy_digest_counts(connection, now)?;
+    let (requests, more) = own.prune_journal(connection, now.saturating_sub(micros(retain)))?;
+    Ok((requests, more || more_counts))
 }

@@ -199,39 +199,6 @@ fn curl_with_what_secret_prints() {
     }
 }
 
-/// One process gives the nonce, another takes it; each count of it once in a process; what was given before a process began it
-/// does not take.
-#[test]
-fn digest_with_several_processes() {
-    let database = Database::small(Engine::Sqlite);
-    let servers = format!(
-        "{{ test: {{ default: true }}, hr: {{ authentication: {{ digest: {{ username: hr, password: \"{PASSWORD}\" }} }} }} }}"
-    );
-    let mut one = Service::start(&database, Options::small().identity_servers(&servers));
-    let two = one.second("two");
-    let uri = "/scim/hr/v2/Users?count=1";
-    let ask = |service: &Service, value: &str| {
-        let mut client = service.client_with("", None);
-        client.send("GET", uri, &[("Authorization", value)], None).expect("an answer")
-    };
-    let challenge = one.client_with("/scim/hr/v2", None).get("/Users").expect(401);
-    let nonce = DigestClient::nonce(challenge.header("www-authenticate").expect("a challenge"));
-    let count = |nc: &str| DigestClient { nc: nc.to_owned(), ..DigestClient::new(uri) }.authorization(&nonce);
-    ask(&one, &count("00000001")).expect(200);
-    ask(&two, &count("00000002")).expect(200);
-    ask(&two, &count("00000004")).expect(200);
-    ask(&two, &count("00000003")).expect(200);
-    let stale = ask(&two, &count("00000003")).expect(401);
-    assert!(stale.header("www-authenticate").is_some_and(|value| value.contains("stale=true")), "{:?}", stale.headers);
-    let wrong = DigestClient { password: "wrong".into(), nc: "00000009".into(), ..DigestClient::new(uri) };
-    let wrong = ask(&two, &wrong.authorization(&nonce)).expect(401);
-    assert!(wrong.header("www-authenticate").is_some_and(|value| !value.contains("stale")), "{:?}", wrong.headers);
-    one.stop();
-    one.start_again();
-    ask(&one, &count("00000007")).expect(401);
-    ask(&two, &count("00000007")).expect(200);
-}
-
 /// Basic is derived once; guesses are slowed down and counted, for their address and for their credential, while the client
 /// that is right is not held up.
 #[test]

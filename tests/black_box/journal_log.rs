@@ -193,7 +193,7 @@ fn older(engine: Engine) {
     let database = Database::small(engine);
     let mut service = Service::prepare(&database, Options::small());
     let complains = |service: &Service, word: &str| {
-        for verb in ["log", "check"] {
+        for verb in ["log", "check", "serve"] {
             let output = service.run(&[verb]);
             let said = describe(&output);
             assert!(output.status.code() == Some(1) && said.contains("setup --apply") && said.contains(word), "{said}");
@@ -203,12 +203,19 @@ fn older(engine: Engine) {
     assert!(service.run(&["setup", "--apply"]).status.success());
     let token = service.issue("test");
     let own = database.own_tables();
-    for table in ["requests", "changes", "leases"] {
-        database.execute(&format!("DROP TABLE {own}{table}"));
+    // The tables that came with each version.
+    let came = [(4, "requests changes leases"), (5, "deactivations"), (6, "digest_counts")];
+    let newest = came.iter().map(|(version, _)| *version).max().unwrap();
+    assert_eq!(database.count(&format!("SELECT MAX(version) FROM {own}schema_version")), newest);
+    for found in (3..newest).rev() {
+        for table in came.iter().filter(|(version, _)| *version > found).flat_map(|(_, tables)| tables.split(' ')) {
+            database.execute(&format!("DROP TABLE {own}{table}"));
+        }
+        database.execute(&format!("DELETE FROM {own}schema_version WHERE version > {found}"));
+        complains(&service, &format!("version {found}, this scimshim needs {newest}"));
+        assert!(service.run(&["setup", "--apply"]).status.success());
+        assert_eq!(database.count(&format!("SELECT MAX(version) FROM {own}schema_version")), newest);
     }
-    database.execute(&format!("DELETE FROM {own}schema_version WHERE version = 4"));
-    complains(&service, "version 3");
-    assert!(service.run(&["setup", "--apply"]).status.success());
     service.start_again();
     let mut client = service.client_with("/scim/v2", Some(token));
     client.post("/Users", &client::user("ada", json!({}))).expect(201);

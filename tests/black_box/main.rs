@@ -31,6 +31,7 @@ mod children;
 mod client_certificates;
 mod companies;
 mod dialogues;
+mod digest_counts;
 mod dry_run;
 mod entities;
 mod examples;

@@ -175,6 +175,13 @@ impl Database {
         }
     }
 
+    /// A write in a SQLite file that goes on until what this gives is dropped.
+    pub fn hold(&self) -> SqliteConnection {
+        let mut connection = self.sqlite();
+        connection.batch_execute("BEGIN IMMEDIATE").expect("the file's lock");
+        connection
+    }
+
     /// The rows of a SELECT, as the server's administrator reads them. Waits for no lock that a reader would not.
     pub fn rows(&self, select: &str) -> Vec<Row> {
         self.try_rows(select).unwrap_or_else(|error| panic!("{error}"))
