@@ -42,14 +42,13 @@ impl Directory {
             Binding::Column(binding) => Some((binding, &binding.cell)),
             _ => None,
         });
-        if emptied.is_some_and(|(binding, column)| {
-            binding.json.is_empty() && !column.nullable && binding.fallback.is_empty()
-        }) {
+        if emptied
+            .is_some_and(|(binding, column)| binding.json.is_empty() && !column.nullable && binding.fallback.is_empty())
+        {
             return Activity::Stays;
         }
-        let reads = emptied.and_then(|(binding, column)| {
-            binding.conversion.read(&Value::Null, column, self.adapter.time_zone)
-        });
+        let reads =
+            emptied.and_then(|(binding, column)| binding.conversion.read(&Value::Null, column, self.adapter.time_zone));
         match (reads == Some(Json::Bool(true)), is(was, true)) {
             (true, true) => Activity::Stays,
             (false, true) => Activity::Ends,

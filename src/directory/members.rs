@@ -309,9 +309,11 @@ impl Directory {
         let chunks = parents.chunks(CHUNK).flat_map(|parents| children.chunks(CHUNK).map(move |some| (parents, some)));
         for (parents, children) in chunks {
             let mut aliases = Aliases::from(1);
-            let filter = among(&link.parent.0, parents)
-                .and(among(&link.child.0, children))
-                .and(environment.predicate(&link.filter, None, &mut aliases));
+            let filter = among(&link.parent.0, parents).and(among(&link.child.0, children)).and(environment.predicate(
+                &link.filter,
+                None,
+                &mut aliases,
+            ));
             let statement = if link.remove_sets.is_empty() {
                 Statement::Delete(Delete { table: link.table.clone(), filter })
             } else {

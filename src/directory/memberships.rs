@@ -93,10 +93,10 @@ impl Directory {
             } else {
                 // What is written beside speaks of the resource that loses the member.
                 for (held, change) in held.iter().zip(&changes) {
-                    let environment = Environment { id: held.row.first(), row: Some((place.source, &held.row)), ..base };
+                    let environment =
+                        Environment { id: held.row.first(), row: Some((place.source, &held.row)), ..base };
                     let nothing = vec![None; place.source.attributes.len()];
-                    let shown =
-                        rows::shown_after(&self.adapter, place.source, &held.row, &nothing, &[], &environment);
+                    let shown = rows::shown_after(&self.adapter, place.source, &held.row, &nothing, &[], &environment);
                     let environment = Environment { attributes: Some(&shown), ..environment };
                     let change = std::slice::from_ref(change);
                     writing.within(environment, |writing| self.write_members(connection, writing, change))?;

@@ -93,7 +93,8 @@ fn strangers(engine: Engine) {
                 database.execute(&format!("UPDATE sqlite_sequence SET seq = {gone} - 1 WHERE name = 'people'"));
             }
         }
-        let new = client.post("/Users", &client::user(&format!("new{round}"), json!({ "title": "Spaces" }))).expect(201);
+        let new =
+            client.post("/Users", &client::user(&format!("new{round}"), json!({ "title": "Spaces" }))).expect(201);
         id = new.id();
         let new: Value = new.json();
         assert_eq!(id, gone, "{engine:?}");

@@ -253,11 +253,9 @@ fn as_the_application(version: &str) {
     assert_eq!(database.count("SELECT COUNT(*) FROM users_groups"), 0);
     database.execute("INSERT INTO users_groups (user_id, group_id) VALUES (2, 1)");
     let left = membership(&database);
-    request(
-        "a group deleted",
-        &["- permission_groups#1".to_owned(), left],
-        &mut |client| drop(client.delete("/Groups/1").expect(204)),
-    );
+    request("a group deleted", &["- permission_groups#1".to_owned(), left], &mut |client| {
+        drop(client.delete("/Groups/1").expect(204))
+    });
     real_case(&format!("snipe-it {version} rows as the application's"));
 }
 

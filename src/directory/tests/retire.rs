@@ -250,7 +250,8 @@ fn what_is_revived_comes_back_without_its_memberships() {
 
 #[test]
 fn nobody_comes_back_into_a_protected_group() {
-    let yaml = STAFF.1.replace("    table: teams\n    id: id\n", "    table: teams\n    id: id\n    protected: { id: 1 }\n");
+    let yaml =
+        STAFF.1.replace("    table: teams\n    id: id\n", "    table: teams\n    id: id\n    protected: { id: 1 }\n");
     let application = Application::with(STAFF.0, &yaml);
     application.application_runs("INSERT INTO badges VALUES (2)");
     application.delete(USER, "2").unwrap();

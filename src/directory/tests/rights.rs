@@ -293,7 +293,8 @@ fn what_goes_takes_no_protected_membership_along() {
     application.delete(GROUP, "1").unwrap();
 
     let yaml = STAFF.1.replace("how: set\n      set: { gone: \"${now}\" }\n      guard", "how: row\n      guard");
-    let yaml = yaml.replace("    table: teams\n    id: id\n", "    table: teams\n    id: id\n    protected: { id: 1 }\n");
+    let yaml =
+        yaml.replace("    table: teams\n    id: id\n", "    table: teams\n    id: id\n    protected: { id: 1 }\n");
     let application = Application::with(STAFF.0, &yaml);
     let refused = application.delete(USER, "2").unwrap_err();
     assert_eq!(refused.status, 403);
@@ -314,7 +315,9 @@ fn who_may_not_read_users_is_not_told_their_names() {
     for member in crew["members"].as_array().unwrap() {
         assert!(member["value"].is_string() && member.get("display").is_none(), "{member}");
     }
-    for query in [("filter", "members.display sw \"B\""), ("filter", "members[display pr]"), ("sortBy", "members.display")] {
+    for query in
+        [("filter", "members.display sw \"B\""), ("filter", "members[display pr]"), ("sortBy", "members.display")]
+    {
         match application.list(GROUP, &[query]) {
             Err(refused) => assert_eq!(refused.status, 400, "{query:?}"),
             Ok(page) => assert_eq!(page.total, Some(2), "{query:?}"),

@@ -191,9 +191,10 @@ fn of_two_creates_of_one_name_one_succeeds() {
 fn digits_in_text_are_text() {
     let application = Application::staff();
     application.application_runs("UPDATE people SET phone = '0042', room = '+42' WHERE id = 2");
-    for (path, column, forms) in
-        [("phoneNumbers[type eq \"work\"].value", "phone", ["42", " 42", "0042"]), ("nickName", "room", ["42", "042", "1"])]
-    {
+    for (path, column, forms) in [
+        ("phoneNumbers[type eq \"work\"].value", "phone", ["42", " 42", "0042"]),
+        ("nickName", "room", ["42", "042", "1"]),
+    ] {
         for form in forms {
             application.set("2", path, json!(form)).unwrap();
             assert_eq!(application.person("2", column).as_deref(), Some(form.trim()), "{path} {form:?}");
@@ -258,7 +259,10 @@ resources:
     // One that was retired holds its number where it was; by it, it comes back.
     assert!(both("8", "A").is_ok());
     application.delete(USER, a).unwrap();
-    assert_eq!(application.create(USER, person("h", "8", json!("B"))).map(|_| ()).map_err(|error| error.status), Ok(()));
+    assert_eq!(
+        application.create(USER, person("h", "8", json!("B"))).map(|_| ()).map_err(|error| error.status),
+        Ok(())
+    );
 }
 
 #[test]
@@ -282,7 +286,10 @@ resources:
         (r#"{"device":123456789012345678901234}"#, false),
         (r#"{"a":["\\\"",{"rate":0.1234567890123456789}]}"#, false),
         (r#"{"tiny":1e-400}"#, false),
-        (r#"{"a":[0,-1,1.50,1e3,18446744073709551615,0.30000000000000004],"123456789012345678901234":"\"9999999999999999999999\""}"#, true),
+        (
+            r#"{"a":[0,-1,1.50,1e3,18446744073709551615,0.30000000000000004],"123456789012345678901234":"\"9999999999999999999999\""}"#,
+            true,
+        ),
     ] {
         let application = Application::with(tables, yaml);
         application.application_runs(&format!("UPDATE people SET settings = '{document}'"));
