@@ -394,13 +394,15 @@ fn like(text: &str, pattern: &str, ignore_case: bool) -> bool {
     regex::Regex::new(&expression).is_ok_and(|expression| expression.is_match(&fold(text)))
 }
 
-/// Whether two values are the same to a database: `1`, `"1"` and true are.
+/// Whether two values are the same to a database: `1`, `"1"` and true are; two texts that read as one number are not.
 pub fn equivalent(a: &Value, b: &Value) -> bool {
-    a == b
-        || match (a.as_int(), b.as_int()) {
-            (Some(a), Some(b)) => a == b,
-            _ => !a.is_null() && a.to_text() == b.to_text(),
-        }
+    if let (Value::Text(a), Value::Text(b)) = (a, b) {
+        return a == b;
+    }
+    match (a.as_int(), b.as_int()) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b || !a.is_null() && a.to_text() == b.to_text(),
+    }
 }
 
 fn json_value(json: &Json) -> Value {

@@ -20,6 +20,27 @@ pub enum Condition {
     Test(Operand, Test),
 }
 
+impl Condition {
+    /// The columns of the row itself that it looks at.
+    pub fn columns(&self) -> Vec<&Ident> {
+        match self {
+            Condition::True | Condition::Test(Operand::Attribute(_), _) => Vec::new(),
+            Condition::And(all) | Condition::Or(all) => all.iter().flat_map(Condition::columns).collect(),
+            Condition::Not(inner) => inner.columns(),
+            Condition::Test(Operand::Column(column) | Operand::Json(column, _), _) => vec![&column.name],
+        }
+    }
+
+    /// Of the parts that must all hold those that look at none of these columns.
+    pub fn without(&self, columns: &[&Ident]) -> Condition {
+        match self {
+            Condition::And(all) => Condition::And(all.iter().map(|part| part.without(columns)).collect()),
+            _ if self.columns().iter().any(|column| columns.contains(column)) => Condition::True,
+            _ => self.clone(),
+        }
+    }
+}
+
 /// What a test looks at.
 #[derive(Clone, Debug)]
 pub enum Operand {

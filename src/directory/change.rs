@@ -1,6 +1,7 @@
 //! From what a client wants to the columns of a row: rules, conversions, lookups, references and
 //! fallbacks. Only attributes that change are looked at.
 
+use super::row::is_of;
 use super::rows;
 use super::stranger;
 use super::transaction::Fault;
@@ -293,17 +294,17 @@ impl Directory {
         let mut aliases = Aliases::from(1);
         let kind = plan::own_kind(type_, target);
         let visible = plan::visible(target, &kind, &self.own, plan::MAIN, &writing.environment, &mut aliases);
-        let mut columns = vec![Expr::column(plan::MAIN, &wanted.name)];
+        let mut columns = vec![plan::key(target, plan::MAIN), Expr::column(plan::MAIN, &wanted.name)];
         let known = self.plan_of(&type_.name);
         if let Some(known) = known {
             columns.extend(stranger::columns(target, known, &self.own, plan::MAIN, aliases.fresh()));
         }
         let select = Select::new(target.table.clone(), plan::MAIN, columns)
-            .filter(Predicate::eq(plan::key(target, plan::MAIN), Expr::Value(key, cast)).and(visible));
+            .filter(Predicate::eq(plan::key(target, plan::MAIN), Expr::Value(key.clone(), cast)).and(visible));
         let rows = connection.query(&Statement::Select(select), &[])?;
-        let Some(row) = rows.first() else { return Err(unknown().into()) };
-        match row.0.split_first() {
-            Some((found, rest)) if !found.is_null() => {
+        let Some(row) = rows.iter().find(|row| is_of(&key, row)) else { return Err(unknown().into()) };
+        match row.0.as_slice() {
+            [_, found, rest @ ..] if !found.is_null() => {
                 if known.is_some_and(|known| stranger::read_stranger(known, rest)) {
                     return Err(unknown().into());
                 }
@@ -371,6 +372,11 @@ fn json_key(
         None => Json::Object(Default::default()),
         // What cannot be read is not overwritten.
         Some(text) => match serde_json::from_str(&text) {
+            Ok(Json::Object(_)) if !numbers_survive(&text) => {
+                return Err(Error::conflict(format!(
+                    "{name} stands in a document of the application with a number that would lose digits: it is left as it is"
+                )));
+            }
             Ok(document @ Json::Object(_)) => document,
             Ok(Json::Null) => Json::Object(Default::default()),
             // PHP writes an empty document so.
@@ -501,6 +507,26 @@ fn truth(value: &Json) -> Option<bool> {
         Json::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
         _ => None,
     }
+}
+
+/// Whether every number of a JSON document has all its digits once it was read and written.
+fn numbers_survive(document: &str) -> bool {
+    // What is in quotes is no number; an escaped quote ends nothing.
+    let unescaped = document.replace("\\\\", "").replace("\\\"", "");
+    let outside = unescaped.split('"').step_by(2);
+    let words = outside.flat_map(|text| text.split([',', ':', '[', ']', '{', '}']).map(str::trim));
+    let mut numbers = words.filter(|word| word.starts_with(|c: char| c == '-' || c.is_ascii_digit()));
+    numbers.all(|number| {
+        let read = serde_json::from_str::<serde_json::Number>(number);
+        read.is_ok_and(|read| digits(&read.to_string()) == digits(number))
+    })
+}
+
+/// The digits of a number that say something, without its exponent.
+fn digits(number: &str) -> String {
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_matches('0').to_owned()
 }
 
 fn set_json(document: &mut Json, path: &[String], value: Json) {

@@ -156,6 +156,7 @@ impl<'a> Compiler<'a> {
             type_: self.type_,
             others: Vec::new(),
             reverse: Vec::new(),
+            unread: self.unread.clone(),
             type_plan: self.type_plan,
             source: &rows.child,
             plan: self.plan,

@@ -318,9 +318,12 @@ impl Directory {
             let (Some(column), Some(parent)) = (rows.child.columns.get(rows.parent.0), row.get(rows.parent.1)) else {
                 continue;
             };
-            let mut aliases = Aliases::from(1);
+            // Also those that were removed and stayed.
+            let removal = rows.remove_sets.iter().filter_map(|(id, _)| rows.child.columns.get(*id));
+            let removal: Vec<_> = removal.map(|column| &column.name).collect();
+            let counts = rows.child.filter.without(&removal);
             let filter = Predicate::eq(Expr::bare(&column.name), Expr::Value(parent.clone(), column.cast.clone()))
-                .and(writing.environment.predicate(&rows.child.filter, None, &mut aliases));
+                .and(writing.environment.predicate(&counts, None, &mut Aliases::from(1)));
             let delete = Delete { table: rows.child.table.clone(), filter };
             connection.execute(&Statement::Delete(delete), &[])?;
         }

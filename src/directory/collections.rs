@@ -2,6 +2,7 @@
 //! the number of elements.
 
 use super::child_rows::{self, ChildRows};
+use super::permissions::Operation;
 use super::plan::{self, Display};
 use super::read::CollectionsWanted;
 use super::rows::{self, RowReader};
@@ -141,7 +142,7 @@ impl Directory {
         let mut select = side.select(&self.own, &environment, (Alias(0), Alias(1)), &mut Aliases::from(2));
         select.filter = filter.and(select.filter);
         select.order.push(Order { by: plan::key(side.source, Alias(1)), descending: false });
-        let display = Display::of(side.source);
+        let display = Display::of(side.source).filter(|_| caller.server.may.allow(&side.type_.name, Operation::Read));
         let mut found: HashMap<String, Vec<Json>> = HashMap::new();
         for row in connection.query(&Statement::Select(select), &[])? {
             let Some((near, rest)) = row.0.split_first() else {

@@ -147,6 +147,14 @@ impl Directory {
         let environment = Environment { attributes: Some(&shown), ..base };
         let wish = Wish { values: wanted.values, changed: &given, lenient: true };
         let set = writing.within(environment, |writing| self.columns(connection, writing, &wish))?;
+        let holder = self.holder_beside(connection, writing, wanted.values, &given, None, &set)?;
+        match holder {
+            Some(holder) if holder.retired => return self.unretire(connection, writing, &holder, wanted, projection),
+            Some(holder) => {
+                return self.taken(connection, writing, &holder, wanted.resource, wanted.collections, projection);
+            }
+            None => {}
+        }
         let mut row = vec![Value::Null; source.columns.len()];
         for assignment in &set {
             if let Some(place) = row.get_mut(assignment.column) {
@@ -376,6 +384,7 @@ impl Directory {
         wanted: &Wanted<'_>,
         projection: &Projection,
     ) -> Result<Found, Fault> {
+        self.leave_memberships(connection, writing, key)?;
         // Whoever is created is meant to be active, unless the request says otherwise.
         let mut resource = wanted.resource.clone();
         if writing.place.plan.active.is_some() && !resource.contains_key("active") {

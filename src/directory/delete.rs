@@ -6,7 +6,6 @@ use super::permissions::Operation;
 use super::read::CollectionsWanted;
 use super::row::{by_key, protected};
 use super::rows;
-use super::stranger;
 use super::transaction::Fault;
 use super::update::Change;
 use super::wanted::wanted;
@@ -86,8 +85,7 @@ impl Directory {
         let place = writing.place;
         let not_found = || Error::not_found(&place.type_.name, id);
         let locked = self.lock(connection, &place, key, &writing.environment)?.ok_or_else(not_found)?;
-        if stranger::row_of_stranger(place.plan, &locked.row, locked.identity.as_deref()) {
-            stranger::report(&place, id);
+        if self.holds_stranger(connection, &place, &locked)? {
             return Err(not_found().into());
         }
         let exact = if condition.is_empty() { CollectionsWanted::none() } else { CollectionsWanted::versioned(&place) };

@@ -58,9 +58,12 @@ impl<'a> Compiler<'a> {
     }
 
     /// What compares the name of a resource whose row is at `alias`, and the attribute that is the name; `None` where it is
-    /// not made of that row alone.
+    /// not made of that row alone, or is not the caller's to read.
     pub(super) fn display_of(&self, far: &Far<'a>, alias: Alias) -> Option<(Compiler<'a>, usize)> {
         let index = *far.plan.display.as_ref()?.attributes.last()?;
+        if self.unread.contains(&far.type_.name.as_str()) {
+            return None;
+        }
         if !stands_alone(far.source, index, DEPTH) {
             return None;
         }
@@ -70,6 +73,7 @@ impl<'a> Compiler<'a> {
             type_: far.type_,
             others: Vec::new(),
             reverse: Vec::new(),
+            unread: self.unread.clone(),
             main: alias,
             type_plan: far.type_plan,
             source: far.source,
@@ -88,7 +92,8 @@ impl<'a> Compiler<'a> {
 
 fn unknown(path: &AttributePath) -> Error {
     Error::invalid_filter(format!(
-        "{path} cannot be compared: what names these resources is computed in a way that SQL cannot compare; compare {}.value",
+        "{path} cannot be compared: what names these resources is not this identity server's to read, or computed in a way that \
+         SQL cannot compare; compare {}.value",
         path.attribute
     ))
 }

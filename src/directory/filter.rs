@@ -28,6 +28,8 @@ pub(super) struct Compiler<'a> {
     pub others: Vec<&'a ResourceType>,
     /// The links behind `groups` that the caller may see.
     pub reverse: Vec<Reverse>,
+    /// The types that the caller may not read: what their resources are called is not asked for either.
+    pub unread: Vec<&'a str>,
     /// The source's table in the statement.
     pub main: Alias,
     pub type_plan: &'a plan::TypePlan,

@@ -158,6 +158,7 @@ impl Directory {
             type_: place.type_,
             others,
             reverse: place.type_plan.reverse.iter().filter(|one| self.may_see(caller, one)).copied().collect(),
+            unread: self.unread(caller),
             main: MAIN,
             type_plan: place.type_plan,
             source: place.source,

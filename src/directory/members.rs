@@ -3,11 +3,12 @@
 use super::asked::Asked;
 use super::change::Writing;
 use super::membership::{CHUNK, Membership};
+use super::permissions::Operation;
 use super::plan::{self, Display, MAIN};
 use super::rows;
 use super::transaction::Fault;
 use super::{Directory, Place};
-use crate::adapter::{Aliases, Each, Environment, ResourceType};
+use crate::adapter::{Aliases, Column, Each, Environment, Link, ResourceType};
 use crate::scim::{CollectionChange, Error, Filter, Object};
 use crate::sql::{Connection, Delete, Expr, Insert, OnConflict, Predicate, Select, Statement, Update, Value};
 use indexmap::{IndexMap, IndexSet};
@@ -28,12 +29,17 @@ struct Difference {
 
 /// What one link gains and loses.
 pub(super) struct MemberChange<'a> {
-    membership: Membership<'a>,
+    pub membership: Membership<'a>,
     add: Vec<Value>,
     remove: Vec<Value>,
 }
 
-impl MemberChange<'_> {
+impl<'a> MemberChange<'a> {
+    /// One member less.
+    pub fn removal(membership: Membership<'a>, child: Value) -> Self {
+        Self { membership, add: Vec::new(), remove: vec![child] }
+    }
+
     /// Whether the change moves the parent's `modified`.
     pub fn touches(&self) -> bool {
         self.membership.link.touch
@@ -106,7 +112,7 @@ impl Directory {
             // What a row held is known before it goes, what it holds once it is there.
             let gone =
                 if link.removed.is_empty() { HashMap::new() } else { self.link_rows(connection, membership, remove)? };
-            self.remove_rows(connection, membership, remove, environment)?;
+            self.remove_rows(connection, link, std::slice::from_ref(&membership.parent), remove, environment)?;
             self.add_rows(connection, membership, add, environment)?;
             let come =
                 if link.added.is_empty() { HashMap::new() } else { self.link_rows(connection, membership, add)? };
@@ -214,7 +220,8 @@ impl Directory {
         let children = self.existing(connection, membership, None, &writing.environment)?;
         let mut ids = Vec::new();
         for chunk in children.values.chunks(CHUNK) {
-            let display = Display::of(membership.target);
+            let readable = writing.caller.server.may.allow(&membership.type_.name, Operation::Read);
+            let display = Display::of(membership.target).filter(|_| readable);
             let mut columns = vec![plan::key(membership.target, MAIN)];
             for column in display.iter().flat_map(|display| &display.columns) {
                 columns.extend(membership.target.columns.get(*column).map(|column| Expr::column(MAIN, &column.name)));
@@ -286,23 +293,27 @@ impl Directory {
         Ok(())
     }
 
-    fn remove_rows(
+    /// Removes link rows: of one parent and many members, or the other way round.
+    pub(super) fn remove_rows(
         &self,
         connection: &mut dyn Connection,
-        membership: &Membership<'_>,
+        link: &Link,
+        parents: &[Value],
         children: &[Value],
         environment: &Environment<'_>,
     ) -> Result<(), Fault> {
-        let link = membership.link;
-        for chunk in children.chunks(CHUNK) {
+        let among = |column: &Column, values: &[Value]| {
+            let list = values.iter().map(|value| Expr::Value(value.clone(), column.cast.clone())).collect();
+            Predicate::In(Expr::bare(&column.name), list)
+        };
+        let chunks = parents.chunks(CHUNK).flat_map(|parents| children.chunks(CHUNK).map(move |some| (parents, some)));
+        for (parents, children) in chunks {
             let mut aliases = Aliases::from(1);
-            let list = chunk.iter().map(|key| Expr::Value(key.clone(), link.child.0.cast.clone())).collect();
-            let filter = Predicate::eq(
-                Expr::bare(&link.parent.0.name),
-                Expr::Value(membership.parent.clone(), link.parent.0.cast.clone()),
-            )
-            .and(Predicate::In(Expr::bare(&link.child.0.name), list))
-            .and(environment.predicate(&link.filter, None, &mut aliases));
+            let filter = among(&link.parent.0, parents).and(among(&link.child.0, children)).and(environment.predicate(
+                &link.filter,
+                None,
+                &mut aliases,
+            ));
             let statement = if link.remove_sets.is_empty() {
                 Statement::Delete(Delete { table: link.table.clone(), filter })
             } else {
@@ -325,6 +336,9 @@ impl Directory {
     ) -> Result<(), Fault> {
         let place = writing.place;
         self.own_members_unprotected(connection, writing, row)?;
+        if let Some(key) = row.first() {
+            self.memberships_unprotected(connection, writing, key)?;
+        }
         self.remove_children(connection, writing, row)?;
         let own = place.links().map(|(_, link)| (link, &link.parent));
         let others = place.type_plan.pointing.iter().filter_map(|reverse| {
@@ -335,7 +349,11 @@ impl Directory {
             let Some(value) = row.get(*holds).filter(|value| !value.is_null()) else {
                 continue;
             };
-            let filter = Predicate::eq(Expr::bare(&column.name), Expr::Value(value.clone(), column.cast.clone()));
+            // Also those that were removed and stayed.
+            let removal: Vec<_> = link.remove_sets.iter().map(|(column, _)| &column.name).collect();
+            let counts = link.filter.without(&removal);
+            let filter = Predicate::eq(Expr::bare(&column.name), Expr::Value(value.clone(), column.cast.clone()))
+                .and(writing.environment.predicate(&counts, None, &mut Aliases::from(1)));
             connection.execute(&Statement::Delete(Delete { table: link.table.clone(), filter }), &[])?;
         }
         Ok(())

@@ -185,42 +185,24 @@ impl Directory {
         values: &[&Value],
         writing: &Writing<'_>,
     ) -> Result<(), Fault> {
-        let Membership { link, type_, target: source, .. } = *membership;
-        let environment = &writing.environment;
-        let acting = environment.actor.filter(|_| type_.name == "User");
-        if source.protected.is_none() && acting.is_none() {
-            return Ok(());
-        }
+        let Membership { link, target: source, .. } = *membership;
         let Some(known) = source.columns.get(link.child.1) else {
             return Ok(());
         };
         for chunk in values.chunks(CHUNK) {
             let mut aliases = Aliases::from(1);
+            let Some(untouchable) = untouchable(membership, MAIN, writing, &mut aliases) else {
+                return Ok(());
+            };
             let list = chunk.iter().map(|value| Expr::Value((*value).clone(), known.cast.clone())).collect();
-            let mut any = Vec::new();
-            if let Some(condition) = &source.protected {
-                any.push(environment.predicate(condition, Some(MAIN), &mut aliases));
-            }
-            if let Some((id, _)) = acting {
-                let cast = source.columns.first().and_then(|column| column.cast.clone());
-                any.push(Predicate::eq(plan::key(source, MAIN), Expr::Value(id.clone(), cast)));
-            }
-            let mut select = Select::new(source.table.clone(), MAIN, vec![plan::key(source, MAIN)])
-                .filter(Predicate::In(Expr::column(MAIN, &known.name), list).and(Predicate::Or(any)));
-            select.limit = Some(1);
-            if let Some(row) = connection.query(&Statement::Select(select), &[])?.first() {
-                let id = row.0.first().map(|key| rows::scim_id(source, key)).unwrap_or_default();
-                return Err(Error::forbidden(format!(
-                    "the {} {id} is protected, and its memberships with it: they are not changed through SCIM",
-                    type_.name
-                ))
-                .into());
-            }
+            let select = Select::new(source.table.clone(), MAIN, vec![plan::key(source, MAIN)])
+                .filter(Predicate::In(Expr::column(MAIN, &known.name), list).and(untouchable));
+            self.found_protected(connection, membership, select)?;
         }
         Ok(())
     }
 
-    /// 403 where the row that is about to go has a protected member.
+    /// 403 where the row that is about to go has a protected member, retired or outside the scope as it may be.
     pub(super) fn own_members_unprotected(
         &self,
         connection: &mut dyn Connection,
@@ -228,15 +210,52 @@ impl Directory {
         row: &[Value],
     ) -> Result<(), Fault> {
         for membership in writing.place.links().filter_map(|(_, link)| self.membership(link, row)) {
-            let acting = writing.environment.actor.filter(|_| membership.type_.name == "User");
-            if membership.target.protected.is_none() && acting.is_none() {
+            let (link, target) = (membership.link, membership.target);
+            let (near, other) = (Alias(0), Alias(1));
+            let mut aliases = Aliases::from(2);
+            let (Some(untouchable), Some(there)) =
+                (untouchable(&membership, other, writing, &mut aliases), target.columns.get(link.child.1))
+            else {
                 continue;
-            }
-            let members = self.existing(connection, &membership, None, &writing.environment)?;
-            let values: Vec<&Value> = members.values.iter().collect();
-            self.members_unprotected(connection, &membership, &values, writing)?;
+            };
+            let mut select = Select::new(link.table.clone(), near, vec![plan::key(target, other)]);
+            select.joins.push(Join {
+                kind: JoinKind::Inner,
+                table: target.table.clone(),
+                alias: other,
+                on: Predicate::eq(Expr::column(other, &there.name), Expr::column(near, &link.child.0.name)),
+            });
+            let filter = Predicate::eq(
+                Expr::column(near, &link.parent.0.name),
+                Expr::Value(membership.parent.clone(), link.parent.0.cast.clone()),
+            )
+            .and(writing.environment.predicate(&link.filter, Some(near), &mut aliases))
+            .and(writing.environment.predicate(&target.filter, Some(other), &mut aliases))
+            .and(untouchable);
+            self.found_protected(connection, &membership, select.filter(filter))?;
         }
         Ok(())
+    }
+
+    /// 403 where a select of keys finds somebody.
+    fn found_protected(
+        &self,
+        connection: &mut dyn Connection,
+        membership: &Membership<'_>,
+        mut select: Select,
+    ) -> Result<(), Fault> {
+        select.limit = Some(1);
+        match connection.query(&Statement::Select(select), &[])?.first() {
+            None => Ok(()),
+            Some(row) => {
+                let id = row.0.first().map(|key| rows::scim_id(membership.target, key)).unwrap_or_default();
+                Err(Error::forbidden(format!(
+                    "the {} {id} is protected, and its memberships with it: they are not changed through SCIM",
+                    membership.type_.name
+                ))
+                .into())
+            }
+        }
     }
 
     /// How histories name these members, by the text of what the link's child column holds.
@@ -314,7 +333,7 @@ impl Directory {
             let mut aliases = Aliases::from(2);
             let (near, other) = (Alias(0), Alias(1));
             let child = Expr::column(near, &link.child.0.name);
-            let mut select = Select::new(link.table.clone(), near, vec![child.clone()]);
+            let mut select = Select::new(link.table.clone(), near, vec![child.clone(), plan::key(target, other)]);
             select.joins.push(Join {
                 kind: JoinKind::Inner,
                 table: target.table.clone(),
@@ -332,8 +351,13 @@ impl Directory {
             if let Some(leave) = &link.leave {
                 filter = filter.and(environment.predicate(leave, Some(near), &mut aliases).negate());
             }
-            let rows = connection.query(&Statement::Select(select.filter(filter)), &[])?;
-            found.extend(rows.into_iter().filter_map(|row| row.0.into_iter().next()));
+            for row in connection.query(&Statement::Select(select.filter(filter)), &[])? {
+                if let [child, key] = row.0.as_slice()
+                    && ids.contains(rows::scim_id(target, key).as_str())
+                {
+                    found.push(child.clone());
+                }
+            }
         }
         Ok(found.into_iter().collect::<Children>().values)
     }
@@ -365,6 +389,26 @@ impl Directory {
             new.extend(chunk.iter().filter(|child| !there.contains(child)).cloned());
         }
         Ok(new)
+    }
+}
+
+/// Whether a row of the members' table is protected or the acting user; `None` where nothing is.
+fn untouchable(
+    membership: &Membership<'_>,
+    table: Alias,
+    writing: &Writing<'_>,
+    aliases: &mut Aliases,
+) -> Option<Predicate> {
+    let (source, environment) = (membership.target, &writing.environment);
+    let protected = source.protected.as_ref();
+    let protected = protected.map(|condition| environment.predicate(condition, Some(table), aliases));
+    let acting = environment.actor.filter(|_| membership.type_.name == "User").map(|(id, _)| {
+        let cast = source.columns.first().and_then(|column| column.cast.clone());
+        Predicate::eq(plan::key(source, table), Expr::Value(id.clone(), cast))
+    });
+    match (protected, acting) {
+        (None, None) => None,
+        (protected, acting) => Some(Predicate::Or(protected.into_iter().chain(acting).collect())),
     }
 }
 

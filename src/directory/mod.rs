@@ -5,6 +5,7 @@
 //! counts that do not depend on how much there is, only changed columns written, one transaction a
 //! request, rows locked by primary key, uniqueness claimed first.
 
+mod activity;
 mod administrator;
 mod adopt;
 mod asked;
@@ -31,6 +32,7 @@ mod list;
 mod lookup;
 mod members;
 mod membership;
+mod memberships;
 mod ordered;
 mod permissions;
 mod plan;

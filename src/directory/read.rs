@@ -3,6 +3,7 @@
 use super::child_rows::ChildRows;
 use super::permissions::Operation;
 use super::plan::{ReadPlan, Reverse};
+use super::row::is_of;
 use super::rows::{self, RowReader};
 use super::transaction::Fault;
 use super::{Answer, Caller, Directory, Place, blank_environment};
@@ -39,7 +40,8 @@ impl Directory {
         let params = self.params(key.clone(), &caller.server.name);
         let along = reading.by_key_with_groups.as_ref().filter(|_| collections.come_along(reading));
         let statement = along.unwrap_or(&reading.by_key);
-        let Some(mut row) = connection.query(statement, &params)?.into_iter().next() else {
+        let rows = connection.query(statement, &params)?;
+        let Some(mut row) = rows.into_iter().find(|row| is_of(key, row)) else {
             return Ok(None);
         };
         if along.is_some() {
@@ -67,6 +69,7 @@ impl Directory {
             plan: place.plan,
             reading: place.plan.reading(caller.server.default),
             environment: blank_environment(&self.adapter),
+            may: &caller.server.may,
             base_url: &caller.base_url,
         }
     }
@@ -111,6 +114,13 @@ impl Directory {
         });
         let groups = place.type_plan.reverse.iter().any(|reverse| self.may_see(caller, reverse));
         CollectionsWanted { links: links.collect(), groups: groups && wants("groups"), rows: rows.collect() }
+    }
+
+    /// The types that an identity server may not read. Their resources are not named to it: where they are members or
+    /// managers of what it may read, it sees their ids.
+    pub(super) fn unread(&self, caller: &Caller) -> Vec<&str> {
+        let names = self.adapter.resource_types.iter().map(|type_| type_.name.as_str());
+        names.filter(|name| !caller.server.may.allow(name, Operation::Read)).collect()
     }
 
     /// Whether the groups behind a link are shown: a type that an identity server may not read is not shown by another

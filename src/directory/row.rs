@@ -5,9 +5,9 @@ use super::rows;
 use super::stranger;
 use super::transaction::Fault;
 use super::{Directory, Place};
-use crate::adapter::{Aliases, Condition, Environment, Operand};
+use crate::adapter::{Aliases, Environment};
 use crate::scim::Error;
-use crate::sql::{Connection, Expr, Predicate, Select, Statement, Update, Value};
+use crate::sql::{Connection, Expr, Predicate, Row, Select, Statement, Update, Value};
 
 impl Directory {
     /// Writes columns of one row, its `modified` among them.
@@ -74,7 +74,8 @@ impl Directory {
         let filter = Predicate::eq(plan::key(source, MAIN), Expr::Value(key.clone(), cast)).and(visible);
         let mut select = Select::new(source.table.clone(), MAIN, columns).filter(filter);
         select.lock = true;
-        let Some(row) = connection.query(&Statement::Select(select), &[])?.into_iter().next() else {
+        let rows = connection.query(&Statement::Select(select), &[])?;
+        let Some(row) = rows.into_iter().find(|row| is_of(key, row)) else {
             return Ok(None);
         };
         let mut row = row.0;
@@ -97,11 +98,11 @@ impl Directory {
         let Some(condition) = &place.source.protected else {
             return Ok(());
         };
-        let looked_at = columns_of(condition);
+        let looked_at = condition.columns();
         let concerns = changed
             .iter()
             .filter_map(|id| place.source.columns.get(*id))
-            .any(|column| looked_at.contains(&column.name.as_str()));
+            .any(|column| looked_at.contains(&&column.name));
         if !concerns {
             return Ok(());
         }
@@ -129,6 +130,12 @@ pub(super) struct Locked {
     pub identity: Option<String>,
 }
 
+/// Whether a row has the very key that was asked for: a collation finds `abc` by `ABC` and by `abc ` too, and what we know
+/// of a row is kept under its id as it reads.
+pub(super) fn is_of(key: &Value, row: &Row) -> bool {
+    row.0.first().is_some_and(|found| found.to_text() == key.to_text())
+}
+
 /// `key = value`, for updates and deletes.
 pub(super) fn by_key(place: &Place<'_>, key: &Value) -> Predicate {
     match place.source.columns.first() {
@@ -143,17 +150,6 @@ pub(super) fn protected(place: &Place<'_>) -> Error {
         "this {} is protected: the adapter's `protected` rule, or being the acting user, keeps it from being changed through SCIM",
         place.type_.name
     ))
-}
-
-/// The columns of the row itself that a condition looks at.
-fn columns_of(condition: &Condition) -> Vec<&str> {
-    match condition {
-        Condition::True => Vec::new(),
-        Condition::And(all) | Condition::Or(all) => all.iter().flat_map(columns_of).collect(),
-        Condition::Not(inner) => columns_of(inner),
-        Condition::Test(Operand::Column(column) | Operand::Json(column, _), _) => vec![column.name.as_str()],
-        Condition::Test(Operand::Attribute(_), _) => Vec::new(),
-    }
 }
 
 /// For messages about a row whose id the caller knows.

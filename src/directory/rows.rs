@@ -2,6 +2,7 @@
 //! versions.
 
 use super::child_rows::{self, ChildRow};
+use super::permissions::{Operation, Permissions};
 use super::plan::{Display, Field, ReadPlan, Shape, SlotPlan, SourcePlan, TypePlan};
 pub(super) use super::values::{attribute_values, column_value, shown, shown_after, template_value};
 use crate::adapter::{Adapter, Binding, Conversion, Environment, ResourceType, Rows, Slot, Source};
@@ -76,6 +77,8 @@ pub(super) struct RowReader<'a> {
     pub reading: &'a ReadPlan,
     /// For templates.
     pub environment: Environment<'a>,
+    /// What the caller may read.
+    pub may: &'a Permissions,
     /// `https://.../scim/v2`.
     pub base_url: &'a str,
 }
@@ -245,6 +248,7 @@ impl RowReader<'_> {
         let (number, type_) = super::plan::find_type(self.adapter, &reference.resource_type)?;
         let target = type_.sources.first()?;
         let display = self.types.get(number)?.sources.first()?.display.as_ref();
+        let display = display.filter(|_| self.may.allow(&type_.name, Operation::Read));
         let mut object = Object::new();
         object.insert("value".into(), id.clone());
         if let Json::String(id) = id {

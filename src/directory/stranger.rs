@@ -13,6 +13,7 @@
 //! tell a rename from a stranger: they are never taken for one.
 
 use super::plan::{self, MAIN, SourcePlan};
+use super::row::{Locked, id_of};
 use super::transaction::Fault;
 use super::{Directory, Place, rows, unique};
 use crate::adapter::{Binding, Source, Unique};
@@ -97,12 +98,12 @@ pub(super) fn read_stranger(plan: &SourcePlan, values: &[Value]) -> bool {
 }
 
 /// Whether a whole row is of a stranger; `identity` is what [`remembered`] gave.
-pub(super) fn row_of_stranger(plan: &SourcePlan, row: &[Value], identity: Option<&str>) -> bool {
+fn row_of_stranger(plan: &SourcePlan, row: &[Value], identity: Option<&str>) -> bool {
     identity.is_some_and(|text| is_stranger(&parse(text), &known(plan, |_, column| row.get(column))))
 }
 
 /// For the log: somebody should look.
-pub(super) fn report(place: &Place<'_>, id: &str) {
+fn report(place: &Place<'_>, id: &str) {
     tracing::warn!(
         resource_type = %place.type_.name,
         id,
@@ -130,6 +131,26 @@ impl Directory {
         Ok(())
     }
 
+    /// Whether a row that is held is a stranger's. Who waited for its lock may have read what is remembered as it was before
+    /// the wait, beside the row as it is after it (PostgreSQL): so that is read again before it is believed.
+    pub(super) fn holds_stranger(
+        &self,
+        connection: &mut dyn Connection,
+        place: &Place<'_>,
+        locked: &Locked,
+    ) -> Result<bool, Fault> {
+        if !row_of_stranger(place.plan, &locked.row, locked.identity.as_deref()) {
+            return Ok(false);
+        }
+        let id = locked.row.first().and_then(Value::to_text).unwrap_or_default();
+        let identity = self.own.identity(connection, &place.plan.kind, &id)?;
+        let stranger = row_of_stranger(place.plan, &locked.row, identity.as_deref());
+        if stranger {
+            report(place, &locked.row.first().map(|key| id_of(place, key)).unwrap_or_default());
+        }
+        Ok(stranger)
+    }
+
     /// A key that was just given out may be one that was given out before.
     pub(super) fn forget_predecessor(
         &self,
@@ -137,7 +158,7 @@ impl Directory {
         place: &Place<'_>,
         id: &str,
     ) -> Result<(), Fault> {
-        if self.own.identity(connection, &place.plan.kind, id)?.is_some() {
+        if self.own.is_known(connection, &place.plan.kind, id)? {
             tracing::warn!(resource_type = %place.type_.name, id, "the application gave out an id anew: who had it is forgotten");
             self.own.forget(connection, &place.plan.kind, id)?;
         }

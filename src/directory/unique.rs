@@ -1,11 +1,11 @@
 //! Uniqueness, whether the legacy table has an index or not: a claim first, then a look.
 
-use super::change::Writing;
+use super::change::{Assignment, Writing};
 use super::plan::{self, MAIN};
 use super::rows;
 use super::transaction::Fault;
 use super::{Directory, Place};
-use crate::adapter::{Aliases, Attribute, Binding, ColumnBinding, Unique};
+use crate::adapter::{Aliases, Attribute, Binding, ColumnBinding, ColumnId, Environment, Source, Unique};
 use crate::scim::Error;
 use crate::sql::{Connection, Expr, Order, Predicate, Select, Statement, Value};
 use serde_json::Value as Json;
@@ -51,7 +51,8 @@ impl Directory {
     }
 
     /// Claims the unique values among the changed attributes, and finds who has one already. `own` is
-    /// the row itself.
+    /// the row itself. What is unique beside columns that attributes write is claimed alone: who has it is known once
+    /// those columns are ([`Directory::holder_beside`]).
     pub(super) fn holder(
         &self,
         connection: &mut dyn Connection,
@@ -60,11 +61,48 @@ impl Directory {
         changed: &[bool],
         own: Option<&Value>,
     ) -> Result<Option<Holder>, Fault> {
+        let asked = self.asked_unique(writing, wanted, changed)?;
+        // All sources of a type share the claim: uniqueness spans them.
+        let claims = asked.iter().map(|asked| (writing.place.type_.name.clone(), asked.claim.clone())).collect();
+        self.claim(connection, &mut writing.claims, claims)?;
+        let asked = asked.iter().filter(|asked| !asked.moves);
+        self.first_holder(connection, writing, asked, wanted, own, &[])
+    }
+
+    /// Who has a value that is unique beside columns that attributes write, in a row that will hold `assigned`. The values
+    /// are claimed already.
+    pub(super) fn holder_beside(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &Writing<'_>,
+        wanted: &[Option<Json>],
+        changed: &[bool],
+        own: Option<&Value>,
+        assigned: &[Assignment],
+    ) -> Result<Option<Holder>, Fault> {
+        let asked = self.asked_unique(writing, wanted, changed)?;
+        let asked = asked.iter().filter(|asked| asked.moves);
+        self.first_holder(connection, writing, asked, wanted, own, assigned)
+    }
+
+    /// The unique values to look for: those of attributes that change, and of those whose neighbours in `within` do.
+    fn asked_unique<'a>(
+        &self,
+        writing: &Writing<'a>,
+        wanted: &[Option<Json>],
+        changed: &[bool],
+    ) -> Result<Vec<AskedUnique<'a>>, Fault> {
         let place = writing.place;
-        let mut claims = Vec::new();
-        let mut looked_at = Vec::new();
+        let is_changed = |index: usize| changed.get(index) == Some(&true);
+        let mut asked = Vec::new();
         for (index, attribute) in place.source.attributes.iter().enumerate() {
-            if attribute.unique == Unique::No || !changed.get(index).copied().unwrap_or(false) {
+            let within: &[ColumnId] = match &attribute.unique {
+                Unique::No => continue,
+                Unique::Within(within) => within,
+                Unique::Visible | Unique::All => &[],
+            };
+            let beside: Vec<usize> = writers(place.source, within).collect();
+            if !is_changed(index) && !beside.iter().any(|index| is_changed(*index)) {
                 continue;
             }
             let (Some(Some(value)), Binding::Column(binding)) = (wanted.get(index), &attribute.binding) else {
@@ -85,14 +123,25 @@ impl Directory {
             if stored.is_null() {
                 continue;
             }
-            // All sources of a type share the claim: uniqueness spans them.
             let read = stored.to_text().unwrap_or_default();
             let read = Value::from(binding.conversion.shown(&read).as_ref());
-            claims.push((place.type_.name.clone(), format!("{}={}", rows::path(attribute), fold(&read))));
-            looked_at.push((index, attribute, stored));
+            let claim = format!("{}={}", rows::path(attribute), fold(&read));
+            asked.push(AskedUnique { attribute, stored, claim, moves: !beside.is_empty() });
         }
-        self.claim(connection, &mut writing.claims, claims)?;
-        for (index, attribute, stored) in looked_at {
+        Ok(asked)
+    }
+
+    fn first_holder<'q, 'a: 'q>(
+        &self,
+        connection: &mut dyn Connection,
+        writing: &Writing<'_>,
+        asked: impl Iterator<Item = &'q AskedUnique<'a>>,
+        wanted: &[Option<Json>],
+        own: Option<&Value>,
+        assigned: &[Assignment],
+    ) -> Result<Option<Holder>, Fault> {
+        let place = writing.place;
+        for AskedUnique { attribute, stored, .. } in asked {
             for (position, source) in place.type_.sources.iter().enumerate() {
                 let twin = source.attributes.iter().find(|twin| twin.target == attribute.target);
                 let Some((other, twin)) = place.beside(position).zip(twin) else {
@@ -100,8 +149,8 @@ impl Directory {
                 };
                 let here = std::ptr::eq(source, place.source);
                 let own = if here { own } else { None };
-                let environment = writing.environment;
-                let found = self.who_has(connection, &other, twin, (index, &stored), &environment, wanted, own)?;
+                let environment = Environment { attributes: Some(wanted), ..writing.environment };
+                let found = self.who_has(connection, &other, twin, stored, &environment, own, assigned)?;
                 if let Some(mut holder) = found {
                     holder.source = position;
                     // A retired row of another table cannot be brought back by a create in this one.
@@ -119,15 +168,15 @@ impl Directory {
         connection: &mut dyn Connection,
         place: &Place<'_>,
         attribute: &Attribute,
-        value: (usize, &Value),
-        environment: &crate::adapter::Environment<'_>,
-        wanted: &[Option<Json>],
+        value: &Value,
+        environment: &Environment<'_>,
         own: Option<&Value>,
+        assigned: &[Assignment],
     ) -> Result<Option<Holder>, Fault> {
         let Binding::Column(binding) = &attribute.binding else {
             return Ok(None);
         };
-        let Some(equal) = self.equal(place, attribute, binding, value.1) else {
+        let Some(equal) = self.equal(place, attribute, binding, value) else {
             return Ok(None);
         };
         let mut aliases = Aliases::from(1);
@@ -140,7 +189,7 @@ impl Directory {
             Unique::Within(columns) => {
                 filter = filter.and(environment.predicate(&place.source.filter, Some(MAIN), &mut aliases));
                 for column in columns {
-                    filter = filter.and(self.shares(place, *column, environment, wanted));
+                    filter = filter.and(shares(place, *column, environment, assigned));
                 }
             }
         }
@@ -195,30 +244,47 @@ impl Directory {
             value => Predicate::eq(left, Expr::Value(value.clone(), column.cast.clone())),
         })
     }
+}
 
-    fn shares(
-        &self,
-        place: &Place<'_>,
-        column: usize,
-        environment: &crate::adapter::Environment<'_>,
-        wanted: &[Option<Json>],
-    ) -> Predicate {
-        let Some(known) = place.source.columns.get(column) else {
-            return Predicate::True;
+/// A unique value that a write asks for.
+struct AskedUnique<'a> {
+    attribute: &'a Attribute,
+    stored: Value,
+    claim: String,
+    /// It is unique beside columns that attributes write.
+    moves: bool,
+}
+
+/// The attributes that write any of these columns.
+fn writers(source: &Source, columns: &[ColumnId]) -> impl Iterator<Item = usize> {
+    source.attributes.iter().enumerate().filter_map(move |(index, attribute)| {
+        let column = match &attribute.binding {
+            Binding::Column(binding) if binding.writes => binding.column,
+            Binding::Lookup(lookup) if lookup.writes => lookup.column,
+            Binding::Reference(reference) if !attribute.schema.is_read_only() => reference.column,
+            _ => return None,
         };
-        let left = Expr::column(MAIN, &known.name);
-        let environment = crate::adapter::Environment { attributes: Some(wanted), ..*environment };
-        let value = match environment.row.and_then(|(_, row)| row.get(column)) {
-            Some(value) => Some(value.clone()),
-            None => place.source.create.as_ref().and_then(|create| {
-                let (_, expression) = create.set.iter().find(|(set, _)| *set == column)?;
-                environment.value(expression, Some(known))
-            }),
-        };
-        match value {
-            None | Some(Value::Null) => Predicate::IsNull(left),
-            Some(value) => Predicate::eq(left, Expr::Value(value, known.cast.clone())),
-        }
+        columns.contains(&column).then_some(index)
+    })
+}
+
+/// Whether a row holds in this column what the row that is written will hold.
+fn shares(place: &Place<'_>, column: ColumnId, environment: &Environment<'_>, assigned: &[Assignment]) -> Predicate {
+    let Some(known) = place.source.columns.get(column) else {
+        return Predicate::True;
+    };
+    let left = Expr::column(MAIN, &known.name);
+    let assigned = assigned.iter().find(|assigned| assigned.column == column).map(|assigned| assigned.value.clone());
+    let value = assigned.or_else(|| match environment.row {
+        Some((_, row)) => row.get(column).cloned(),
+        None => place.source.create.as_ref().and_then(|create| {
+            let (_, expression) = create.set.iter().find(|(set, _)| *set == column)?;
+            environment.value(expression, Some(known))
+        }),
+    });
+    match value {
+        None | Some(Value::Null) => Predicate::IsNull(left),
+        Some(value) => Predicate::eq(left, Expr::Value(value, known.cast.clone())),
     }
 }
 

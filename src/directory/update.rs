@@ -1,5 +1,6 @@
 //! PUT and PATCH: the row is locked, the difference computed, and only that is written.
 
+use super::activity::Activity;
 use super::change::{Assignment, Secret, Wish, Writing, check_required};
 use super::child_rows::ChildRows;
 use super::journal::Done;
@@ -7,9 +8,8 @@ use super::members::{Collections, MemberChange};
 use super::permissions;
 use super::read::{CollectionsWanted, Found};
 use super::read_only::writable_here;
-use super::row::{Locked, id_of, protected};
+use super::row::{Locked, protected};
 use super::rows;
-use super::stranger;
 use super::transaction::Fault;
 use super::wanted::wanted;
 use super::{Answer, Caller, Directory, PatchAnswer, Patched, Place, Precondition};
@@ -288,8 +288,7 @@ impl Directory {
             return Ok(None);
         };
         let exact = if condition.is_empty() { CollectionsWanted::none() } else { CollectionsWanted::versioned(&place) };
-        if stranger::row_of_stranger(place.plan, &locked.row, locked.identity.as_deref()) {
-            stranger::report(&place, &id_of(&place, key));
+        if self.holds_stranger(connection, &place, &locked)? {
             return Ok(None);
         }
         let exact = exact.with_rows(&concerned(&place, change));
@@ -310,6 +309,13 @@ impl Directory {
             keep_immutable(&place, &was, &mut will)?;
         }
         let changed: Vec<bool> = was.iter().zip(&will).map(|(was, will)| was != will).collect();
+        let activity = self.activity(&place, &was, &will, &changed);
+        if activity == Activity::Ends
+            && let Some(active) = place.plan.active.and_then(|active| will.get_mut(active))
+        {
+            // However it was said: guards, steps and whoever reads the row see somebody who is not active.
+            *active = Some(Json::Bool(false));
+        }
         if matches!(change, Change::Patch(_) | Change::Merge(_) | Change::Complete(_) | Change::Adopt(_)) {
             check_required(&place, &will, Some(&changed))?;
             writable_here(&place, &changed, &collections)?;
@@ -319,10 +325,10 @@ impl Directory {
             change,
             Change::Patch(_) | Change::Merge(_) | Change::Adopt(_) | Change::Replace { created: false, .. }
         ) {
-            self.may_change(&place, caller, &was, &will, &changed, &collections)?;
+            self.may_change(&place, caller, activity, &changed, &collections)?;
         }
         // A DELETE that deactivates was counted as what it is.
-        if switched_off(&place, &was, &will, &changed) && !matches!(change, Change::Deactivate) {
+        if activity == Activity::Ends && !matches!(change, Change::Deactivate) {
             self.brake(connection, writing)?;
         }
         let environment = Environment { id: Some(key), row: Some((place.source, &locked.row)), ..writing.environment };
@@ -400,18 +406,17 @@ impl Directory {
         &self,
         place: &Place<'_>,
         caller: &Caller,
-        was: &[Option<Json>],
-        will: &[Option<Json>],
+        activity: Activity,
         changed: &[bool],
         collections: &Collections,
     ) -> Result<(), Error> {
         let may = &caller.server.may;
-        let switched_off = switched_off(place, was, will, changed);
+        let switched_off = activity == Activity::Ends;
         if switched_off && !may.allow(&place.type_.name, permissions::Operation::Deactivate) {
             return may.check(&place.type_.name, permissions::Operation::Deactivate);
         }
         let more = changed.iter().enumerate().any(|(index, changed)| *changed && Some(index) != place.plan.active)
-            || (!switched_off && place.plan.active.is_some_and(|active| changed.get(active) == Some(&true)))
+            || activity == Activity::Changes
             || !collections.is_empty();
         if more { may.check(&place.type_.name, permissions::Operation::Update) } else { Ok(()) }
     }
@@ -430,9 +435,13 @@ impl Directory {
         if let Some(holder) = self.holder(connection, writing, will, changed, Some(key))? {
             return Err(Error::uniqueness(&holder.attribute).into());
         }
+        let assigned = self.columns(connection, writing, &wish)?;
+        if let Some(holder) = self.holder_beside(connection, writing, will, changed, Some(key), &assigned)? {
+            return Err(Error::uniqueness(&holder.attribute).into());
+        }
         let mut after = locked.row.clone();
         let mut set = Vec::new();
-        for Assignment { column, value, beside, .. } in self.columns(connection, writing, &wish)? {
+        for Assignment { column, value, beside, .. } in assigned {
             let is_set = |column: usize| set.iter().any(|(known, _)| *known == column);
             if is_set(column) || beside.is_some_and(|beside| !is_set(beside)) {
                 continue;
@@ -499,15 +508,6 @@ impl Directory {
         }
         Ok(touched)
     }
-}
-
-/// Whether a change deactivates.
-fn switched_off(place: &Place<'_>, was: &[Option<Json>], will: &[Option<Json>], changed: &[bool]) -> bool {
-    place.plan.active.is_some_and(|active| {
-        changed.get(active) == Some(&true)
-            && will.get(active) == Some(&Some(Json::Bool(false)))
-            && was.get(active) != Some(&Some(Json::Bool(false)))
-    })
 }
 
 /// RFC 7644 3.5.1: what is immutable and has a value keeps it; a PUT that says another is 400.

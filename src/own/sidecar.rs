@@ -3,9 +3,12 @@
 //! is addressed by resource type and id; what it means is decided above.
 
 use super::{Own, OwnTable, Reader, T, column, idents};
-use crate::sql::{Connection, Delete, Error, Expr, Ident, Insert, OnConflict, Predicate, Select, Statement};
+use crate::sql::{Connection, Delete, Error, Expr, Ident, Insert, OnConflict, Predicate, Select, Statement, Union};
 use chrono::Utc;
 use std::collections::HashMap;
+
+/// The tables whose rows belong to one resource each.
+const OF_RESOURCES: [OwnTable; 4] = [OwnTable::Links, OwnTable::Sidecar, OwnTable::Tombstones, OwnTable::Identities];
 
 /// A resource that is gone although its row stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,6 +177,18 @@ impl Own {
         Ok(rows.into_iter().next().map(|mut row| row.text()))
     }
 
+    /// Whether anything is kept for a resource: an externalId, a document, a tombstone, who it is.
+    pub fn is_known(&self, connection: &mut dyn Connection, resource_type: &str, id: &str) -> Result<bool, Error> {
+        let ids = [id.to_owned()];
+        let of = |table| {
+            let select = Select::new(self.table(table), T, vec![Expr::Number(1)]);
+            select.filter(among(resource_type, &ids))
+        };
+        let selects = OF_RESOURCES.map(of).to_vec();
+        let any = Union { selects, order: Vec::new(), limit: Some(1), offset: None };
+        Ok(!connection.query(&Statement::Union(any), &[])?.is_empty())
+    }
+
     /// Remembers what a resource's row is known by.
     pub fn set_identity(
         &self,
@@ -222,7 +237,7 @@ impl Own {
         if ids.is_empty() {
             return Ok(());
         }
-        for table in [OwnTable::Links, OwnTable::Sidecar, OwnTable::Tombstones, OwnTable::Identities] {
+        for table in OF_RESOURCES {
             let filter = equals(&[("resource_type", resource_type)])
                 .and(Predicate::In(Expr::bare(&Ident::new("resource_id")), values(ids)));
             connection.execute(&Statement::Delete(Delete { table: self.table(table), filter }), &[])?;

@@ -63,7 +63,9 @@ fn mysql_host(
     }
     if one_of_several {
         let read_only = session.text("SELECT @@global.read_only", &[])?;
-        if read_only.first().and_then(|row| row.0.first()).and_then(Value::as_int) == Some(1) {
+        // A number, and a word from MariaDB 12 on, where there are ways of being read only.
+        let read_only = read_only.first().and_then(|row| row.0.first()).and_then(Value::to_text).unwrap_or_default();
+        if !matches!(read_only.as_str(), "0" | "OFF") {
             return Err(Error::new(Failure::ReadOnly, "every database host that answers is read only"));
         }
     }

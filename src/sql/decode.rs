@@ -30,15 +30,15 @@ pub(super) fn postgres(raw: PgValue<'_>) -> deserialize::Result<Value> {
         701 => Value::Float(f64::from_be_bytes(fixed(bytes)?)),
         1082 => match <NaiveDate as FromSql<sql_types::Date, Pg>>::from_sql(raw) {
             Ok(day) => Value::Date(day),
-            Err(_) => text(b"infinity")?,
+            Err(_) => infinity(bytes),
         },
         1114 => match <NaiveDateTime as FromSql<sql_types::Timestamp, Pg>>::from_sql(raw) {
             Ok(at) => Value::DateTime(at),
-            Err(_) => text(b"infinity")?,
+            Err(_) => infinity(bytes),
         },
         1184 => match <DateTime<Utc> as FromSql<sql_types::Timestamptz, Pg>>::from_sql(raw) {
             Ok(at) => Value::Instant(at),
-            Err(_) => text(b"infinity")?,
+            Err(_) => infinity(bytes),
         },
         1700 => Value::Text(numeric(bytes)?),
         2950 => Value::Text(uuid::Uuid::from_bytes(fixed(bytes)?).hyphenated().to_string()),
@@ -49,6 +49,14 @@ pub(super) fn postgres(raw: PgValue<'_>) -> deserialize::Result<Value> {
         oid if oid >= FIRST_USER_OID => text(bytes)?,
         oid => return Err(format!("a column of the built-in type with OID {oid} must be cast to text").into()),
     })
+}
+
+/// A moment that no calendar has: the least number of the wire form is before all others, the rest after them.
+fn infinity(bytes: &[u8]) -> Value {
+    match bytes {
+        [0x80, rest @ ..] if rest.iter().all(|byte| *byte == 0) => Value::from("-infinity"),
+        _ => Value::from("infinity"),
+    }
 }
 
 /// `numeric`'s wire form: digit groups of base 10000, weight, sign, display scale.
@@ -174,6 +182,18 @@ mod tests {
         bytes.extend(scale.to_be_bytes());
         groups.iter().for_each(|group| bytes.extend(group.to_be_bytes()));
         bytes
+    }
+
+    #[test]
+    fn infinities_have_their_signs() {
+        for (bytes, expected) in [
+            (i32::MIN.to_be_bytes().to_vec(), "-infinity"),
+            (i32::MAX.to_be_bytes().to_vec(), "infinity"),
+            (i64::MIN.to_be_bytes().to_vec(), "-infinity"),
+            (i64::MAX.to_be_bytes().to_vec(), "infinity"),
+        ] {
+            assert_eq!(infinity(&bytes), Value::from(expected));
+        }
     }
 
     #[test]

@@ -320,11 +320,13 @@ fn rows_as_glpi_10_writes_them() {
     );
     change(&["password"], json!([{ "op": "replace", "path": "password", "value": "Secret-2" }]));
     let before = WATCH.rows(&database);
+    let stays = |table: &str| !["glpi_logs", "glpi_users", "glpi_groups_users"].contains(&table);
     glpi.as_traced(&["user trash"], |client| {
         client.delete("/Users/7").expect(204);
         client.get("/Users/7").expect(404);
     });
-    glpi.as_traced(&["user restore"], |client| {
+    // Whoever is made again has the groups of before no more.
+    glpi.as_traced(&["user restore", "group_user delete"], |client| {
         let again = json!({
             "userName": "jdoe2",
             "title": null,
@@ -336,16 +338,9 @@ fn rows_as_glpi_10_writes_them() {
         assert_eq!(restored.id(), "7");
     });
     assert_eq!(
-        before.iter().filter(|((table, _), _)| table != "glpi_logs" && table != "glpi_users").collect::<Vec<_>>(),
-        WATCH
-            .rows(&database)
-            .iter()
-            .filter(|((table, _), _)| table != "glpi_logs" && table != "glpi_users")
-            .collect::<Vec<_>>(),
+        before.iter().filter(|((table, _), _)| stays(table)).collect::<Vec<_>>(),
+        WATCH.rows(&database).iter().filter(|((table, _), _)| stays(table)).collect::<Vec<_>>(),
     );
-    glpi.as_traced(&["group_user delete"], |client| {
-        client.patch("/Groups/1", member("remove", "7")).expect(204);
-    });
     database.execute("ALTER TABLE glpi_groups_users AUTO_INCREMENT = 2");
     glpi.as_traced(&["group_user re-add"], |client| {
         client.patch("/Groups/1", member("add", "7")).expect(204);

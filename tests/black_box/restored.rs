@@ -73,22 +73,34 @@ fn strangers(engine: Engine) {
     client.patch(&format!("/Groups/{team}"), add);
     assert_eq!(database.count("SELECT COUNT(*) FROM memberships"), 2);
 
-    // A key given out anew to a row of our own making: nothing of its predecessor is in it.
-    let kept = json!({ "externalId": "gone", "title": "  Spaces  ", "displayName": " D " });
-    let gone = client.post("/Users", &client::user("gone", kept)).expect(201).id();
-    database.execute(&format!("DELETE FROM people WHERE id = {gone}"));
-    match engine {
-        Engine::MariaDb => database.execute("ALTER TABLE people AUTO_INCREMENT = 1"),
-        Engine::Postgres => database.execute(&format!("ALTER TABLE people ALTER COLUMN id RESTART WITH {gone}")),
-        Engine::Sqlite => {
-            database.execute(&format!("UPDATE sqlite_sequence SET seq = {gone} - 1 WHERE name = 'people'"));
+    // A key given out anew to a row of our own making: nothing of its predecessor is in it, whether it was remembered or not.
+    let mut id = String::new();
+    for (round, remembered) in [true, false].into_iter().enumerate() {
+        let kept = json!({ "externalId": "gone", "title": "  Spaces  ", "displayName": " D " });
+        let gone = client.post("/Users", &client::user("gone", kept)).expect(201).id();
+        database.execute(&format!("DELETE FROM people WHERE id = {gone}"));
+        if !remembered {
+            let of = format!("WHERE resource_type = 'User' AND resource_id = '{gone}'");
+            database.execute(&format!(
+                "DELETE FROM {own}identities {of};
+                 INSERT INTO {own}tombstones (resource_type, resource_id, server, created_at, reason) VALUES ('User', '{gone}', 'hr', 0, 'old')"
+            ));
         }
+        match engine {
+            Engine::MariaDb => database.execute("ALTER TABLE people AUTO_INCREMENT = 1"),
+            Engine::Postgres => database.execute(&format!("ALTER TABLE people ALTER COLUMN id RESTART WITH {gone}")),
+            Engine::Sqlite => {
+                database.execute(&format!("UPDATE sqlite_sequence SET seq = {gone} - 1 WHERE name = 'people'"));
+            }
+        }
+        let new =
+            client.post("/Users", &client::user(&format!("new{round}"), json!({ "title": "Spaces" }))).expect(201);
+        id = new.id();
+        let new: Value = new.json();
+        assert_eq!(id, gone, "{engine:?}");
+        assert_eq!((new.get("externalId"), &new["title"]), (None, &json!("Spaces")), "{new}");
+        client.patch(&format!("/Users/{id}"), title("kept")).expect(200);
     }
-    let new = client.post("/Users", &client::user("new", json!({ "title": "Spaces" }))).expect(201);
-    let (id, new): (String, Value) = (new.id(), new.json());
-    assert_eq!(id, gone, "{engine:?}");
-    assert_eq!((new.get("externalId"), &new["title"]), (None, &json!("Spaces")), "{new}");
-    client.patch(&format!("/Users/{id}"), title("kept")).expect(200);
     // Whoever is gone is gone.
     client.delete(&format!("/Users/{id}")).expect(204);
     client.get(&format!("/Users/{id}")).expect(404);
@@ -107,4 +119,42 @@ fn postgres() {
 #[test]
 fn sqlite() {
     strangers(Engine::Sqlite);
+}
+
+/// Who waits for a row's lock on PostgreSQL reads the row as it is after the wait, and what is remembered as it was before.
+#[test]
+fn a_rename_makes_no_stranger_for_who_waited() {
+    let database = Database::small(Engine::Postgres);
+    let adapter = std::fs::read_to_string(crate::support::file("tests/adapters/small.yaml")).expect("an adapter");
+    // Without the time of its making, names alone tell who a row is.
+    let nameless = adapter.replace("created: created_at, ", "");
+    assert_ne!(nameless, adapter);
+    let service = Service::start(&database, Options::written(nameless));
+    let mut client = service.client();
+    let body = json!({ "emails": [{ "value": "ann@example.org" }] });
+    let ann = client.post("/Users", &client::user("ann", body)).expect(201).id();
+    let at_ann = format!("/Users/{ann}");
+    let named = |name: &str| {
+        json!([
+            { "op": "replace", "path": "userName", "value": name },
+            { "op": "replace", "path": "emails", "value": [{ "value": format!("{name}@example.org") }] }
+        ])
+    };
+    let own = database.own_tables();
+    let of = format!("WHERE resource_type = 'User' AND resource_id = '{ann}'");
+    client.patch(&at_ann, named("anna")).expect(200);
+    let anna = database.rows(&format!("SELECT identity FROM {own}identities {of}"))[0][0].clone().expect("an identity");
+    client.patch(&at_ann, named("ann")).expect(200);
+    std::thread::scope(|scope| {
+        // What another process of ours does with a rename.
+        scope.spawn(|| {
+            database.execute(&format!(
+                "BEGIN; UPDATE people SET login = 'anna', mail = 'anna@example.org' WHERE id = {ann};
+                 UPDATE {own}identities SET identity = '{anna}' {of}; SELECT pg_sleep(1.5); COMMIT;"
+            ));
+        });
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        client.patch(&at_ann, json!([{ "op": "replace", "path": "title", "value": "T" }])).expect(200);
+    });
+    client.delete(&at_ann).expect(204);
 }

@@ -4,6 +4,7 @@
 mod cursors;
 mod demo;
 mod forms;
+mod keys;
 mod lists;
 mod lookups;
 mod members;

@@ -175,3 +175,102 @@ fn a_delete_with_a_stale_version_is_refused() {
         assert_eq!(refused.status, 412);
     }
 }
+
+/// Links and child rows whose `where` looks at more than whether they were removed.
+const MARKED: (&str, &str) = (
+    "CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL);
+     CREATE TABLE roles(id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+     CREATE TABLE held(role_id INTEGER NOT NULL, model_id INTEGER NOT NULL, model TEXT NOT NULL, gone TEXT);
+     CREATE TABLE contacts(id INTEGER PRIMARY KEY, person_id INTEGER NOT NULL, kind TEXT NOT NULL, value TEXT NOT NULL, gone TEXT);
+     INSERT INTO people VALUES (5, 'ada'); INSERT INTO roles VALUES (5, 'Role');
+     INSERT INTO held VALUES (5, 5, 'User', NULL), (5, 5, 'User', 'x'), (5, 5, 'Team', NULL);
+     INSERT INTO contacts VALUES (1, 5, 'mail', 'a@x', NULL), (2, 5, 'mail', 'old@x', 'x'), (3, 5, 'fax', '1', NULL);",
+    r#"
+adapter: marked
+title: Marked
+databases: [sqlite]
+resources:
+  User:
+    table: people
+    id: id
+    attributes:
+      userName: login
+      emails: { rows: { table: contacts, parent: person_id, where: { kind: mail, gone: null }, fields: { value: value }, delete: { set: { gone: "${now}" } } } }
+    delete: row
+  Group:
+    table: roles
+    id: id
+    attributes:
+      displayName: { column: name, required: true }
+      members: { link: { table: held, parent: role_id, child: model_id, where: { model: User, gone: null }, resource: User, delete: { set: { gone: "${now}" } } } }
+    delete: row
+"#,
+);
+
+#[test]
+fn a_row_that_goes_takes_what_is_its_own_removed_or_not() {
+    for type_ in [USER, GROUP] {
+        let application = Application::with(MARKED.0, MARKED.1);
+        application.delete(type_, "5").unwrap();
+        assert_eq!(application.shown("held", &["model", "gone"]), ["Team -"], "not a link of either");
+    }
+    let application = Application::with(MARKED.0, MARKED.1);
+    application.delete(USER, "5").unwrap();
+    assert_eq!(application.shown("contacts", &["id"]), ["3"]);
+}
+
+#[test]
+fn a_row_that_was_retired_comes_back_without_its_memberships() {
+    let told = "what: parted, details: \"${label}, ${displayName}, ${id}, ${each.person_id.label}\" }";
+    let application = Application::with(STAFF.0, &STAFF.1.replace("what: parted }", told));
+    application.application_runs("INSERT INTO badges VALUES (2); INSERT INTO crew VALUES (2, 2)");
+    application.delete(USER, "2").unwrap();
+    // Whoever is retired cannot be seen, and so cannot be removed.
+    application.patch(GROUP, "1", json!([{ "op": "remove", "path": "members[value eq \"2\"]" }])).unwrap();
+    application.put(GROUP, "2", json!({ "displayName": "Empty", "members": [] })).unwrap();
+    let back = application.create(USER, json!({ "userName": "bob" })).unwrap();
+    assert_eq!((text(&back, "id"), back.get("groups")), ("2", None));
+    assert_eq!(application.shown("crew", &["team_id", "person_id"]), ["1 1"]);
+    let history = application.shown("history", &["person_id", "what", "details"]);
+    for parted in ["2 parted Crew, Crew, 1, Bob Builder", "2 parted Empty, Empty, 2, Bob Builder"] {
+        assert!(history.contains(&parted.to_owned()), "{history:?}");
+    }
+    assert_ne!(application.shown("teams", &["updated"])[1], "-", "touched");
+}
+
+#[test]
+fn what_is_revived_comes_back_without_its_memberships() {
+    let application = Application::staff();
+    application.set("2", "externalId", json!("x2")).unwrap();
+    application.delete(USER, "2").unwrap();
+    let back = application.create(USER, json!({ "userName": "bob", "externalId": "x2" })).unwrap();
+    assert_eq!((text(&back, "id"), back.get("groups")), ("2", None));
+    assert_eq!(application.shown("crew", &["team_id", "person_id"]), ["1 1"]);
+}
+
+#[test]
+fn nobody_comes_back_into_a_protected_group() {
+    let yaml =
+        STAFF.1.replace("    table: teams\n    id: id\n", "    table: teams\n    id: id\n    protected: { id: 1 }\n");
+    let application = Application::with(STAFF.0, &yaml);
+    application.application_runs("INSERT INTO badges VALUES (2)");
+    application.delete(USER, "2").unwrap();
+    let refused = application.create(USER, json!({ "userName": "bob" })).unwrap_err();
+    assert_eq!((refused.status, refused.scim_type), (409, Some(crate::scim::ScimType::Uniqueness)));
+    assert!(refused.detail.contains("Group 1"), "{}", refused.detail);
+    assert_eq!(application.get(USER, "2").unwrap_err().status, 404, "still retired");
+    assert_eq!(application.shown("crew", &["team_id", "person_id"]), ["1 1", "1 2"]);
+    application.application_runs("DELETE FROM crew WHERE person_id = 2");
+    assert_eq!(application.create(USER, json!({ "userName": "bob" })).unwrap()["id"], "2");
+}
+
+#[test]
+fn rows_that_are_left_are_the_applications_when_somebody_comes_back_too() {
+    let yaml = STAFF.1.replace("          touch: true\n", "          leave: { team_id: 1 }\n");
+    let application = Application::with(STAFF.0, &yaml);
+    application.application_runs("INSERT INTO badges VALUES (2); INSERT INTO crew VALUES (2, 2)");
+    application.delete(USER, "2").unwrap();
+    let back = application.create(USER, json!({ "userName": "bob" })).unwrap();
+    assert_eq!(back["groups"].as_array().unwrap().len(), 1);
+    assert_eq!(application.shown("crew", &["team_id", "person_id"]), ["1 1", "1 2"]);
+}

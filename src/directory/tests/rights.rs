@@ -198,3 +198,140 @@ fn a_unique_external_id_is_unique_to_its_server() {
     application.set("3", "externalId", json!("same")).unwrap();
     application.create(USER, json!({ "userName": "new", "externalId": "hers" })).unwrap();
 }
+
+/// Somebody active, in a column of this type; PUT and PATCH that leave `active` out, each in an application of its own.
+fn without_active(column: &str, conversion: &str, active: &str) -> Vec<(Application, Result<Object, Error>)> {
+    let tables = format!(
+        "CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL, state {column}, told TEXT); INSERT INTO people(id, login, state) VALUES (2, 'bob', {active});"
+    );
+    let yaml = format!(
+        r#"
+adapter: states
+title: States
+databases: [sqlite]
+resources:
+  User:
+    table: people
+    id: id
+    attributes:
+      userName: {{ column: login, required: true }}
+      active: {{ column: state, type: {{ boolean: {conversion} }} }}
+    create: refuse
+    update: {{ then: [ {{ update: people, when: {{ active: {{ becomes: false }} }}, values: {{ told: "yes" }}, where: {{ id: "${{id}}" }} }} ] }}
+    delete: deactivate
+"#
+    );
+    let bodies = [
+        json!([{ "op": "remove", "path": "active" }]),
+        json!([{ "op": "replace", "value": { "active": null } }]),
+        json!([{ "op": "replace", "value": { "active": "" } }]),
+        Json::Null,
+    ];
+    let run = |body: &Json| {
+        let mut application = Application::with(&tables, &yaml);
+        application.server(|server| {
+            server.may = Permissions::only(vec![("User".to_owned(), vec![Read, Update])]);
+        });
+        let answer = match body {
+            Json::Null => application.put(USER, "2", json!({ "userName": "bob" })),
+            operations => application.patch(USER, "2", operations.clone()).map(Option::unwrap),
+        };
+        (application, answer)
+    };
+    bodies.iter().map(run).collect()
+}
+
+#[test]
+fn leaving_active_out_is_a_deactivation_like_any_other() {
+    for (column, conversion, active) in [
+        ("INTEGER", "{ true: 1, false: 0 }", "1"),
+        ("INTEGER", "{ true: 1, false: [0, null] }", "1"),
+        ("TEXT", "{ true: \"${now}\", false: null }", "'2020-01-01 00:00:00'"),
+    ] {
+        for (mut application, refused) in without_active(column, conversion, active) {
+            assert_eq!(refused.unwrap_err().status, 403, "{conversion}");
+            assert_eq!(application.person("2", "state").as_deref(), Some(active.trim_matches('\'')), "{conversion}");
+            application.server(|server| {
+                server.may = Permissions::all();
+                server.deactivations_per_hour = Some(1);
+            });
+            assert_eq!(application.put(USER, "2", json!({ "userName": "bob" })).unwrap()["active"], false);
+            assert_eq!(application.person("2", "told").as_deref(), Some("yes"), "guards and steps see it");
+            application.put(USER, "2", json!({ "userName": "bob", "active": true })).unwrap();
+            let put = application.put(USER, "2", json!({ "userName": "bob" }));
+            assert_eq!(put.unwrap_err().status, 429, "{conversion}");
+        }
+    }
+}
+
+#[test]
+fn leaving_active_out_is_nothing_where_it_stays() {
+    for (column, conversion, active) in
+        [("INTEGER NOT NULL", "{ true: 1, false: 0 }", "1"), ("TEXT", "{ true: null, false: \"${now}\" }", "NULL")]
+    {
+        for (application, answer) in without_active(column, conversion, active) {
+            match answer {
+                Ok(person) => assert_eq!(person["active"], true, "{conversion}"),
+                // A PATCH that takes away what cannot be taken away.
+                Err(refused) => assert_eq!((refused.status, column), (400, "INTEGER NOT NULL"), "{}", refused.detail),
+            }
+            assert_eq!(application.person("2", "told"), None);
+        }
+    }
+}
+
+#[test]
+fn what_goes_takes_no_protected_membership_along() {
+    let application = Application::staff();
+    // A protected member that nobody sees, because it was retired.
+    application.application_runs("INSERT INTO scimshim_tombstones VALUES ('User', '1', 'hr', 0, 'old')");
+    assert_eq!(application.get(GROUP, "1").unwrap()["members"].as_array().unwrap().len(), 1);
+    assert_eq!(application.delete(GROUP, "1").unwrap_err().status, 403);
+    assert_eq!(application.shown("crew", &["team_id", "person_id"]), ["1 1", "1 2"]);
+    // One that does not exist for SCIM at all keeps no group.
+    application.application_runs("UPDATE people SET gone = 'x' WHERE id = 1");
+    application.delete(GROUP, "1").unwrap();
+
+    let yaml = STAFF.1.replace("how: set\n      set: { gone: \"${now}\" }\n      guard", "how: row\n      guard");
+    let yaml =
+        yaml.replace("    table: teams\n    id: id\n", "    table: teams\n    id: id\n    protected: { id: 1 }\n");
+    let application = Application::with(STAFF.0, &yaml);
+    let refused = application.delete(USER, "2").unwrap_err();
+    assert_eq!(refused.status, 403);
+    assert!(refused.detail.contains("Group 1"), "{}", refused.detail);
+    assert_eq!(application.shown("crew", &["team_id", "person_id"]), ["1 1", "1 2"]);
+    application.delete(USER, "3").unwrap();
+}
+
+#[test]
+fn who_may_not_read_users_is_not_told_their_names() {
+    let mut application = Application::staff();
+    application.application_runs("UPDATE people SET manager_id = 2 WHERE id = 3");
+    let only = |type_: &str, operations: &[super::Operation]| {
+        Permissions::only(vec![(type_.to_owned(), operations.to_vec()), ("User".to_owned(), vec![Update])])
+    };
+    application.server(|server| server.may = only("Group", &[Read, Update]));
+    let crew = application.get(GROUP, "1").unwrap();
+    for member in crew["members"].as_array().unwrap() {
+        assert!(member["value"].is_string() && member.get("display").is_none(), "{member}");
+    }
+    for query in
+        [("filter", "members.display sw \"B\""), ("filter", "members[display pr]"), ("sortBy", "members.display")]
+    {
+        match application.list(GROUP, &[query]) {
+            Err(refused) => assert_eq!(refused.status, 400, "{query:?}"),
+            Ok(page) => assert_eq!(page.total, Some(2), "{query:?}"),
+        }
+    }
+    assert!(application.list(GROUP, &[("filter", "members.display sw \"B\"")]).is_err());
+    assert_eq!(application.names(GROUP, &[("filter", "members.value eq \"2\"")]), ["Crew"]);
+    application.application_runs("UPDATE people SET boss = 0");
+    application.patch(GROUP, "1", json!([{ "op": "remove", "path": "members[display sw \"B\"]" }])).unwrap();
+    assert_eq!(application.shown("crew", &["person_id"]), ["1", "2"]);
+    // What it writes itself names others by their ids.
+    let gil = application.set("3", "title", json!("T")).unwrap().unwrap();
+    assert_eq!(gil[ENTERPRISE]["manager"]["value"], "2");
+    assert_eq!(gil[ENTERPRISE]["manager"].get("displayName"), None);
+    application.server(|server| server.may = Permissions::all());
+    assert_eq!(application.get(USER, "3").unwrap()[ENTERPRISE]["manager"]["displayName"], "Bob Builder");
+}

@@ -186,3 +186,120 @@ fn of_two_creates_of_one_name_one_succeeds() {
     assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|status| **status == 409).count(), 2, "{statuses:?}");
 }
+
+#[test]
+fn digits_in_text_are_text() {
+    let application = Application::staff();
+    application.application_runs("UPDATE people SET phone = '0042', room = '+42' WHERE id = 2");
+    for (path, column, forms) in [
+        ("phoneNumbers[type eq \"work\"].value", "phone", ["42", " 42", "0042"]),
+        ("nickName", "room", ["42", "042", "1"]),
+    ] {
+        for form in forms {
+            application.set("2", path, json!(form)).unwrap();
+            assert_eq!(application.person("2", column).as_deref(), Some(form.trim()), "{path} {form:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_unique_beside_an_attribute_is_so_wherever_that_goes() {
+    let tables = "CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL, number TEXT, company_id INTEGER, enabled INTEGER NOT NULL DEFAULT 1);
+        CREATE TABLE companies(id INTEGER PRIMARY KEY, name TEXT NOT NULL); INSERT INTO companies VALUES (1, 'A'), (2, 'B');
+        INSERT INTO people(id, login, number) VALUES (9, 'old', '9');";
+    let yaml = r#"
+adapter: within
+title: Within
+databases: [sqlite]
+resources:
+  User:
+    table: people
+    id: id
+    attributes:
+      userName: { column: login, required: true, unique: true }
+      active: { column: enabled, type: { boolean: { true: 1, false: 0 } } }
+      urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:
+        employeeNumber: { column: number, unique: { within: [company_id] } }
+        organization: { column: company_id, lookup: { table: companies, match: name, missing: reject } }
+    delete: deactivate
+"#;
+    let application = Application::with(tables, yaml);
+    let person = |name: &str, number: &str, company: Json| json!({ "userName": name, ENTERPRISE: { "employeeNumber": number, "organization": company } });
+    let a = application.create(USER, person("a", "5", json!("A"))).unwrap();
+    for (name, number, company, status) in [
+        ("b", "5", json!("A"), 409),
+        ("c", "5", json!("B"), 201),
+        ("d", "5", json!(null), 201),
+        ("e", "5", json!(null), 409),
+        ("f", "9", json!(null), 409),
+        ("g", "6", json!("B"), 201),
+    ] {
+        let found = application.create(USER, person(name, number, company)).map_or_else(|error| error.status, |_| 201);
+        assert_eq!(found, status, "{name}");
+    }
+    let a = text(&a, "id");
+    let organization = format!("{ENTERPRISE}:organization");
+    for (name, value, taken) in [("B", json!("B"), true), ("none", json!(null), true), ("A", json!("A"), false)] {
+        let moved = application.patch(USER, a, json!([{ "op": "replace", "path": organization, "value": value }]));
+        assert_eq!(moved.map_or_else(|error| error.status, |_| 200), if taken { 409 } else { 200 }, "{name}");
+    }
+    // Both at once, into what is free and into what is not.
+    let both = |number: &str, company: &str| {
+        application.patch(
+            USER,
+            a,
+            json!([{ "op": "replace", "path": organization, "value": company }, { "op": "replace", "path": format!("{ENTERPRISE}:employeeNumber"), "value": number }]),
+        )
+    };
+    assert_eq!(both("6", "B").unwrap_err().status, 409);
+    assert!(both("7", "B").is_ok());
+    assert!(both("6", "A").is_ok());
+    let put = application.put(USER, a, person("a", "6", json!("B")));
+    assert_eq!(put.unwrap_err().status, 409);
+    // One that was retired holds its number where it was; by it, it comes back.
+    assert!(both("8", "A").is_ok());
+    application.delete(USER, a).unwrap();
+    assert_eq!(
+        application.create(USER, person("h", "8", json!("B"))).map(|_| ()).map_err(|error| error.status),
+        Ok(())
+    );
+}
+
+#[test]
+fn a_document_keeps_the_digits_of_its_numbers() {
+    let tables = "CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL, settings TEXT); INSERT INTO people VALUES (2, 'bob', NULL);";
+    let yaml = r#"
+adapter: settings
+title: Settings
+databases: [sqlite]
+resources:
+  User:
+    table: people
+    id: id
+    attributes:
+      userName: { column: login, required: true }
+      nickName: { column: settings, json: [ui, nick] }
+    create: refuse
+    delete: refuse
+"#;
+    for (document, kept) in [
+        (r#"{"device":123456789012345678901234}"#, false),
+        (r#"{"a":["\\\"",{"rate":0.1234567890123456789}]}"#, false),
+        (r#"{"tiny":1e-400}"#, false),
+        (
+            r#"{"a":[0,-1,1.50,1e3,18446744073709551615,0.30000000000000004],"123456789012345678901234":"\"9999999999999999999999\""}"#,
+            true,
+        ),
+    ] {
+        let application = Application::with(tables, yaml);
+        application.application_runs(&format!("UPDATE people SET settings = '{document}'"));
+        let answer = application.set("2", "nickName", json!("n")).map_err(|error| error.status);
+        let stored = application.person("2", "settings").unwrap();
+        if kept {
+            assert_eq!(answer.unwrap().unwrap()["nickName"], "n", "{document}");
+            assert!(stored.contains("18446744073709551615") && stored.contains("0.30000000000000004"), "{stored}");
+        } else {
+            assert_eq!((answer.err(), stored.as_str()), (Some(409), document));
+        }
+    }
+}
