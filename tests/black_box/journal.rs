@@ -336,11 +336,12 @@ fn retention(engine: Engine) {
     // One with more changes than one transaction deletes.
     let insert = (1..=2500).map(|n| format!("('r-large', {n}, 't', 'insert', '{{}}')")).collect::<Vec<_>>().join(", ");
     let columns = "(id, at, server, method, route, status, changes, duration)";
-    database.execute(&format!(
-        "INSERT INTO {own}requests {columns} VALUES ('r-large', 1, 'test', 'PUT', '/', 200, 2500, 1)"
-    ));
+    // Changes first: the request may be gone the moment it is there.
     database.execute(&format!(
         "INSERT INTO {own}changes (request, number, table_name, operation, row_key) VALUES {insert}"
+    ));
+    database.execute(&format!(
+        "INSERT INTO {own}requests {columns} VALUES ('r-large', 1, 'test', 'PUT', '/', 200, 2500, 1)"
     ));
     let count = |table: &str| database.count(&format!("SELECT COUNT(*) FROM {own}{table}"));
     let patience = Instant::now() + Duration::from_secs(40);
