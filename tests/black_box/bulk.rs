@@ -353,7 +353,7 @@ fn a_thousand() {
 fn out_of_time() {
     for together in [false, true] {
         let database = Database::small(Engine::MariaDb);
-        let mut options = Options::small().more("limits: { request_timeout: 4s, bulk_operations: 8000 }");
+        let mut options = Options::small().more("limits: { request_timeout: 8s, bulk_operations: 8000 }");
         if together {
             options = options.identity_servers(TOGETHER);
         }
