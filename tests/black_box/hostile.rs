@@ -221,8 +221,10 @@ fn nothing_is_damaged(engine: Engine) {
         for text in third {
             assert!(!text.contains("zq"), "a statement carries what the client sent: {text}");
         }
-        // A connection that was idle for five seconds is asked whether it lives: when depends on the clock alone.
-        let new: Vec<_> = third.difference(second).filter(|text| *text != "SELECT 1").collect();
+        // A connection that was idle for five seconds is asked whether it lives, and what was refused is journalled some at a
+        // time: when, and how many, depends on the clock alone.
+        let timed = |text: &str| text == "SELECT 1" || (text.starts_with("INSERT INTO") && text.contains("given_id"));
+        let new: Vec<_> = third.difference(second).filter(|text| !timed(text)).collect();
         assert!(new.is_empty(), "the third round brought statements that the first two had not: {new:#?}");
         assert!(first.len() < 500, "{} templates", first.len());
     }
