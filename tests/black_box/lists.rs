@@ -209,3 +209,38 @@ fn projections() {
     let member = client.get("/Groups?excludedAttributes=members").expect(200).json();
     assert!(member["Resources"][0].get("members").is_none(), "{member}");
 }
+
+/// Each condition about members is a table to the planner, which must not try all orders of a dozen of them.
+fn many_conditions_about_members(engine: Engine) {
+    let database = Database::small(engine);
+    let service = Service::start(&database, Options::small());
+    let mut client = service.client();
+    let ids: Vec<String> =
+        (0..30).map(|n| client.post("/Users", &client::user(&format!("m{n}"), json!({}))).expect(201).id()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    for (n, members) in ids.chunks(3).enumerate() {
+        client.post("/Groups", &client::group(&format!("g{n}"), members)).expect(201);
+    }
+    let one = |n: usize| match n % 4 {
+        0 => format!("members.value ge \"{n}\""),
+        1 => format!("members[not (value sw \"x{n}\")]"),
+        2 => "not (members.display ne \"nobody\")".to_owned(),
+        _ => "members.type pr".to_owned(),
+    };
+    for count in [12, 30, 80] {
+        let filter = (0..count).map(one).collect::<Vec<_>>().join(" and ");
+        let began = std::time::Instant::now();
+        client.get(&format!("/Groups?filter={}", encode(&filter))).expect(200);
+        println!("{count} conditions: {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn many_conditions_about_members_on_mariadb() {
+    many_conditions_about_members(Engine::MariaDb);
+}
+
+#[test]
+fn many_conditions_about_members_on_postgres() {
+    many_conditions_about_members(Engine::Postgres);
+}
