@@ -411,9 +411,8 @@ impl Directory {
         collections: &Collections,
     ) -> Result<(), Error> {
         let may = &caller.server.may;
-        let switched_off = activity == Activity::Ends;
-        if switched_off && !may.allow(&place.type_.name, permissions::Operation::Deactivate) {
-            return may.check(&place.type_.name, permissions::Operation::Deactivate);
+        if activity == Activity::Ends {
+            may.check(&place.type_.name, permissions::Operation::Deactivate)?;
         }
         let more = changed.iter().enumerate().any(|(index, changed)| *changed && Some(index) != place.plan.active)
             || activity == Activity::Changes

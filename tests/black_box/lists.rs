@@ -5,17 +5,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::client;
+use crate::support::client::{self, encode};
 use crate::support::databases::{Database, Engine};
 use crate::support::service::{Options, Service};
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
-
-fn encode(text: &str) -> String {
-    text.bytes()
-        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
-}
 
 fn filters(engine: Engine) {
     let database = Database::small(engine);
