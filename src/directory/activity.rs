@@ -56,3 +56,14 @@ impl Directory {
         }
     }
 }
+
+/// What guards and steps see of a change: somebody who is not active, however that was said.
+pub(super) fn seen(place: &Place<'_>, activity: Activity, will: &[Option<Json>]) -> Vec<Option<Json>> {
+    let mut seen = will.to_vec();
+    if let (Activity::Ends, Some(active)) = (activity, place.plan.active)
+        && let Some(value) = seen.get_mut(active)
+    {
+        *value = Some(Json::Bool(false));
+    }
+    seen
+}

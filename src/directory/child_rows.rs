@@ -5,6 +5,7 @@
 use super::plan::{Joined, MAIN, Reader};
 use super::rows::{self, Document};
 use super::transaction::Fault;
+use super::update::Change;
 use super::{Directory, Place, blank_environment};
 use crate::adapter::{Aliases, Binding, Composed, RowField, RowFieldValue, Rows};
 use crate::scim::Object;
@@ -192,4 +193,44 @@ pub(super) fn digest(attribute: usize, all: &[ChildRow]) -> impl Iterator<Item =
         // Joined values change with other tables: what is shown counts too.
         format!("{attribute}:{columns:?}{:?}", row.values)
     })
+}
+
+/// The attributes in child rows that a body does not name. An empty list names, and empties.
+pub(super) fn unnamed(place: &Place<'_>, body: &Object) -> Vec<usize> {
+    let children = place.plan.children.iter().map(|child| child.attribute);
+    let named = |index: &usize| {
+        place.source.attributes.get(*index).is_some_and(|attribute| names(body, &attribute.target.attribute))
+    };
+    children.filter(|index| !named(index)).collect()
+}
+
+/// Whether a key of the body, or of an extension's object in it, is this attribute, with a URN before it or without.
+fn names(body: &Object, attribute: &str) -> bool {
+    body.iter().any(|(key, value)| {
+        let last = key.rsplit(':').next().unwrap_or(key);
+        let inside = key.contains(':').then(|| value.as_object()).flatten();
+        last.eq_ignore_ascii_case(attribute) || inside.is_some_and(|inside| names(inside, attribute))
+    })
+}
+
+/// The attributes in child rows that a change may concern: they are read before it.
+pub(super) fn concerned(place: &Place<'_>, change: &Change<'_>) -> Vec<usize> {
+    let children = place.plan.children.iter().map(|child| child.attribute);
+    match change {
+        Change::Deactivate => Vec::new(),
+        Change::Replace { left, .. } => children.filter(|index| !left.contains(index)).collect(),
+        Change::Patch(patch) | Change::Merge(patch) | Change::Complete(patch) | Change::Adopt(patch) => children
+            .filter(|index| {
+                let name = place.source.attributes.get(*index).map(|attribute| attribute.target.attribute.as_str());
+                let name = name.unwrap_or_default().to_ascii_lowercase();
+                patch.operations.iter().any(|operation| {
+                    operation.path.as_ref().is_none_or(|path| {
+                        let path = path.to_string().to_ascii_lowercase();
+                        // A schema's URN alone stands for all of it.
+                        path.contains(&name) || path.starts_with("urn:")
+                    })
+                })
+            })
+            .collect(),
+    }
 }

@@ -1,8 +1,8 @@
 //! PUT and PATCH: the row is locked, the difference computed, and only that is written.
 
-use super::activity::Activity;
+use super::activity::{self, Activity};
 use super::change::{Assignment, Secret, Wish, Writing, check_required};
-use super::child_rows::ChildRows;
+use super::child_rows::{ChildRows, concerned, unnamed};
 use super::journal::Done;
 use super::members::{Collections, MemberChange};
 use super::permissions;
@@ -310,12 +310,7 @@ impl Directory {
         }
         let changed: Vec<bool> = was.iter().zip(&will).map(|(was, will)| was != will).collect();
         let activity = self.activity(&place, &was, &will, &changed);
-        if activity == Activity::Ends
-            && let Some(active) = place.plan.active.and_then(|active| will.get_mut(active))
-        {
-            // However it was said: guards, steps and whoever reads the row see somebody who is not active.
-            *active = Some(Json::Bool(false));
-        }
+        let seen = activity::seen(&place, activity, &will);
         if matches!(change, Change::Patch(_) | Change::Merge(_) | Change::Complete(_) | Change::Adopt(_)) {
             check_required(&place, &will, Some(&changed))?;
             writable_here(&place, &changed, &collections)?;
@@ -332,10 +327,11 @@ impl Directory {
             self.brake(connection, writing)?;
         }
         let environment = Environment { id: Some(key), row: Some((place.source, &locked.row)), ..writing.environment };
-        let shown = rows::shown(place.source, &locked.row, will.clone(), &changed, &environment);
+        let shown = rows::shown(place.source, &locked.row, seen.clone(), &changed, &environment);
         let environment = Environment { attributes: Some(&shown), ..environment };
         let children = &current.children;
-        let stage = Stage { place, locked: &locked, was: &was, will: &will, changed: &changed, lenient, children };
+        let stage =
+            Stage { place, locked: &locked, was: &was, will: &will, seen: &seen, changed: &changed, lenient, children };
         let written = writing
             .within(environment, |writing| self.write_difference(connection, &stage, writing, key, &collections))?;
         let wanted_now = self.collections_wanted(caller, &place, projection);
@@ -429,7 +425,7 @@ impl Directory {
         key: &Value,
         collections: &Collections,
     ) -> Result<bool, Fault> {
-        let Stage { place, locked, was, will, changed, lenient, children } = *stage;
+        let Stage { place, locked, was, will, seen, changed, lenient, children } = *stage;
         let wish = Wish { values: will, changed, lenient };
         if let Some(holder) = self.holder(connection, writing, will, changed, Some(key))? {
             return Err(Error::uniqueness(&holder.attribute).into());
@@ -480,7 +476,7 @@ impl Directory {
                 before: Some(&locked.row),
                 after: &after,
                 attributes_before: Some(was),
-                attributes_after: will,
+                attributes_after: seen,
             };
             let update = &place.source.update;
             if let Some(says) = self.refused(connection, &update.guards, &writing.environment, Some(&transition))? {
@@ -493,7 +489,7 @@ impl Directory {
                 self.replanted(connection, &place, key, planted, false)?;
             }
             let environment = Environment { row: Some((place.source, &after)), ..writing.environment };
-            let shown = rows::shown_after(&self.adapter, place.source, &after, will, changed, &environment);
+            let shown = rows::shown_after(&self.adapter, place.source, &after, seen, changed, &environment);
             let environment = Environment { attributes: Some(&shown), ..environment };
             self.run_steps(connection, &update.then, &environment, Some(&transition))?;
             self.still_unprotected(connection, &place, key, &columns, &writing.environment)?;
@@ -532,51 +528,14 @@ struct Stage<'a> {
     place: Place<'a>,
     locked: &'a Locked,
     was: &'a [Option<Json>],
+    /// What is written.
     will: &'a [Option<Json>],
+    /// What guards and steps see of it.
+    seen: &'a [Option<Json>],
     changed: &'a [bool],
     lenient: bool,
     /// Child rows as they were, of the attributes that may change.
     children: &'a ChildRows,
-}
-
-/// The attributes in child rows that a body does not name. An empty list names, and empties.
-pub(super) fn unnamed(place: &Place<'_>, body: &Object) -> Vec<usize> {
-    let children = place.plan.children.iter().map(|child| child.attribute);
-    let named = |index: &usize| {
-        place.source.attributes.get(*index).is_some_and(|attribute| names(body, &attribute.target.attribute))
-    };
-    children.filter(|index| !named(index)).collect()
-}
-
-/// Whether a key of the body, or of an extension's object in it, is this attribute, with a URN before it or without.
-fn names(body: &Object, attribute: &str) -> bool {
-    body.iter().any(|(key, value)| {
-        let last = key.rsplit(':').next().unwrap_or(key);
-        let inside = key.contains(':').then(|| value.as_object()).flatten();
-        last.eq_ignore_ascii_case(attribute) || inside.is_some_and(|inside| names(inside, attribute))
-    })
-}
-
-/// The attributes in child rows that a change may concern: they are read before it.
-fn concerned(place: &Place<'_>, change: &Change<'_>) -> Vec<usize> {
-    let children = place.plan.children.iter().map(|child| child.attribute);
-    match change {
-        Change::Deactivate => Vec::new(),
-        Change::Replace { left, .. } => children.filter(|index| !left.contains(index)).collect(),
-        Change::Patch(patch) | Change::Merge(patch) | Change::Complete(patch) | Change::Adopt(patch) => children
-            .filter(|index| {
-                let name = place.source.attributes.get(*index).map(|attribute| attribute.target.attribute.as_str());
-                let name = name.unwrap_or_default().to_ascii_lowercase();
-                patch.operations.iter().any(|operation| {
-                    operation.path.as_ref().is_none_or(|path| {
-                        let path = path.to_string().to_ascii_lowercase();
-                        // A schema's URN alone stands for all of it.
-                        path.contains(&name) || path.starts_with("urn:")
-                    })
-                })
-            })
-            .collect(),
-    }
 }
 
 /// Whether a PATCH is answered with 204: by setting, or because the answer would carry a membership that may be large,

@@ -243,10 +243,10 @@ resources:
 
 #[test]
 fn leaving_active_out_is_a_deactivation_like_any_other() {
-    for (column, conversion, active) in [
-        ("INTEGER", "{ true: 1, false: 0 }", "1"),
-        ("INTEGER", "{ true: 1, false: [0, null] }", "1"),
-        ("TEXT", "{ true: \"${now}\", false: null }", "'2020-01-01 00:00:00'"),
+    for (column, conversion, active, left) in [
+        ("INTEGER", "{ true: 1, false: 0 }", "1", Json::Null),
+        ("INTEGER", "{ true: 1, false: [0, null] }", "1", json!(false)),
+        ("TEXT", "{ true: \"${now}\", false: null }", "'2020-01-01 00:00:00'", json!(false)),
     ] {
         for (mut application, refused) in without_active(column, conversion, active) {
             assert_eq!(refused.unwrap_err().status, 403, "{conversion}");
@@ -255,7 +255,9 @@ fn leaving_active_out_is_a_deactivation_like_any_other() {
                 server.may = Permissions::all();
                 server.deactivations_per_hour = Some(1);
             });
-            assert_eq!(application.put(USER, "2", json!({ "userName": "bob" })).unwrap()["active"], false);
+            let put = application.put(USER, "2", json!({ "userName": "bob" })).unwrap();
+            assert_eq!(put.get("active").unwrap_or(&Json::Null), &left, "{conversion}: what is left out is unassigned");
+            assert_eq!(application.person("2", "state"), None, "{conversion}");
             assert_eq!(application.person("2", "told").as_deref(), Some("yes"), "guards and steps see it");
             application.put(USER, "2", json!({ "userName": "bob", "active": true })).unwrap();
             let put = application.put(USER, "2", json!({ "userName": "bob" }));
