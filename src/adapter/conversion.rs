@@ -182,9 +182,10 @@ pub fn boolean(value: &Json) -> Result<bool, Refusal> {
 
 /// Whether two stored values are the same, whatever the type the driver gave them.
 pub fn same(left: &Value, right: &Value, ignore_case: bool) -> bool {
+    if left.is_null() || right.is_null() {
+        return left.is_null() && right.is_null();
+    }
     match (left, right) {
-        (Value::Null, Value::Null) => true,
-        (Value::Null, _) | (_, Value::Null) => false,
         (Value::Int(_) | Value::Bool(_), _) | (_, Value::Int(_) | Value::Bool(_))
             if left.as_int().is_some() && right.as_int().is_some() =>
         {

@@ -175,7 +175,10 @@ impl Environment<'_> {
     pub fn value(&self, expression: &Expression, column: Option<&Column>) -> Option<Value> {
         let value = match expression {
             Expression::Literal(value) => value.clone(),
-            Expression::Variable(variable) => self.variable(variable, column),
+            // A zero date of a row is nothing to whoever gets it.
+            Expression::Variable(variable) => {
+                Some(self.variable(variable, column)).filter(|v| !v.is_null()).unwrap_or_default()
+            }
             Expression::Template(template) => self.template(template).map(Value::Text).unwrap_or_default(),
             Expression::Select(_) => return None,
             Expression::FirstOf(choices) => {
@@ -243,7 +246,7 @@ impl Environment<'_> {
                 *value = value.to_text().map(Value::Text).unwrap_or_default();
             }
             match (&right, comparison) {
-                (Expr::Value(Value::Null, _), Comparison::Eq) => Predicate::IsNull(left.clone()),
+                (Expr::Value(value, _), Comparison::Eq) if value.is_null() => Predicate::IsNull(left.clone()),
                 _ => Predicate::Compare(left.clone(), comparison, right),
             }
         };

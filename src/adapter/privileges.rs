@@ -95,8 +95,7 @@ impl Collected {
     }
 
     fn source(&mut self, source: &Source) {
-        // What stands below a row is written with it.
-        self.needs(&source.table).update |= source.update_is_possible() || source.tree.is_some();
+        self.needs(&source.table).update |= source.is_updated();
         self.condition(&source.filter);
         self.condition(&source.scope);
         if let Some(protected) = &source.protected {
@@ -109,7 +108,6 @@ impl Collected {
             self.steps(&create.before);
             self.steps(&create.then);
             if let Some(revive) = &create.revive {
-                self.needs(&source.table).update = true;
                 self.condition(&revive.filter);
                 revive.set.iter().for_each(|(_, value)| self.expression(value));
                 self.steps(&revive.then);
@@ -119,11 +117,7 @@ impl Collected {
         self.guards(&source.update.guards);
         self.steps(&source.update.before);
         self.steps(&source.update.then);
-        match source.delete.how {
-            DeleteHow::Row => self.needs(&source.table).delete = true,
-            DeleteHow::Set | DeleteHow::Deactivate => self.needs(&source.table).update = true,
-            DeleteHow::Refuse => {}
-        }
+        self.needs(&source.table).delete |= source.delete.how == DeleteHow::Row;
         source.delete.set.iter().for_each(|(_, value)| self.expression(value));
         self.guards(&source.delete.guards);
         self.steps(&source.delete.before);
@@ -219,9 +213,14 @@ impl Collected {
 }
 
 impl Source {
-    /// Whether any change of a resource writes or locks its row.
-    fn update_is_possible(&self) -> bool {
-        !self.update.set.is_empty()
+    /// Whether anything that can be asked for writes or locks a row: then the database user may UPDATE them, and so lock them.
+    pub fn is_updated(&self) -> bool {
+        // A row that is deleted is locked before.
+        self.delete.how != DeleteHow::Refuse
+            // What stands below a row is written with it.
+            || self.tree.is_some()
+            || self.create.as_ref().is_some_and(|create| create.revive.is_some())
+            || !self.update.set.is_empty()
             || self.attributes.iter().any(|attribute| super::checks::writes(attribute).is_some())
             // The row is locked while its members or child rows change, and locking asks for UPDATE.
             || self.attributes.iter().any(|attribute| matches!(attribute.binding, Binding::Link(_) | Binding::Rows(_)))

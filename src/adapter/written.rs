@@ -18,6 +18,8 @@ pub struct Written {
     pub key: Vec<usize>,
     /// The position of the only column of its key, where the database numbers the rows.
     pub numbered: Option<usize>,
+    /// Whether triggers are known that may write into it whatever they like.
+    pub triggers: bool,
 }
 
 /// One of its columns.
@@ -137,7 +139,7 @@ pub(super) fn written(adapter: &Adapter, catalogue: &Catalogue) -> Vec<Written> 
             [only] => info.columns.get(*only).filter(|column| column.generated_key).map(|_| *only),
             _ => None,
         };
-        Some(Written { table: table.clone(), columns, key, numbered })
+        Some(Written { table: table.clone(), columns, key, numbered, triggers: info.triggers })
     });
     known.collect()
 }

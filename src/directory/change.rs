@@ -9,7 +9,7 @@ use super::unique::Claims;
 use super::{Caller, Directory, Place, plan};
 use crate::adapter::{Aliases, Attribute, Binding, ColumnBinding, ColumnId, Conversion, Environment, Hash};
 use crate::scim::Error;
-use crate::sql::{Alias, Connection, Expr, Predicate, Select, Statement, Value};
+use crate::sql::{Alias, Connection, Expr, Lock, Predicate, Select, Statement, Value};
 use serde_json::Value as Json;
 
 /// What is known of a write while it is carried out.
@@ -299,8 +299,10 @@ impl Directory {
         if let Some(known) = known {
             columns.extend(stranger::columns(target, known, &self.own, plan::MAIN, aliases.fresh()));
         }
-        let select = Select::new(target.table.clone(), plan::MAIN, columns)
+        let mut select = Select::new(target.table.clone(), plan::MAIN, columns)
             .filter(Predicate::eq(plan::key(target, plan::MAIN), Expr::Value(key.clone(), cast)).and(visible));
+        // Whoever is named stays until that is committed, where the database user may see to it.
+        select.lock = target.is_updated().then_some(Lock::Stay);
         let rows = connection.query(&Statement::Select(select), &[])?;
         let Some(row) = rows.iter().find(|row| is_of(&key, row)) else { return Err(unknown().into()) };
         match row.0.as_slice() {

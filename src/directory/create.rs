@@ -11,7 +11,7 @@ use super::read::{CollectionsWanted, Found};
 use super::row::{self, id_of};
 use super::rows;
 use super::transaction::Fault;
-use super::unique::Holder;
+use super::unique::{Beside, Holder};
 use super::update::Change;
 use super::wanted::wanted;
 use super::{Answer, Caller, Directory, Place, Precondition};
@@ -106,7 +106,7 @@ impl Directory {
         projection: &Projection,
     ) -> Result<Found, Fault> {
         let everything = vec![true; wanted.values.len()];
-        let holder = self.holder(connection, writing, wanted.values, &everything, None)?;
+        let (holder, beside) = self.holder(connection, writing, wanted.values, &everything, None)?;
         if let Some(holder) = holder.as_ref().filter(|holder| holder.retired) {
             return self.unretire(connection, writing, holder, wanted, projection);
         }
@@ -128,7 +128,7 @@ impl Directory {
         if let Some(holder) = holder {
             return self.taken(connection, writing, &holder, wanted.resource, wanted.collections, projection);
         }
-        self.insert(connection, writing, rules, wanted, projection)
+        self.insert(connection, writing, rules, wanted, &beside, projection)
     }
 
     fn insert(
@@ -137,6 +137,7 @@ impl Directory {
         writing: &mut Writing<'_>,
         rules: &Create,
         wanted: &Wanted<'_>,
+        beside: &Beside<'_>,
         projection: &Projection,
     ) -> Result<Found, Fault> {
         let (place, caller) = (writing.place, writing.caller);
@@ -147,7 +148,7 @@ impl Directory {
         let environment = Environment { attributes: Some(&shown), ..base };
         let wish = Wish { values: wanted.values, changed: &given, lenient: true };
         let set = writing.within(environment, |writing| self.columns(connection, writing, &wish))?;
-        let holder = self.holder_beside(connection, writing, wanted.values, &given, None, &set)?;
+        let holder = self.holder_beside(connection, writing, beside, wanted.values, None, &set)?;
         match holder {
             Some(holder) if holder.retired => return self.unretire(connection, writing, &holder, wanted, projection),
             Some(holder) => {

@@ -112,7 +112,7 @@ impl Plain {
             Value::Int(i) => Plain::Int(*i),
             Value::UInt(u) => Plain::UInt(*u),
             Value::Float(f) => Plain::Float(f.to_bits()),
-            Value::Text(text) => Plain::Text(text.clone()),
+            Value::Text(text) | Value::NoDay(text) => Plain::Text(text.clone()),
             Value::Bytes(bytes) => Plain::Bytes(bytes.clone()),
             Value::DateTime(at) => Plain::Clock(at.and_utc().timestamp_micros()),
             Value::Instant(at) => Plain::Instant(at.timestamp_micros()),

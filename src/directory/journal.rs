@@ -322,7 +322,7 @@ pub(super) fn encoded(value: &Value) -> Json {
         Value::UInt(u) => Json::from(*u),
         Value::Float(f) => json!({ "float": f.to_string() }),
         Value::Text(text) if text.len() > MOST => long(text.as_bytes()),
-        Value::Text(text) => Json::from(text.as_str()),
+        Value::Text(text) | Value::NoDay(text) => Json::from(text.as_str()),
         Value::Bytes(bytes) if bytes.len() > MOST => long(bytes),
         Value::Bytes(bytes) => json!({ "bytes": BASE64_STANDARD.encode(bytes) }),
         Value::DateTime(at) => json!({ "datetime": at.format("%Y-%m-%dT%H:%M:%S%.f").to_string() }),

@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 use super::change::Writing;
-use super::membership::{CHUNK, Membership};
+use super::membership::{CHUNK, Children, Membership};
 use super::permissions::Operation;
 use super::plan::{self, Display, MAIN};
 use super::rows;
@@ -84,18 +84,28 @@ impl Directory {
         membership: &Membership<'_>,
         list: &[CollectionChange],
     ) -> Result<(Vec<Value>, Vec<Value>), Fault> {
+        let environment = &writing.environment;
         let difference = self.difference(connection, writing, membership, list)?;
-        let wanted = self.resolve(connection, membership, &difference.add, &writing.environment)?;
-        let (add, remove) = if difference.replace {
-            let existing = self.existing(connection, membership, None, &writing.environment)?;
-            let remove = existing.values.iter().filter(|child| !wanted.contains(child)).cloned().collect();
-            (wanted.without(&existing), remove)
-        } else {
-            let there = self.existing(connection, membership, Some(&wanted), &writing.environment)?;
+        if !difference.replace {
+            let wanted = self.resolve(connection, membership, &difference.add, true, environment)?;
+            let wanted: Children = wanted.into_values().collect();
+            let there = self.existing(connection, membership, Some(&wanted), environment)?;
             let add = wanted.without(&there);
-            return Ok((add, self.removable(connection, membership, &difference.remove, &writing.environment)?));
-        };
-        let remove = self.without_left(connection, membership, remove, &writing.environment)?;
+            return Ok((add, self.removable(connection, membership, &difference.remove, environment)?));
+        }
+        let existing = self.existing(connection, membership, None, environment)?;
+        // Of a membership that is sent whole most are there already: those are not held, as nothing becomes of them.
+        let hold = existing.values.is_empty();
+        let found = self.resolve(connection, membership, &difference.add, hold, environment)?;
+        let wanted: Children = found.values().cloned().collect();
+        let remove = existing.values.iter().filter(|child| !wanted.contains(child)).cloned().collect();
+        let remove = self.without_left(connection, membership, remove, environment)?;
+        let mut add = wanted.without(&existing);
+        if !hold && !add.is_empty() {
+            let new = found.into_iter().filter(|(_, child)| !existing.contains(child)).map(|(id, _)| id).collect();
+            let held = self.resolve(connection, membership, &new, true, environment)?;
+            add = held.into_values().collect::<Children>().values;
+        }
         Ok((add, remove))
     }
 

@@ -7,10 +7,10 @@ use super::plan::{self, MAIN};
 use super::rows;
 use super::stranger;
 use super::transaction::Fault;
-use crate::adapter::{Aliases, Environment, Link, ResourceType, Source};
+use crate::adapter::{Action, Aliases, Environment, Link, ResourceType, Source, Step};
 use crate::scim::Error;
-use crate::sql::{Alias, Connection, Expr, Join, JoinKind, Predicate, Select, Statement, Update, Value};
-use indexmap::IndexSet;
+use crate::sql::{Alias, Connection, Expr, Join, JoinKind, Lock, Order, Predicate, Select, Statement, Update, Value};
+use indexmap::{IndexMap, IndexSet};
 use std::collections::{HashMap, HashSet};
 
 /// How many rows one statement takes at most.
@@ -36,16 +36,18 @@ impl Directory {
         Some(Membership { link, parent, type_, target, skip_unknown: false, name: "" })
     }
 
-    /// What the link's child column holds for ids that must exist; the others are refused by name, or
-    /// left out where the adapter says so.
+    /// What the link's child column holds, by id, for ids that must exist, and with `hold` go on existing until the
+    /// transaction ends; the others are refused by name, or left out where the adapter says so.
     pub(super) fn resolve(
         &self,
         connection: &mut dyn Connection,
         membership: &Membership<'_>,
         ids: &IndexSet<String>,
+        hold: bool,
         environment: &Environment<'_>,
-    ) -> Result<Children, Fault> {
-        let found = self.targets(connection, membership, ids, environment)?;
+    ) -> Result<IndexMap<String, Value>, Fault> {
+        let lock = membership.lock().filter(|_| hold);
+        let found = self.targets(connection, membership, ids, lock, environment)?;
         let unknown: Vec<&str> = ids.iter().filter(|id| !found.contains_key(id.as_str())).map(String::as_str).collect();
         if !unknown.is_empty() {
             if !membership.skip_unknown {
@@ -58,19 +60,25 @@ impl Directory {
             }
             tracing::warn!(unknown = unknown.len(), "members that do not exist were left out");
         }
-        Ok(ids.iter().filter_map(|id| found.get(id.as_str()).cloned()).collect())
+        Ok(ids.iter().filter_map(|id| Some((id.clone(), found.get(id.as_str())?.clone()))).collect())
     }
 
-    pub(super) fn targets(
+    /// What the link's child column holds, by the ids of those that are there.
+    fn targets(
         &self,
         connection: &mut dyn Connection,
         membership: &Membership<'_>,
         ids: &IndexSet<String>,
+        lock: Option<Lock>,
         environment: &Environment<'_>,
     ) -> Result<HashMap<String, Value>, Fault> {
         let target = membership.target;
         let mut found = HashMap::new();
-        let keys: Vec<Value> = ids.iter().filter_map(|id| super::key_of(target, id)).collect();
+        let mut keys: Vec<Value> = ids.iter().filter_map(|id| super::key_of(target, id)).collect();
+        if lock.is_some() {
+            // Held in the same order by everybody, or two who hold many would wait for each other.
+            keys.sort_by_cached_key(|key| (key.as_int(), key.to_text()));
+        }
         let Some(child) = target.columns.get(membership.link.child.1) else {
             return Ok(found);
         };
@@ -85,8 +93,12 @@ impl Directory {
                 columns.extend(stranger::columns(target, plan, &self.own, MAIN, aliases.fresh()));
             }
             let visible = plan::visible(target, &kind, &self.own, MAIN, environment, &mut aliases);
-            let select = Select::new(target.table.clone(), MAIN, columns)
+            let mut select = Select::new(target.table.clone(), MAIN, columns)
                 .filter(Predicate::In(plan::key(target, MAIN), list).and(visible));
+            if lock.is_some() {
+                select.lock = lock;
+                select.order.push(Order { by: Expr::Known(Box::new(plan::key(target, MAIN))), descending: false });
+            }
             for row in connection.query(&Statement::Select(select), &[])? {
                 if let [key, child, known @ ..] = row.0.as_slice()
                     && !child.is_null()
@@ -413,6 +425,16 @@ fn untouchable(
 }
 
 impl Membership<'_> {
+    /// How rows are held that become members: legacy link tables have no foreign keys, and a member that is deleted at the
+    /// same moment would leave its link row behind. `None` where the database user may not lock them, because the adapter
+    /// writes none of them.
+    fn lock(&self) -> Option<Lock> {
+        let writes = |step: &Step| step.table == self.target.table && matches!(step.action, Action::Update(..));
+        // Who holds a row with others cannot write it while they do.
+        let lock = if self.link.added.iter().any(writes) { Lock::Update } else { Lock::Stay };
+        self.target.is_updated().then_some(lock)
+    }
+
     /// The link rows of these members, whether they count or not.
     fn rows(&self, children: &[Value], table: Option<Alias>) -> Predicate {
         let (parent, child) = (&self.link.parent.0, &self.link.child.0);

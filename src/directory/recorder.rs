@@ -6,23 +6,22 @@
 //! written as it was neither. What the database changes by itself (cascades, triggers on other tables) is not seen.
 //!
 //! PostgreSQL and SQLite say what they wrote or deleted (`RETURNING`); from MySQL it is read, deleted rows under their lock
-//! before, written ones once at the end, table by table. What was before an UPDATE is had from the SELECT that locked the
+//! before, written ones once at the end, table by table, as it is where tables have triggers. What was before an UPDATE is had from the SELECT that locked the
 //! row, where there was one, else from one more.
 
+mod again;
 mod tables;
 
 pub(super) use tables::{Columns, Tables};
 
 use crate::adapter::Written;
 use crate::sql::{
-    Alias, Catalogue, ColumnKind, Connection, Delete, Dialect, Error, Expr, Failure, Ident, Insert, Isolation,
+    Alias, Catalogue, ColumnKind, Connection, Delete, Dialect, Error, Expr, Failure, Ident, Insert, Isolation, Lock,
     OnConflict, Predicate, Row, Select, Statement, Update, Value,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use tables::{among, exact_key, is_secret, key_of, literal, named, open_columns, position, seen_all, settled, text_of};
 
-/// Rows read again by one statement.
-const CHUNK: usize = 500;
 /// Above all aliases that conditions have.
 const ROW: Alias = Alias(u16::MAX);
 
@@ -109,56 +108,6 @@ impl<'c> Recorder<'c> {
         Ok(changed)
     }
 
-    /// Reads what rows hold after they were written, where that is not known.
-    fn read_again(&mut self) -> Result<(), Error> {
-        let mut wanted: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (index, row) in self.rows.iter().enumerate() {
-            if row.stale && row.after.is_some() {
-                wanted.entry(row.table).or_default().push(index);
-            }
-        }
-        for (table, indices) in wanted {
-            let written = self.tables.get(table)?;
-            for chunk in indices.chunks(CHUNK) {
-                let mut columns: BTreeSet<usize> = written.key.iter().copied().collect();
-                let mut keys = Vec::with_capacity(chunk.len());
-                for row in chunk.iter().filter_map(|index| self.rows.get(*index)) {
-                    if row.whole {
-                        columns.extend(open_columns(written));
-                    }
-                    columns.extend(row.before.iter().chain(&row.after).flat_map(BTreeMap::keys));
-                    keys.push(&row.key);
-                }
-                let columns: Vec<usize> = columns.into_iter().collect();
-                let filter = among(written, &keys, Some(ROW));
-                let list = columns.iter().filter_map(|column| written.columns.get(*column));
-                let mut select =
-                    Select::new(written.table.clone(), ROW, list.map(|column| column.read(Some(ROW))).collect());
-                select.filter = filter;
-                select.cacheable = chunk.len() == 1 || written.key.len() == 1;
-                for found in self.inner.query(&Statement::Select(select), &[])? {
-                    let found = named(written, &columns, found);
-                    let Some(index) = self.by_key.get(&(table, text_of(&key_of(written, &found)))) else { continue };
-                    let Some(row) = self.rows.get_mut(*index) else { continue };
-                    let of_row: BTreeSet<usize> = match row.whole {
-                        true => columns.iter().copied().collect(),
-                        false => row.before.iter().chain(&row.after).flat_map(BTreeMap::keys).copied().collect(),
-                    };
-                    row.after = Some(found.into_iter().filter(|(column, _)| of_row.contains(column)).collect());
-                    row.stale = false;
-                }
-                for index in chunk {
-                    if let Some(row) = self.rows.get_mut(*index).filter(|row| row.stale) {
-                        // A trigger took it away, or changed its key: what was written is what is known.
-                        tracing::debug!(table = %written.table, "a row that was written is not there under its key");
-                        row.stale = false;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn insert_rows(&mut self, table: usize, insert: &Insert, params: &[Value]) -> Result<Vec<Columns>, Error> {
         let written = self.tables.get(table)?;
         let mut given = Vec::with_capacity(insert.columns.len());
@@ -211,7 +160,8 @@ impl<'c> Recorder<'c> {
             // What is not known whole names no row.
             let key = if key.len() == written.key.len() { key } else { Columns::new() };
             let was = before.get(&text_of(&key));
-            self.came(table, key, was.cloned(), row.clone(), secrets.clone(), stale);
+            self.came(table, key.clone(), was.cloned(), row.clone(), secrets.clone(), stale);
+            self.triggered(table, &key);
         }
         Ok(rows)
     }
@@ -253,7 +203,12 @@ impl<'c> Recorder<'c> {
                 set.insert(column)
             };
         }
-        let before = self.before(table, written, &set, &update.filter, params)?;
+        // Where a trigger may write any column, all of them are known from before.
+        let seen: BTreeSet<usize> = match written.triggers {
+            true => open_columns(written).collect(),
+            false => set.clone(),
+        };
+        let before = self.before(table, written, &seen, &update.filter, params)?;
         if before.is_empty() {
             return Ok(0);
         }
@@ -294,13 +249,14 @@ impl<'c> Recorder<'c> {
             let (old_key, new_key) = (key_of(written, &old), key_of(written, &guess));
             let mut now = after.remove(&text_of(&new_key)).unwrap_or(guess);
             now.retain(|column, _| set.contains(column));
-            let was = old.into_iter().filter(|(column, _)| set.contains(column)).collect();
-            self.changed(table, (old_key, new_key), was, now, &secrets, stale);
+            let was = old.into_iter().filter(|(column, _)| seen.contains(column)).collect();
+            self.changed(table, (old_key, new_key.clone()), was, now, &secrets, stale);
+            self.triggered(table, &new_key);
         }
         Ok(count)
     }
 
-    /// The rows that an UPDATE is about to write, held until the transaction ends: their keys and what it sets; all of it
+    /// The rows that an UPDATE is about to write, held until the transaction ends: their keys and these columns; all of it
     /// where the table has no key.
     fn before(
         &mut self,
@@ -364,7 +320,7 @@ impl<'c> Recorder<'c> {
         let list = columns.iter().filter_map(|column| written.columns.get(*column));
         let mut select = Select::new(written.table.clone(), ROW, list.map(|column| column.read(Some(ROW))).collect());
         select.filter = filter;
-        select.lock = true;
+        select.lock = Some(Lock::Update);
         select.bare = true;
         let rows = self.inner.query(&Statement::Select(select), params)?;
         Ok(rows.into_iter().map(|row| named(written, columns, row)).collect())
@@ -467,7 +423,7 @@ impl<'c> Recorder<'c> {
     /// Remembers rows that a SELECT locked.
     fn hold(&mut self, statement: &Statement, rows: &[Row]) {
         let Statement::Select(select) = statement else { return };
-        if !select.lock || !select.joins.is_empty() {
+        if select.lock != Some(Lock::Update) || !select.joins.is_empty() {
             return;
         }
         let Some(table) = self.tables.index(&select.from) else { return };
@@ -551,7 +507,8 @@ impl Connection for Recorder<'_> {
         let secrets: BTreeSet<usize> = insert.columns.iter().filter_map(|column| secrets(&column)).collect();
         for row in self.matching(written, &columns, is_it, &[])? {
             let row_key = key_of(written, &row);
-            self.came(table, row_key, None, row, secrets.clone(), false);
+            self.came(table, row_key.clone(), None, row, secrets.clone(), false);
+            self.triggered(table, &row_key);
         }
         Ok(value)
     }

@@ -7,7 +7,7 @@ use super::transaction::Fault;
 use super::{Directory, Place};
 use crate::adapter::{Aliases, Environment};
 use crate::scim::Error;
-use crate::sql::{Connection, Expr, Predicate, Row, Select, Statement, Update, Value};
+use crate::sql::{Connection, Expr, Lock, Predicate, Row, Select, Statement, Update, Value};
 
 impl Directory {
     /// Writes columns of one row, its `modified` among them.
@@ -73,7 +73,7 @@ impl Directory {
         let visible = plan::visible(source, &place.plan.kind, &self.own, MAIN, environment, &mut aliases);
         let filter = Predicate::eq(plan::key(source, MAIN), Expr::Value(key.clone(), cast)).and(visible);
         let mut select = Select::new(source.table.clone(), MAIN, columns).filter(filter);
-        select.lock = true;
+        select.lock = Some(Lock::Update);
         let rows = connection.query(&Statement::Select(select), &[])?;
         let Some(row) = rows.into_iter().find(|row| is_of(key, row)) else {
             return Ok(None);

@@ -381,7 +381,7 @@ pub(super) fn version<'a>(row: &[Value], members: impl Iterator<Item = &'a str>)
     let mut digest = Sha256::new();
     for value in row {
         match value {
-            Value::Null => digest.update([0]),
+            Value::Null | Value::NoDay(_) => digest.update([0]),
             Value::Bool(b) => digest.update([1, u8::from(*b)]),
             Value::Int(i) => digest.update(i.to_le_bytes()),
             Value::UInt(u) => digest.update(u.to_le_bytes()),

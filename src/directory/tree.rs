@@ -11,7 +11,7 @@ use super::transaction::Fault;
 use super::{Directory, Place};
 use crate::adapter::{Column, Lookup, Tree, equivalent};
 use crate::scim::Error;
-use crate::sql::{Alias, ColumnKind, Connection, Expr, Predicate, Select, Statement, Update, Value};
+use crate::sql::{Alias, ColumnKind, Connection, Expr, Lock, Predicate, Select, Statement, Update, Value};
 use serde_json::Value as Json;
 use std::collections::{HashMap, HashSet};
 
@@ -151,7 +151,7 @@ impl Directory {
             }
             let mut select = Select::new(tree.table.clone(), ROW, columns(tree));
             select.filter = Predicate::eq(Expr::column(ROW, &tree.key.name), bound(&next, &tree.key));
-            select.lock = true;
+            select.lock = Some(Lock::Update);
             let Some(row) = connection.query(&Statement::Select(select), &[])?.into_iter().next() else {
                 if above.is_empty() {
                     let shown = next.to_text().unwrap_or_default();
@@ -176,7 +176,7 @@ impl Directory {
             let list = chunk.iter().map(|key| bound(key, &tree.parent)).collect();
             let mut select = Select::new(tree.table.clone(), ROW, columns(tree));
             select.filter = Predicate::In(Expr::column(ROW, &tree.parent.name), list);
-            select.lock = true;
+            select.lock = Some(Lock::Update);
             found.extend(connection.query(&Statement::Select(select), &[])?.into_iter().map(|row| Node::of(row.0)));
         }
         // The row 0 at the top of a tree may hold 0 as its own parent.

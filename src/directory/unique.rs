@@ -23,6 +23,9 @@ pub(super) struct Holder {
     pub source: usize,
 }
 
+/// Values that are claimed, and unique beside columns of which it is not known yet what they will hold.
+pub(super) struct Beside<'a>(Vec<AskedUnique<'a>>);
+
 /// What a transaction has claimed: kinds and values.
 pub(super) type Claims = Vec<(String, String)>;
 
@@ -50,38 +53,35 @@ impl Directory {
         Ok(())
     }
 
-    /// Claims the unique values among the changed attributes, and finds who has one already. `own` is
-    /// the row itself. What is unique beside columns that attributes write is claimed alone: who has it is known once
-    /// those columns are ([`Directory::holder_beside`]).
-    pub(super) fn holder(
+    /// Claims the unique values among the changed attributes, and finds who has one already. `own` is the row itself. What
+    /// is unique beside columns that attributes write is claimed and given back: who has it is known once those columns
+    /// are ([`Directory::holder_beside`]).
+    pub(super) fn holder<'a>(
         &self,
         connection: &mut dyn Connection,
-        writing: &mut Writing<'_>,
+        writing: &mut Writing<'a>,
         wanted: &[Option<Json>],
         changed: &[bool],
         own: Option<&Value>,
-    ) -> Result<Option<Holder>, Fault> {
+    ) -> Result<(Option<Holder>, Beside<'a>), Fault> {
         let asked = self.asked_unique(writing, wanted, changed)?;
         // All sources of a type share the claim: uniqueness spans them.
         let claims = asked.iter().map(|asked| (writing.place.type_.name.clone(), asked.claim.clone())).collect();
         self.claim(connection, &mut writing.claims, claims)?;
-        let asked = asked.iter().filter(|asked| !asked.moves);
-        self.first_holder(connection, writing, asked, wanted, own, &[])
+        let (beside, alone): (Vec<_>, Vec<_>) = asked.into_iter().partition(|asked| asked.moves);
+        Ok((self.first_holder(connection, writing, &alone, wanted, own, &[])?, Beside(beside)))
     }
 
-    /// Who has a value that is unique beside columns that attributes write, in a row that will hold `assigned`. The values
-    /// are claimed already.
+    /// Who has a value that is unique beside columns that attributes write, in a row that will hold `assigned`.
     pub(super) fn holder_beside(
         &self,
         connection: &mut dyn Connection,
         writing: &Writing<'_>,
+        Beside(asked): &Beside<'_>,
         wanted: &[Option<Json>],
-        changed: &[bool],
         own: Option<&Value>,
         assigned: &[Assignment],
     ) -> Result<Option<Holder>, Fault> {
-        let asked = self.asked_unique(writing, wanted, changed)?;
-        let asked = asked.iter().filter(|asked| asked.moves);
         self.first_holder(connection, writing, asked, wanted, own, assigned)
     }
 
@@ -131,11 +131,11 @@ impl Directory {
         Ok(asked)
     }
 
-    fn first_holder<'q, 'a: 'q>(
+    fn first_holder(
         &self,
         connection: &mut dyn Connection,
         writing: &Writing<'_>,
-        asked: impl Iterator<Item = &'q AskedUnique<'a>>,
+        asked: &[AskedUnique<'_>],
         wanted: &[Option<Json>],
         own: Option<&Value>,
         assigned: &[Assignment],

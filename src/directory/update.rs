@@ -427,11 +427,12 @@ impl Directory {
     ) -> Result<bool, Fault> {
         let Stage { place, locked, was, will, seen, changed, lenient, children } = *stage;
         let wish = Wish { values: will, changed, lenient };
-        if let Some(holder) = self.holder(connection, writing, will, changed, Some(key))? {
+        let (holder, beside) = self.holder(connection, writing, will, changed, Some(key))?;
+        if let Some(holder) = holder {
             return Err(Error::uniqueness(&holder.attribute).into());
         }
         let assigned = self.columns(connection, writing, &wish)?;
-        if let Some(holder) = self.holder_beside(connection, writing, will, changed, Some(key), &assigned)? {
+        if let Some(holder) = self.holder_beside(connection, writing, &beside, will, Some(key), &assigned)? {
             return Err(Error::uniqueness(&holder.attribute).into());
         }
         let mut after = locked.row.clone();

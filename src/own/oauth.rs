@@ -6,8 +6,8 @@
 
 use super::{Own, OwnTable, Reader, T, column, idents, maybe};
 use crate::sql::{
-    Alias, Comparison, Connection, Delete, Error, Expr, Ident, Insert, Join, JoinKind, OnConflict, Order, Predicate,
-    Row, Select, Statement, Update, Value,
+    Alias, Comparison, Connection, Delete, Error, Expr, Ident, Insert, Join, JoinKind, Lock, OnConflict, Order,
+    Predicate, Row, Select, Statement, Update, Value,
 };
 
 /// What a client was allowed, by whom. Instants are microseconds since 1970, UTC.
@@ -187,7 +187,7 @@ impl Own {
     pub fn lock_oauth_grant(&self, connection: &mut dyn Connection, id: &str) -> Result<bool, Error> {
         let mut select = Select::new(self.table(OwnTable::OauthGrants), T, vec![column("id")])
             .filter(Predicate::eq(column("id"), Expr::value(id)));
-        select.lock = true;
+        select.lock = Some(Lock::Update);
         Ok(!connection.query(&Statement::Select(select), &[])?.is_empty())
     }
 

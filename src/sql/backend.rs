@@ -122,7 +122,7 @@ impl SqlBackend for Pg {
                 Ok(())
             }
             Value::Float(f) => out.push_bind_param::<sql_types::Double, _>(f),
-            Value::Text(text) => out.push_bind_param::<sql_types::Text, _>(text),
+            Value::Text(text) | Value::NoDay(text) => out.push_bind_param::<sql_types::Text, _>(text),
             Value::Bytes(bytes) => out.push_bind_param::<sql_types::Binary, _>(bytes),
             Value::DateTime(at) => out.push_bind_param::<sql_types::Timestamp, _>(at),
             Value::Instant(at) => out.push_bind_param::<sql_types::Timestamptz, _>(at),
@@ -153,7 +153,7 @@ impl SqlBackend for Mysql {
             Value::Int(i) => out.push_bind_param::<sql_types::BigInt, _>(i),
             Value::UInt(u) => out.push_bind_param::<sql_types::Unsigned<sql_types::BigInt>, _>(u),
             Value::Float(f) => out.push_bind_param::<sql_types::Double, _>(f),
-            Value::Text(text) => out.push_bind_param::<sql_types::Text, _>(text),
+            Value::Text(text) | Value::NoDay(text) => out.push_bind_param::<sql_types::Text, _>(text),
             Value::Bytes(bytes) => out.push_bind_param::<sql_types::Binary, _>(bytes),
             Value::DateTime(at) => out.push_bind_param::<sql_types::Datetime, _>(at),
             Value::Instant(at) => out.push_bind_param::<UtcClock, _>(at),
@@ -184,7 +184,7 @@ impl SqlBackend for Sqlite {
             Value::Int(i) => out.push_bind_param::<sql_types::BigInt, _>(i),
             Value::UInt(u) => out.push_bind_param::<Printed, _>(u),
             Value::Float(f) => out.push_bind_param::<sql_types::Double, _>(f),
-            Value::Text(text) => out.push_bind_param::<sql_types::Text, _>(text),
+            Value::Text(text) | Value::NoDay(text) => out.push_bind_param::<sql_types::Text, _>(text),
             Value::Bytes(bytes) => out.push_bind_param::<sql_types::Binary, _>(bytes),
             Value::DateTime(at) => out.push_bind_param::<Printed, _>(at),
             Value::Instant(at) => out.push_bind_param::<Printed, _>(at),

@@ -32,6 +32,8 @@ pub struct TableInfo {
     pub indexes: Vec<Index>,
     /// What the connection's user may do; `None` where that is not known.
     pub held: Option<Held>,
+    /// Whether it has triggers that are on; not known on MySQL, which tells those alone who may make some.
+    pub triggers: bool,
     /// The storage engine, where it is one that cannot roll back (MyISAM, Aria).
     pub without_transactions: Option<String>,
 }

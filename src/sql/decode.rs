@@ -122,16 +122,16 @@ pub(super) fn mysql(raw: MysqlValue<'_>) -> deserialize::Result<Value> {
         }
         MysqlType::DateTime | MysqlType::Timestamp => {
             let at = <MysqlTime as FromSql<sql_types::Timestamp, Mysql>>::from_sql(raw)?;
-            // A zero date stands for "none".
             mysql_day(&at)
                 .and_then(|day| {
                     day.and_hms_micro_opt(at.hour, at.minute, at.second, u32::try_from(at.second_part).ok()?)
                 })
-                .map_or(Value::Null, Value::DateTime)
+                .map_or_else(|| Value::NoDay(mysql_clock(&at)), Value::DateTime)
         }
         MysqlType::Date => {
             let at = <MysqlTime as FromSql<sql_types::Date, Mysql>>::from_sql(raw)?;
-            mysql_day(&at).map_or(Value::Null, Value::Date)
+            let text = || format!("{:04}-{:02}-{:02}", at.year, at.month, at.day);
+            mysql_day(&at).map_or_else(|| Value::NoDay(text()), Value::Date)
         }
         MysqlType::Time => {
             let at = <MysqlTime as FromSql<sql_types::Time, Mysql>>::from_sql(raw)?;
@@ -147,6 +147,12 @@ pub(super) fn mysql(raw: MysqlValue<'_>) -> deserialize::Result<Value> {
 
 fn mysql_day(at: &MysqlTime) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(i32::try_from(at.year).ok()?, at.month, at.day).filter(|_| at.year != 0)
+}
+
+fn mysql_clock(at: &MysqlTime) -> String {
+    let MysqlTime { year, month, day, hour, minute, second, second_part, .. } = at;
+    let fraction = if *second_part == 0 { String::new() } else { format!(".{second_part:06}") };
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction}")
 }
 
 pub(super) fn sqlite(mut raw: <Sqlite as diesel::backend::Backend>::RawValue<'_>) -> deserialize::Result<Value> {

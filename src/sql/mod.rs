@@ -33,6 +33,7 @@ pub(crate) use pool::open_file;
 pub use pool::{Options, TlsOptions};
 pub use render::sql_text;
 pub use statement::{
-    Comparison, Delete, Expr, Insert, Join, JoinKind, OnConflict, Order, Predicate, Select, Statement, Union, Update,
+    Comparison, Delete, Expr, Insert, Join, JoinKind, Lock, OnConflict, Order, Predicate, Select, Statement, Union,
+    Update,
 };
 pub use value::{Dialect, Value};

@@ -5,7 +5,7 @@ use super::backend::SqlBackend;
 use super::connection::Row;
 use super::name::{Alias, Ident, Table};
 use super::statement::{
-    Delete, Expr, Insert, JoinKind, OnConflict, Order, Predicate, Select, Statement, Union, Update,
+    Delete, Expr, Insert, JoinKind, Lock, OnConflict, Order, Predicate, Select, Statement, Union, Update,
 };
 use super::value::{Dialect, Value};
 use diesel::deserialize::{self, QueryableByName};
@@ -192,9 +192,13 @@ impl<'b, DB: SqlBackend> Writer<'_, 'b, DB> {
             })?;
         }
         self.limit(&select.limit, &select.offset)?;
-        if select.lock && DB::DIALECT != Dialect::Sqlite {
-            self.sql(" FOR UPDATE");
-        }
+        self.sql(match (select.lock, DB::DIALECT) {
+            (None, _) | (_, Dialect::Sqlite) => "",
+            (Some(Lock::Update), _) => " FOR UPDATE",
+            // MariaDB knows no other words for it.
+            (Some(Lock::Stay), Dialect::Mysql) => " LOCK IN SHARE MODE",
+            (Some(Lock::Stay), Dialect::Postgres) => " FOR KEY SHARE",
+        });
         Ok(())
     }
 

@@ -41,8 +41,8 @@ pub struct Select {
     pub limit: Option<u64>,
     /// `OFFSET`, bound.
     pub offset: Option<u64>,
-    /// `FOR UPDATE`, where the dialect has it; ask for it by primary key and without joins only.
-    pub lock: bool,
+    /// How the rows are held until the transaction ends; ask for it by primary key and without joins only.
+    pub lock: Option<Lock>,
     /// Whether the prepared statement is worth keeping: its text belongs to a small finite set.
     pub cacheable: bool,
     /// Whether columns without an alias are the first table's: the condition is that of an update or delete.
@@ -61,7 +61,7 @@ impl Select {
             order: Vec::new(),
             limit: None,
             offset: None,
-            lock: false,
+            lock: None,
             cacheable: true,
             bare: false,
         }
@@ -72,6 +72,18 @@ impl Select {
         self.filter = filter;
         self
     }
+}
+
+/// How rows that a select finds are held until the transaction ends. SQLite has neither: a transaction that writes excludes
+/// every other there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// `FOR UPDATE`: nobody else writes or holds them.
+    Update,
+    /// They stay, as a foreign key would have it; others may hold them so, too. `LOCK IN SHARE MODE`, under which nobody
+    /// else writes them; on PostgreSQL `FOR KEY SHARE`, under which others may change what is no key. PostgreSQL asks for the
+    /// privilege to update the table, as `FOR UPDATE` does.
+    Stay,
 }
 
 /// A joined table.

@@ -37,18 +37,20 @@ pub enum Value {
     Instant(DateTime<Utc>),
     /// A day.
     Date(NaiveDate),
+    /// A moment of MySQL's that no calendar has, as it writes it: `0000-00-00`, `2026-02-00 00:00:00`. It reads as NULL.
+    NoDay(String),
 }
 
 impl Value {
-    /// Whether this is NULL.
+    /// Whether this is NULL, or stands for it.
     pub fn is_null(&self) -> bool {
-        matches!(self, Value::Null)
+        matches!(self, Value::Null | Value::NoDay(_))
     }
 
     /// The value as people write it; `None` for NULL. Bytes that are not UTF-8 come out as hex.
     pub fn to_text(&self) -> Option<String> {
         Some(match self {
-            Value::Null => return None,
+            Value::Null | Value::NoDay(_) => return None,
             Value::Bool(b) => if *b { "true" } else { "false" }.to_owned(),
             Value::Int(i) => i.to_string(),
             Value::UInt(u) => u.to_string(),

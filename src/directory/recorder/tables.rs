@@ -27,6 +27,7 @@ impl Tables {
             columns: names.into_iter().map(WrittenColumn::text).collect(),
             key,
             numbered: None,
+            triggers: false,
         });
         let all: Vec<Written> = written.iter().cloned().chain(ours).collect();
         let by_name = all.iter().enumerate().map(|(index, written)| (written.table.clone(), index)).collect();

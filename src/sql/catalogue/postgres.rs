@@ -85,6 +85,21 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
                 info.held = Some(Held { select, insert, update, delete });
             }
         }
+        // Those of foreign keys are internal, and write nothing into the row itself.
+        let triggers = run(
+            &format!(
+                "SELECT DISTINCT CAST(c.relname AS text) FROM pg_catalog.pg_trigger g \
+                 JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid \
+                 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' AND {which}"
+            ),
+            &params,
+        )?;
+        for row in &triggers {
+            if let Some(info) = catalogue.tables.get_mut(&name(row)) {
+                info.triggers = true;
+            }
+        }
     }
     Ok(catalogue)
 }

@@ -60,6 +60,18 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
                 }
             }
         }
+        let triggers = run(
+            &format!(
+                "SELECT DISTINCT m.name FROM {master} AS m JOIN {master} AS g \
+                 ON g.type = 'trigger' AND g.tbl_name = m.name COLLATE NOCASE WHERE m.type = 'table'"
+            ),
+            &[],
+        )?;
+        for row in &triggers {
+            if let Some(info) = catalogue.tables.get_mut(&name(text_at(row, 0))) {
+                info.triggers = true;
+            }
+        }
         let indexes = run(
             &format!(
                 "SELECT m.name, l.name, l.\"unique\", l.partial, x.name \

@@ -52,7 +52,7 @@ fn a_page() {
         order: vec![Order { by: column("name"), descending: false }, Order { by: column("id"), descending: true }],
         limit: Some(10),
         offset: Some(20),
-        lock: true,
+        lock: Some(Lock::Update),
         ..select(vec![column("id"), Expr::CountAll], Predicate::IsNull(column("deleted_at")))
     };
     check(
