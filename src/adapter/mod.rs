@@ -38,7 +38,7 @@ mod written;
 
 pub use administrators::Administrators;
 pub use compile::{compile, compile_within};
-pub use conversion::{Refusal, boolean, read_instant, rfc3339, same, stored_instant};
+pub use conversion::{Refusal, boolean, in_calendar, read_instant, rfc3339, same, stored_instant, without_leap_second};
 pub use document::{Document, Parameter, load, read, tables_in, tables_needed};
 pub use evaluate::{Aliases, CountsAs, Each, Environment, Transition, equivalent};
 pub use hash::Hash;
