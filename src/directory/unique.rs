@@ -150,7 +150,17 @@ impl Directory {
                 let here = std::ptr::eq(source, place.source);
                 let own = if here { own } else { None };
                 let environment = Environment { attributes: Some(wanted), ..writing.environment };
-                let found = self.who_has(connection, &other, twin, stored, &environment, own, assigned)?;
+                // What the columns of one table are called in another only the adapter knows: by their order.
+                let beside = match (&attribute.unique, &twin.unique) {
+                    (Unique::Within(mine), Unique::Within(theirs)) if mine.len() == theirs.len() => {
+                        let pairs = mine.iter().zip(theirs);
+                        pairs.fold(Predicate::True, |all, (mine, theirs)| {
+                            all.and(shares(&place, *mine, &other, *theirs, &environment, assigned))
+                        })
+                    }
+                    _ => Predicate::True,
+                };
+                let found = self.who_has(connection, &other, twin, stored, &environment, own, beside)?;
                 if let Some(mut holder) = found {
                     holder.source = position;
                     // A retired row of another table cannot be brought back by a create in this one.
@@ -171,7 +181,7 @@ impl Directory {
         value: &Value,
         environment: &Environment<'_>,
         own: Option<&Value>,
-        assigned: &[Assignment],
+        beside: Predicate,
     ) -> Result<Option<Holder>, Fault> {
         let Binding::Column(binding) = &attribute.binding else {
             return Ok(None);
@@ -181,17 +191,8 @@ impl Directory {
         };
         let mut aliases = Aliases::from(1);
         let mut filter = equal;
-        match &attribute.unique {
-            Unique::All => {}
-            Unique::No | Unique::Visible => {
-                filter = filter.and(environment.predicate(&place.source.filter, Some(MAIN), &mut aliases));
-            }
-            Unique::Within(columns) => {
-                filter = filter.and(environment.predicate(&place.source.filter, Some(MAIN), &mut aliases));
-                for column in columns {
-                    filter = filter.and(shares(place, *column, environment, assigned));
-                }
-            }
+        if attribute.unique != Unique::All {
+            filter = filter.and(environment.predicate(&place.source.filter, Some(MAIN), &mut aliases)).and(beside);
         }
         if let Some(own) = own {
             let cast = place.source.columns.first().and_then(|column| column.cast.clone());
@@ -268,23 +269,31 @@ fn writers(source: &Source, columns: &[ColumnId]) -> impl Iterator<Item = usize>
     })
 }
 
-/// Whether a row holds in this column what the row that is written will hold.
-fn shares(place: &Place<'_>, column: ColumnId, environment: &Environment<'_>, assigned: &[Assignment]) -> Predicate {
-    let Some(known) = place.source.columns.get(column) else {
+/// Whether a row of another table, or of the same, holds in its column `there` what the row that is written will hold in
+/// `here`.
+fn shares(
+    place: &Place<'_>,
+    here: ColumnId,
+    other: &Place<'_>,
+    there: ColumnId,
+    environment: &Environment<'_>,
+    assigned: &[Assignment],
+) -> Predicate {
+    let (Some(known), Some(compared)) = (place.source.columns.get(here), other.source.columns.get(there)) else {
         return Predicate::True;
     };
-    let left = Expr::column(MAIN, &known.name);
-    let assigned = assigned.iter().find(|assigned| assigned.column == column).map(|assigned| assigned.value.clone());
+    let left = Expr::column(MAIN, &compared.name);
+    let assigned = assigned.iter().find(|assigned| assigned.column == here).map(|assigned| assigned.value.clone());
     let value = assigned.or_else(|| match environment.row {
-        Some((_, row)) => row.get(column).cloned(),
+        Some((_, row)) => row.get(here).cloned(),
         None => place.source.create.as_ref().and_then(|create| {
-            let (_, expression) = create.set.iter().find(|(set, _)| *set == column)?;
+            let (_, expression) = create.set.iter().find(|(set, _)| *set == here)?;
             environment.value(expression, Some(known))
         }),
     });
     match value {
         None | Some(Value::Null) => Predicate::IsNull(left),
-        Some(value) => Predicate::eq(left, Expr::Value(value, known.cast.clone())),
+        Some(value) => Predicate::eq(left, Expr::Value(value, compared.cast.clone())),
     }
 }
 
