@@ -55,6 +55,7 @@ impl<S: AsyncWrite + Unpin> Spoken<S> {
             return None;
         }
         self.instead = instead_of(bytes)?;
+        self.activity.linger();
         // What does not go out at once does before the flush is done.
         match self.poll_instead(cx) {
             Poll::Ready(Err(error)) => Some(Err(error)),

@@ -5,6 +5,7 @@
 use super::address::{canonical, is_trusted};
 use super::bare::Spoken;
 use super::flow::Flow;
+use super::linger::Lingering;
 use super::outgoing::{Outgoing, Sent};
 use super::tls::{Shown, Tls};
 use super::watch::{Activity, Doubt, Noted, Patience, Watched};
@@ -261,12 +262,13 @@ async fn http_1<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     mut stop: watch::Receiver<bool>,
 ) {
     let activity = Activity::new(true);
+    let stream = Watched::new(Lingering::new(stream, Arc::clone(&activity)), Arc::clone(&activity));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None) // `watch` does it
         .max_buf_size(settings.header_bytes.max(8192))
         .serve_connection(
-            TokioIo::new(Spoken::new(Watched::new(stream, Arc::clone(&activity)), Arc::clone(&activity))),
+            TokioIo::new(Spoken::new(stream, Arc::clone(&activity))),
             answering(service, peer, Arc::clone(&activity), None),
         )
         .with_upgrades();
@@ -322,7 +324,10 @@ fn answering<S: Serve>(
             let (head, body) = request.into_parts();
             let (body, unread) = Noted::new(body);
             let response = service.serve(peer, Request::from_parts(head, body)).await;
-            if takes_the_rest && unread.is_any() && !response.headers().contains_key(header::CONNECTION) {
+            let connection = response.headers().get(header::CONNECTION);
+            if !takes_the_rest || connection.is_some_and(|value| value == "close") {
+                activity.linger();
+            } else if unread.is_any() && connection.is_none() {
                 // An answer that is streamed does not wait for the rest of a body; its upstream may still read it.
                 let is_streamed = matches!(response.body(), Outgoing::Stream(_));
                 let later = if is_streamed { Err(unread) } else { unread.discard(waits).await };

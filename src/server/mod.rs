@@ -17,6 +17,7 @@ pub mod discovery;
 pub mod endpoints;
 mod flow;
 mod journal;
+mod linger;
 pub mod listener;
 pub mod log;
 mod look;

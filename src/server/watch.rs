@@ -55,6 +55,8 @@ pub struct Activity {
     heads: Mutex<VecDeque<Option<Doubt>>>,
     /// Some answer was streamed: what is written may be anybody's words.
     streamed: AtomicBool,
+    /// A request was refused whose rest may still come.
+    lingers: AtomicBool,
     /// Streams whose answers were let go because their client did not take them, and that are there still.
     standing: AtomicU32,
 }
@@ -72,6 +74,7 @@ impl Activity {
             looks,
             heads: Mutex::default(),
             streamed: AtomicBool::new(false),
+            lingers: AtomicBool::new(false),
             standing: AtomicU32::new(0),
         })
     }
@@ -89,6 +92,16 @@ impl Activity {
     /// Whether some answer was streamed.
     pub fn streamed(&self) -> bool {
         self.streamed.load(Relaxed)
+    }
+
+    /// A request is refused, and the connection ended, while its client may still be sending it.
+    pub fn linger(&self) {
+        self.lingers.store(true, Relaxed);
+    }
+
+    /// Whether some request was.
+    pub fn lingers(&self) -> bool {
+        self.lingers.load(Relaxed)
     }
 
     fn now(&self) -> u64 {

@@ -68,6 +68,17 @@ fn mysql_host(
         if !matches!(read_only.as_str(), "0" | "OFF") {
             return Err(Error::new(Failure::ReadOnly, "every database host that answers is read only"));
         }
+        // A node of Galera that lost its cluster takes connections, and refuses what would touch a table. A server that is
+        // no such node is never ready for it, and says so too.
+        let says = |session: &mut Session<_>, sql: &str, word: &str| -> Result<bool, Error> {
+            let rows = session.text(sql, &[])?;
+            Ok(rows.first().and_then(|row| row.0.get(1)).and_then(Value::to_text).is_some_and(|said| said == word))
+        };
+        if says(&mut session, "SHOW STATUS LIKE 'wsrep_ready'", "OFF")?
+            && says(&mut session, "SHOW VARIABLES LIKE 'wsrep_on'", "ON")?
+        {
+            return Err(Error::new(Failure::Connection, "no Galera node that answers is ready"));
+        }
     }
     session.batch(&mysql_settings(options))?;
     if let Some(database) = database {

@@ -129,6 +129,7 @@ const MYSQL: &[(Pattern, Failure)] = &[
     (Begins("Server shutdown in progress"), Failure::Connection), // 1053
     (Begins("Commands out of sync"), Failure::Connection), // 2014
     (Begins("WSREP has not yet prepared node"), Failure::Connection), // 1047, Galera
+    (Begins("Error while appending streaming replication fragment"), Failure::Connection), // 4183, Galera
     (Begins("Too many connections"), Failure::Connection), // 1040
     (Then("User ", "max_user_connections"), Failure::Connection), // 1203
     // Closing this connection frees its statements.
