@@ -103,3 +103,54 @@ fn on_snipe_it() {
     );
     crate::support::real_case("snipe-it 8.6.3 race");
 }
+
+/// Two creates under two names find one retired row by its externalId: one of them gets it.
+fn one_row_comes_back_once(engine: Engine) {
+    for (parameters, hold) in [
+        ("{ revive: externalId }", "SELECT id FROM people WHERE id = {id} FOR UPDATE"),
+        ("{ on_blocked: deactivate }", "SELECT resource_id FROM {own}tombstones WHERE resource_id = '{id}' FOR UPDATE"),
+    ] {
+        let database = Database::small(engine);
+        let one = Service::start(&database, Options::small().parameters(parameters));
+        let two = one.second("two");
+        let mut client = one.client();
+        let person = |name: &str| client::user(name, json!({ "externalId": "x-1", "title": name }));
+        let id = client.post("/Users", &person("ann")).expect(201).id();
+        database.execute(&format!("INSERT INTO equipment (holder_id, label) VALUES ({id}, 'laptop')"));
+        if parameters.contains("revive") {
+            database.execute("DELETE FROM equipment");
+        }
+        client.delete(&format!("/Users/{id}")).expect(204);
+        let hold = hold.replace("{id}", &id).replace("{own}", &database.own_tables());
+        let sleep = if engine == Engine::MariaDb { "SELECT SLEEP(1.5)" } else { "SELECT pg_sleep(1.5)" };
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            scope.spawn(|| database.execute(&format!("BEGIN; {hold}; {sleep}; COMMIT;")));
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            let racers: Vec<_> = [(&one, "anna"), (&two, "annika")]
+                .into_iter()
+                .map(|(service, name)| {
+                    let (mut client, body) = (service.client(), person(name));
+                    scope.spawn(move || client.post("/Users", &body))
+                })
+                .collect();
+            racers.into_iter().map(|racer| racer.join().expect("a racer").expect(201)).collect()
+        });
+        let ids: Vec<String> = answers.iter().map(|answer| answer.id()).collect();
+        assert_ne!(ids[0], ids[1], "{engine:?} {parameters}: both were told that the row is theirs");
+        assert!(ids.contains(&id), "{engine:?} {parameters}: {ids:?}");
+        for answer in answers {
+            let there = client.get(&format!("/Users/{}", answer.id())).expect(200).json();
+            assert_eq!(there["userName"], answer.json()["userName"], "{engine:?} {parameters}");
+        }
+    }
+}
+
+#[test]
+fn one_row_comes_back_once_on_mariadb() {
+    one_row_comes_back_once(Engine::MariaDb);
+}
+
+#[test]
+fn one_row_comes_back_once_on_postgres() {
+    one_row_comes_back_once(Engine::Postgres);
+}
