@@ -164,7 +164,7 @@ impl Directory {
         }
         let coming =
             Transition { source, before: None, after: &row, attributes_before: None, attributes_after: wanted.values };
-        if let Some(says) = self.refused(connection, &rules.guards, &environment, Some(&coming))? {
+        if let Some(says) = self.refused(connection, &mut writing.claims, &rules.guards, &environment, Some(&coming))? {
             return Err(Error::forbidden(says).into());
         }
         self.run_steps(connection, &rules.before, &environment, Some(&coming))?;

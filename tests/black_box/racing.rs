@@ -1,4 +1,4 @@
-//! Many clients, two processes, one name: exactly one of them gets it.
+//! Many clients, two processes, one name: exactly one of them gets it. One row that comes back, one that must be left.
 //!
 //! `SCIMSHIM_RACERS` (16) clients race `SCIMSHIM_RACES` (5) times.
 
@@ -153,4 +153,48 @@ fn one_row_comes_back_once_on_mariadb() {
 #[test]
 fn one_row_comes_back_once_on_postgres() {
     one_row_comes_back_once(Engine::Postgres);
+}
+
+/// Of the last two who must not all go, two processes take one each: one of them is refused.
+fn somebody_is_left(engine: Engine) {
+    let database = Database::small(engine);
+    let adapter = std::fs::read_to_string(crate::support::file("tests/adapters/small.yaml")).expect("an adapter");
+    let guard = "- { count: { table: people, where: { id: { not: \"${id}\" }, title: boss, enabled: 1, gone_at: null } }, at_least: 1, says: \"the last boss\" }";
+    let guarded = adapter
+        .replace("      guard:\n        - count", &format!("      guard:\n        {guard}\n        - count"))
+        .replace("    update:\n", &format!("    update:\n      guard:\n        {guard}\n"));
+    assert_eq!(guarded.matches("the last boss").count(), 2);
+    let one = Service::start(&database, Options::written(guarded));
+    let two = one.second("two");
+    let mut client = one.client();
+    let boss = |name: &str| client::user(name, json!({ "title": "boss" }));
+    let [ann, bob] = ["ann", "bob"].map(|name| client.post("/Users", &boss(name)).expect(201).id());
+    // Both are made to wait once they have counted.
+    let hold = match engine {
+        Engine::MariaDb => "LOCK TABLES history WRITE; SELECT SLEEP(1.5); UNLOCK TABLES;",
+        _ => "BEGIN; LOCK TABLE history IN EXCLUSIVE MODE; SELECT pg_sleep(1.5); COMMIT;",
+    };
+    let (deleted, deactivated) = std::thread::scope(|scope| {
+        scope.spawn(|| database.execute(hold));
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let (mut client, mut other) = (one.client(), two.client());
+        let deleting = scope.spawn(move || client.delete(&format!("/Users/{ann}")).status);
+        let inactive = json!([{ "op": "replace", "path": "active", "value": false }]);
+        let deactivating = scope.spawn(move || other.patch(&format!("/Users/{bob}"), inactive).status);
+        (deleting.join().expect("a client"), deactivating.join().expect("a client"))
+    });
+    assert!(matches!((deleted, deactivated), (204, 403) | (409, 200)), "{engine:?}: {deleted} {deactivated}");
+    let left = "SELECT COUNT(*) FROM people WHERE title = 'boss' AND enabled = 1 AND gone_at IS NULL";
+    assert_eq!(database.count(left), 1, "{engine:?}");
+    assert!(database.table(&format!("{}claims", database.own_tables())).is_empty());
+}
+
+#[test]
+fn somebody_is_left_on_mariadb() {
+    somebody_is_left(Engine::MariaDb);
+}
+
+#[test]
+fn somebody_is_left_on_postgres() {
+    somebody_is_left(Engine::Postgres);
 }
