@@ -5,7 +5,9 @@ use super::plan::{self, MAIN};
 use super::rows;
 use super::transaction::Fault;
 use super::{Directory, Place};
-use crate::adapter::{Aliases, Attribute, Binding, ColumnBinding, ColumnId, Environment, Source, Unique};
+use crate::adapter::{
+    Aliases, Attribute, Binding, ColumnBinding, ColumnId, Environment, Source, Unique, written_column,
+};
 use crate::scim::Error;
 use crate::sql::{Connection, Expr, Order, Predicate, Select, Statement, Value};
 use serde_json::Value as Json;
@@ -256,16 +258,15 @@ struct AskedUnique<'a> {
     moves: bool,
 }
 
-/// The attributes that write any of these columns.
+/// The attributes that write any of these columns, or write beside theirs into one of them.
 fn writers(source: &Source, columns: &[ColumnId]) -> impl Iterator<Item = usize> {
     source.attributes.iter().enumerate().filter_map(move |(index, attribute)| {
-        let column = match &attribute.binding {
-            Binding::Column(binding) if binding.writes => binding.column,
-            Binding::Lookup(lookup) if lookup.writes => lookup.column,
-            Binding::Reference(reference) if !attribute.schema.is_read_only() => reference.column,
-            _ => return None,
+        let also = match &attribute.binding {
+            Binding::Column(binding) if binding.writes => binding.also.as_slice(),
+            _ => &[],
         };
-        columns.contains(&column).then_some(index)
+        let mut written = written_column(attribute).into_iter().chain(also.iter().map(|(column, _)| *column));
+        written.any(|column| columns.contains(&column)).then_some(index)
     })
 }
 
