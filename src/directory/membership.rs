@@ -73,7 +73,7 @@ impl Directory {
         environment: &Environment<'_>,
     ) -> Result<HashMap<String, Value>, Fault> {
         let target = membership.target;
-        let mut found = HashMap::new();
+        let (mut found, mut renamed) = (HashMap::new(), IndexSet::new());
         let mut keys: Vec<Value> = ids.iter().filter_map(|id| super::key_of(target, id)).collect();
         if lock.is_some() {
             // Held in the same order by everybody, or two who hold many would wait for each other.
@@ -100,13 +100,20 @@ impl Directory {
                 select.order.push(Order { by: Expr::Known(Box::new(plan::key(target, MAIN))), descending: false });
             }
             for row in connection.query(&Statement::Select(select), &[])? {
-                if let [key, child, known @ ..] = row.0.as_slice()
-                    && !child.is_null()
-                    && !plan.is_some_and(|plan| stranger::read_stranger(plan, known))
-                {
+                let [key, child, known @ ..] = row.0.as_slice() else { continue };
+                if child.is_null() {
+                    continue;
+                }
+                if !plan.is_some_and(|plan| stranger::read_stranger(plan, known)) {
                     found.insert(rows::scim_id(target, key), child.clone());
+                } else if lock.is_some() {
+                    renamed.insert(rows::scim_id(target, key));
                 }
             }
+        }
+        if !renamed.is_empty() {
+            // Who waited for a row may have read what is remembered of it as it was before the wait (PostgreSQL).
+            found.extend(self.targets(connection, membership, &renamed, None, environment)?);
         }
         Ok(found)
     }
