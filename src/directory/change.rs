@@ -164,7 +164,7 @@ impl Directory {
                     .map_err(|refusal| Error::invalid_value(format!("{name} {refusal}")))?,
             },
             (None, None) => match empty(&binding.conversion) {
-                Some(empty) if !empty.is_null() || column.nullable => empty,
+                empty if !empty.is_null() || column.nullable => empty,
                 _ if !binding.fallback.is_empty() => Value::Null,
                 _ if wish.lenient => return Ok(()),
                 _ => {
@@ -498,12 +498,12 @@ pub(super) fn check_required(
     Ok(())
 }
 
-/// What an attribute without a value is stored as; `None` where its type has no such thing.
-fn empty(conversion: &Conversion) -> Option<Value> {
+/// What an attribute without a value is stored as.
+pub(super) fn empty(conversion: &Conversion) -> Value {
     match conversion {
-        Conversion::Text(rule) => Some(rule.empty.clone().unwrap_or(Value::Null)),
+        Conversion::Text(rule) => rule.empty.clone().unwrap_or(Value::Null),
         // NULL is neither true nor false, and reads as nothing; a column that takes none refuses, below.
-        _ => Some(Value::Null),
+        _ => Value::Null,
     }
 }
 

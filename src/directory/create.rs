@@ -162,8 +162,14 @@ impl Directory {
                 *place = assignment.value.clone();
             }
         }
-        let coming =
-            Transition { source, before: None, after: &row, attributes_before: None, attributes_after: wanted.values };
+        let coming = Transition {
+            source,
+            before: None,
+            after: &row,
+            attributes_before: None,
+            attributes_after: wanted.values,
+            counts_as: None,
+        };
         if let Some(says) = self.refused(connection, &mut writing.claims, &rules.guards, &environment, Some(&coming))? {
             return Err(Error::forbidden(says).into());
         }
@@ -302,6 +308,7 @@ impl Directory {
             after: row,
             attributes_before: None,
             attributes_after: wanted.values,
+            counts_as: None,
         };
         self.run_steps(connection, &rules.then, &writing.environment, Some(&transition))
     }

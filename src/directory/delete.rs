@@ -122,6 +122,7 @@ impl Directory {
             after,
             attributes_before: Some(&was),
             attributes_after: &was,
+            counts_as: None,
         };
         self.run_steps(connection, &rules.before, &environment, Some(&transition(&locked.row)))?;
         if how == DeleteHow::Row {

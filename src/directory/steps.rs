@@ -62,6 +62,7 @@ impl Directory {
             after: row,
             attributes_before: environment.attributes,
             attributes_after: environment.attributes.unwrap_or_default(),
+            counts_as: None,
         });
         let Some(transition) = transition.or(unchanged.as_ref()) else { return Ok(false) };
         let known = self.looked_up(connection, when, environment, transition)?;
