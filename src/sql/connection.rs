@@ -3,6 +3,7 @@
 
 use super::{Catalogue, Dialect, Error, Expr, Ident, Insert, Options, Statement, Value};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One row, by position in the select list.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -61,6 +62,8 @@ pub trait Database: Send + Sync {
     fn with(&self, work: &mut dyn FnMut(&mut dyn Connection) -> Result<(), Error>) -> Result<(), Error>;
     /// Connections in use, idle, and the most there may be.
     fn usage(&self) -> (u32, u32, u32);
+    /// How long ago a statement last succeeded, on any connection; `None` where none did yet.
+    fn heard(&self) -> Option<Duration>;
 }
 
 /// Opens a pool. No connection is made yet: a database that is down is an [`Error`] of the first use.

@@ -397,6 +397,10 @@ impl Database for Counted {
     fn usage(&self) -> (u32, u32, u32) {
         self.inner.usage()
     }
+
+    fn heard(&self) -> Option<std::time::Duration> {
+        self.inner.heard()
+    }
 }
 
 struct CountedConnection<'a> {
