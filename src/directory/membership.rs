@@ -156,7 +156,7 @@ impl Directory {
         Ok(found.into_iter().collect())
     }
 
-    /// Leaves out the members whose link rows are not ours to remove.
+    /// Leaves out the members of whom no link row is ours to remove.
     pub(super) fn without_left(
         &self,
         connection: &mut dyn Connection,
@@ -168,23 +168,20 @@ impl Directory {
             return Ok(remove);
         };
         let link = membership.link;
-        let mut left: Vec<Value> = Vec::new();
+        let mut ours: Vec<Value> = Vec::new();
         for chunk in remove.chunks(CHUNK) {
             let mut aliases = Aliases::from(1);
-            let list = chunk.iter().map(|key| Expr::Value(key.clone(), link.child.0.cast.clone())).collect();
-            let filter = Predicate::eq(
-                Expr::column(MAIN, &link.parent.0.name),
-                Expr::Value(membership.parent.clone(), link.parent.0.cast.clone()),
-            )
-            .and(Predicate::In(Expr::column(MAIN, &link.child.0.name), list))
-            .and(environment.predicate(leave, Some(MAIN), &mut aliases));
+            let filter = membership
+                .rows(chunk, Some(MAIN))
+                .and(environment.predicate(&link.filter, Some(MAIN), &mut aliases))
+                .and(environment.predicate(leave, Some(MAIN), &mut aliases).negate());
             let select =
                 Select::new(link.table.clone(), MAIN, vec![Expr::column(MAIN, &link.child.0.name)]).filter(filter);
             let rows = connection.query(&Statement::Select(select), &[])?;
-            left.extend(rows.into_iter().filter_map(|row| row.0.into_iter().next()));
+            ours.extend(rows.into_iter().filter_map(|row| row.0.into_iter().next()));
         }
-        let left: Children = left.into_iter().collect();
-        remove.retain(|child| !left.contains(child));
+        let ours: Children = ours.into_iter().collect();
+        remove.retain(|child| ours.contains(child));
         Ok(remove)
     }
 

@@ -5,7 +5,9 @@ use super::plan::{self, MAIN};
 use super::rows;
 use super::transaction::Fault;
 use super::{Directory, Place};
-use crate::adapter::{Aliases, Attribute, Binding, ColumnBinding, ColumnId, Environment, Source, Unique};
+use crate::adapter::{
+    Aliases, Attribute, Binding, ColumnBinding, ColumnId, Environment, Source, Unique, written_column,
+};
 use crate::scim::Error;
 use crate::sql::{Connection, Expr, Order, Predicate, Select, Statement, Value};
 use serde_json::Value as Json;
@@ -150,7 +152,8 @@ impl Directory {
                 let here = std::ptr::eq(source, place.source);
                 let own = if here { own } else { None };
                 let environment = Environment { attributes: Some(wanted), ..writing.environment };
-                let found = self.who_has(connection, &other, twin, stored, &environment, own, assigned)?;
+                let will = Will { source: place.source, environment: &environment, assigned };
+                let found = self.who_has(connection, &other, twin, stored, &will, own)?;
                 if let Some(mut holder) = found {
                     holder.source = position;
                     // A retired row of another table cannot be brought back by a create in this one.
@@ -162,17 +165,16 @@ impl Directory {
         Ok(None)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call, all of it needed")]
     fn who_has(
         &self,
         connection: &mut dyn Connection,
         place: &Place<'_>,
         attribute: &Attribute,
         value: &Value,
-        environment: &Environment<'_>,
+        will: &Will<'_>,
         own: Option<&Value>,
-        assigned: &[Assignment],
     ) -> Result<Option<Holder>, Fault> {
+        let environment = will.environment;
         let Binding::Column(binding) = &attribute.binding else {
             return Ok(None);
         };
@@ -189,7 +191,7 @@ impl Directory {
             Unique::Within(columns) => {
                 filter = filter.and(environment.predicate(&place.source.filter, Some(MAIN), &mut aliases));
                 for column in columns {
-                    filter = filter.and(shares(place, *column, environment, assigned));
+                    filter = filter.and(will.shares(place.source, *column));
                 }
             }
         }
@@ -255,36 +257,60 @@ struct AskedUnique<'a> {
     moves: bool,
 }
 
-/// The attributes that write any of these columns.
+/// The attributes that write any of these columns, or write beside theirs into one of them.
 fn writers(source: &Source, columns: &[ColumnId]) -> impl Iterator<Item = usize> {
     source.attributes.iter().enumerate().filter_map(move |(index, attribute)| {
-        let column = match &attribute.binding {
-            Binding::Column(binding) if binding.writes => binding.column,
-            Binding::Lookup(lookup) if lookup.writes => lookup.column,
-            Binding::Reference(reference) if !attribute.schema.is_read_only() => reference.column,
-            _ => return None,
+        let also = match &attribute.binding {
+            Binding::Column(binding) if binding.writes => binding.also.as_slice(),
+            _ => &[],
         };
-        columns.contains(&column).then_some(index)
+        let mut written = written_column(attribute).into_iter().chain(also.iter().map(|(column, _)| *column));
+        written.any(|column| columns.contains(&column)).then_some(index)
     })
 }
 
-/// Whether a row holds in this column what the row that is written will hold.
-fn shares(place: &Place<'_>, column: ColumnId, environment: &Environment<'_>, assigned: &[Assignment]) -> Predicate {
-    let Some(known) = place.source.columns.get(column) else {
-        return Predicate::True;
-    };
-    let left = Expr::column(MAIN, &known.name);
-    let assigned = assigned.iter().find(|assigned| assigned.column == column).map(|assigned| assigned.value.clone());
-    let value = assigned.or_else(|| match environment.row {
-        Some((_, row)) => row.get(column).cloned(),
-        None => place.source.create.as_ref().and_then(|create| {
-            let (_, expression) = create.set.iter().find(|(set, _)| *set == column)?;
-            environment.value(expression, Some(known))
-        }),
-    });
-    match value {
-        None | Some(Value::Null) => Predicate::IsNull(left),
-        Some(value) => Predicate::eq(left, Expr::Value(value, known.cast.clone())),
+/// The row that is written.
+struct Will<'a> {
+    source: &'a Source,
+    environment: &'a Environment<'a>,
+    /// What is known of its columns yet.
+    assigned: &'a [Assignment],
+}
+
+impl Will<'_> {
+    /// Whether a row of a source holds in this column what the row that is written will hold.
+    fn shares(&self, source: &Source, column: ColumnId) -> Predicate {
+        let Some((known, own)) = source.columns.get(column).zip(self.own(source, column)) else {
+            // What has no such column may clash with any.
+            return Predicate::True;
+        };
+        let left = Expr::column(MAIN, &known.name);
+        let assigned = self.assigned.iter().find(|assigned| assigned.column == own);
+        let value = assigned.map(|assigned| assigned.value.clone()).or_else(|| match self.environment.row {
+            Some((_, row)) => row.get(own).cloned(),
+            None => self.source.create.as_ref().and_then(|create| {
+                let (_, expression) = create.set.iter().find(|(set, _)| *set == own)?;
+                self.environment.value(expression, self.source.columns.get(own))
+            }),
+        });
+        match value {
+            None | Some(Value::Null) => Predicate::IsNull(left),
+            Some(value) => Predicate::eq(left, Expr::Value(value, known.cast.clone())),
+        }
+    }
+
+    /// The column of this row that is what `column` is to the rows of `source`: written by the same attribute, or of the
+    /// same name.
+    fn own(&self, source: &Source, column: ColumnId) -> Option<ColumnId> {
+        if std::ptr::eq(source, self.source) {
+            return Some(column);
+        }
+        let writer = source.attributes.iter().find(|attribute| written_column(attribute) == Some(column));
+        let twin = writer.and_then(|writer| self.source.attributes.iter().find(|twin| twin.target == writer.target));
+        twin.and_then(written_column).or_else(|| {
+            let name = &source.columns.get(column)?.name;
+            self.source.columns.iter().position(|own| own.name == *name)
+        })
     }
 }
 
