@@ -37,6 +37,7 @@ mod types;
 mod written;
 
 pub use administrators::Administrators;
+pub(crate) use checks::writes as written_column;
 pub use compile::{compile, compile_within};
 pub use conversion::{Refusal, boolean, in_calendar, read_instant, rfc3339, same, stored_instant, without_leap_second};
 pub use document::{Document, Parameter, load, read, tables_in, tables_needed};

@@ -107,7 +107,7 @@ impl Directory {
         let unchanged = vec![false; was.len()];
         let shown = rows::shown(place.source, &locked.row, was.clone(), &unchanged, &environment);
         let environment = Environment { attributes: Some(&shown), ..environment };
-        if let Some(says) = self.refused(connection, &rules.guards, &environment, None)? {
+        if let Some(says) = self.refused(connection, &mut writing.claims, &rules.guards, &environment, None)? {
             if rules.blocked_deactivates && place.plan.active.is_some() {
                 return self.retire(connection, writing, key, id, &says);
             }

@@ -128,10 +128,8 @@ fn digits(number: &str) -> String {
 
 /// A number or a boolean where the text is one.
 fn as_scalar(text: String) -> Json {
-    match serde_json::from_str(&text) {
-        Ok(scalar @ (Json::Number(_) | Json::Bool(_))) if scalar.to_string() == text => scalar,
-        _ => Json::String(text),
-    }
+    let scalar = serde_json::from_str::<Json>(&text).ok().filter(|scalar| scalar.is_number() || scalar.is_boolean());
+    scalar.unwrap_or(Json::String(text))
 }
 
 /// Puts a value where it belongs, null by taking the key away. The other keys keep their order, and a number the form that

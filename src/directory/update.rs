@@ -494,7 +494,8 @@ impl Directory {
                 counts_as,
             };
             let update = &place.source.update;
-            if let Some(says) = self.refused(connection, &update.guards, &writing.environment, Some(&transition))? {
+            let (claims, environment) = (&mut writing.claims, &writing.environment);
+            if let Some(says) = self.refused(connection, claims, &update.guards, environment, Some(&transition))? {
                 return Err(Error::forbidden(says).into());
             }
             self.run_steps(connection, &update.before, &writing.environment, Some(&transition))?;

@@ -446,7 +446,8 @@ fn who_may_not_read_users_is_not_told_their_names() {
     assert!(application.list(GROUP, &[("filter", "members.display sw \"B\"")]).is_err());
     assert_eq!(application.names(GROUP, &[("filter", "members.value eq \"2\"")]), ["Crew"]);
     application.application_runs("UPDATE people SET boss = 0");
-    application.patch(GROUP, "1", json!([{ "op": "remove", "path": "members[display sw \"B\"]" }])).unwrap();
+    let named = application.patch(GROUP, "1", json!([{ "op": "remove", "path": "members[display sw \"B\"]" }]));
+    assert_eq!(named.unwrap_err().scim_type, Some(crate::scim::ScimType::InvalidFilter));
     assert_eq!(application.shown("crew", &["person_id"]), ["1", "2"]);
     // What it writes itself names others by their ids.
     let gil = application.set("3", "title", json!("T")).unwrap().unwrap();
