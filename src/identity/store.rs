@@ -2,7 +2,9 @@
 //! Everything here blocks. Instants are seconds since 1970, as in a JWT; the tables have microseconds.
 
 use super::live::{LiveToken, Store};
-use super::token::{Claims, Fingerprint, Keyring, SigningKey, audience, fingerprint, new_id, new_opaque, new_opaque_id};
+use super::token::{
+    Claims, Fingerprint, Keyring, SigningKey, audience, fingerprint, new_id, new_opaque, new_opaque_id,
+};
 use crate::own::{self, Missing, Own, TokenRow};
 use crate::sql::{Connection, Database, Error, Failure, Isolation};
 use std::sync::Arc;
