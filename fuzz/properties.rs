@@ -162,6 +162,7 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
             }
         };
         let info = TableInfo {
+            triggers: false,
             columns: columns.split(' ').map(column).collect(),
             primary_key: vec![Ident::new("id")],
             ..TableInfo::default()

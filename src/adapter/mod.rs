@@ -42,7 +42,7 @@ pub(crate) use checks::writes as written_column;
 pub use compile::{compile, compile_within};
 pub use conversion::{Refusal, boolean, read_instant, rfc3339, same, stored_instant};
 pub use document::{Document, Parameter, load, read, tables_in};
-pub use evaluate::{Aliases, Each, Environment, Transition, equivalent};
+pub use evaluate::{Aliases, CountsAs, Each, Environment, Transition, equivalent};
 pub use hash::Hash;
 pub use labels::Label;
 pub use model::*;

@@ -152,8 +152,17 @@ impl Directory {
                 let here = std::ptr::eq(source, place.source);
                 let own = if here { own } else { None };
                 let environment = Environment { attributes: Some(wanted), ..writing.environment };
-                let will = Will { source: place.source, environment: &environment, assigned };
-                let found = self.who_has(connection, &other, twin, stored, &will, own)?;
+                // What the columns of one table are called in another only the adapter knows: by their order.
+                let beside = match (&attribute.unique, &twin.unique) {
+                    (Unique::Within(mine), Unique::Within(theirs)) if mine.len() == theirs.len() => {
+                        let pairs = mine.iter().zip(theirs);
+                        pairs.fold(Predicate::True, |all, (mine, theirs)| {
+                            all.and(shares(&place, *mine, &other, *theirs, &environment, assigned))
+                        })
+                    }
+                    _ => Predicate::True,
+                };
+                let found = self.who_has(connection, &other, twin, stored, &environment, own, beside)?;
                 if let Some(mut holder) = found {
                     holder.source = position;
                     // A retired row of another table cannot be brought back by a create in this one.
@@ -165,16 +174,17 @@ impl Directory {
         Ok(None)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one call, all of it needed")]
     fn who_has(
         &self,
         connection: &mut dyn Connection,
         place: &Place<'_>,
         attribute: &Attribute,
         value: &Value,
-        will: &Will<'_>,
+        environment: &Environment<'_>,
         own: Option<&Value>,
+        beside: Predicate,
     ) -> Result<Option<Holder>, Fault> {
-        let environment = will.environment;
         let Binding::Column(binding) = &attribute.binding else {
             return Ok(None);
         };
@@ -183,17 +193,8 @@ impl Directory {
         };
         let mut aliases = Aliases::from(1);
         let mut filter = equal;
-        match &attribute.unique {
-            Unique::All => {}
-            Unique::No | Unique::Visible => {
-                filter = filter.and(environment.predicate(&place.source.filter, Some(MAIN), &mut aliases));
-            }
-            Unique::Within(columns) => {
-                filter = filter.and(environment.predicate(&place.source.filter, Some(MAIN), &mut aliases));
-                for column in columns {
-                    filter = filter.and(will.shares(place.source, *column));
-                }
-            }
+        if attribute.unique != Unique::All {
+            filter = filter.and(environment.predicate(&place.source.filter, Some(MAIN), &mut aliases)).and(beside);
         }
         if let Some(own) = own {
             let cast = place.source.columns.first().and_then(|column| column.cast.clone());
@@ -269,48 +270,31 @@ fn writers(source: &Source, columns: &[ColumnId]) -> impl Iterator<Item = usize>
     })
 }
 
-/// The row that is written.
-struct Will<'a> {
-    source: &'a Source,
-    environment: &'a Environment<'a>,
-    /// What is known of its columns yet.
-    assigned: &'a [Assignment],
-}
-
-impl Will<'_> {
-    /// Whether a row of a source holds in this column what the row that is written will hold.
-    fn shares(&self, source: &Source, column: ColumnId) -> Predicate {
-        let Some((known, own)) = source.columns.get(column).zip(self.own(source, column)) else {
-            // What has no such column may clash with any.
-            return Predicate::True;
-        };
-        let left = Expr::column(MAIN, &known.name);
-        let assigned = self.assigned.iter().find(|assigned| assigned.column == own);
-        let value = assigned.map(|assigned| assigned.value.clone()).or_else(|| match self.environment.row {
-            Some((_, row)) => row.get(own).cloned(),
-            None => self.source.create.as_ref().and_then(|create| {
-                let (_, expression) = create.set.iter().find(|(set, _)| *set == own)?;
-                self.environment.value(expression, self.source.columns.get(own))
-            }),
-        });
-        match value {
-            None | Some(Value::Null) => Predicate::IsNull(left),
-            Some(value) => Predicate::eq(left, Expr::Value(value, known.cast.clone())),
-        }
-    }
-
-    /// The column of this row that is what `column` is to the rows of `source`: written by the same attribute, or of the
-    /// same name.
-    fn own(&self, source: &Source, column: ColumnId) -> Option<ColumnId> {
-        if std::ptr::eq(source, self.source) {
-            return Some(column);
-        }
-        let writer = source.attributes.iter().find(|attribute| written_column(attribute) == Some(column));
-        let twin = writer.and_then(|writer| self.source.attributes.iter().find(|twin| twin.target == writer.target));
-        twin.and_then(written_column).or_else(|| {
-            let name = &source.columns.get(column)?.name;
-            self.source.columns.iter().position(|own| own.name == *name)
-        })
+/// Whether a row of another table, or of the same, holds in its column `there` what the row that is written will hold in
+/// `here`.
+fn shares(
+    place: &Place<'_>,
+    here: ColumnId,
+    other: &Place<'_>,
+    there: ColumnId,
+    environment: &Environment<'_>,
+    assigned: &[Assignment],
+) -> Predicate {
+    let (Some(known), Some(compared)) = (place.source.columns.get(here), other.source.columns.get(there)) else {
+        return Predicate::True;
+    };
+    let left = Expr::column(MAIN, &compared.name);
+    let assigned = assigned.iter().find(|assigned| assigned.column == here).map(|assigned| assigned.value.clone());
+    let value = assigned.or_else(|| match environment.row {
+        Some((_, row)) => row.get(here).cloned(),
+        None => place.source.create.as_ref().and_then(|create| {
+            let (_, expression) = create.set.iter().find(|(set, _)| *set == here)?;
+            environment.value(expression, Some(known))
+        }),
+    });
+    match value {
+        None | Some(Value::Null) => Predicate::IsNull(left),
+        Some(value) => Predicate::eq(left, Expr::Value(value, compared.cast.clone())),
     }
 }
 

@@ -89,6 +89,11 @@ impl Activity {
         self.standing.fetch_sub(1, Relaxed);
     }
 
+    /// Whether no request was handed over yet.
+    pub fn is_new(&self) -> bool {
+        self.requests.load(Relaxed) == 0
+    }
+
     /// Whether some answer was streamed.
     pub fn streamed(&self) -> bool {
         self.streamed.load(Relaxed)

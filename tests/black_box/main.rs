@@ -65,6 +65,7 @@ mod scopes;
 mod snipe_it;
 mod sources;
 mod statements;
+mod stop;
 mod surface;
 mod template;
 mod tokens;

@@ -266,53 +266,6 @@ resources:
 }
 
 #[test]
-fn what_is_unique_beside_a_column_is_so_over_several_tables() {
-    let tables = "CREATE TABLE clubs(id INTEGER PRIMARY KEY, pad TEXT, name TEXT NOT NULL, site INTEGER, tag TEXT);
-        CREATE TABLE crews(id INTEGER PRIMARY KEY, name TEXT NOT NULL, place INTEGER, tag TEXT);
-        INSERT INTO clubs(id, name, site, tag) VALUES (1, 'Chess', 7, 'a'), (2, 'Chess', 8, 'a'), (3, 'Go', 7, 'b');
-        CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL);";
-    let yaml = r#"
-adapter: within
-title: Within
-databases: [sqlite]
-resources:
-  User: { table: people, id: id, attributes: { userName: { column: login, required: true } } }
-  Group:
-    create_in: crew
-    sources:
-      crew:
-        table: crews
-        id: id
-        id_prefix: crew-
-        attributes:
-          displayName: { column: name, required: true, unique: { within: [place, tag] } }
-          "urn:example:2.0:Group": { site: { column: place, type: integer } }
-        create: { set: { tag: a } }
-        delete: row
-      club:
-        table: clubs
-        id: id
-        id_prefix: club-
-        attributes:
-          displayName: { column: name, unique: { within: [site, tag] } }
-          "urn:example:2.0:Group": { site: { column: site, type: integer } }
-        create: refuse
-        delete: refuse
-"#;
-    let application = Application::with(tables, yaml);
-    for (name, site, status) in [("Chess", 7, 409), ("Chess", 9, 201), ("Go", 7, 201), ("Chess", 9, 409)] {
-        let group = json!({ "displayName": name, "urn:example:2.0:Group": { "site": site } });
-        let made = application.create(GROUP, group).map_or_else(|error| error.status, |_| 201);
-        assert_eq!(made, status, "{name} {site}");
-    }
-    let moved = |site: i64| {
-        let operations = json!([{ "op": "replace", "path": "urn:example:2.0:Group:site", "value": site }]);
-        application.patch(GROUP, "crew-1", operations).map_or_else(|error| error.status, |_| 200)
-    };
-    assert_eq!((moved(8), moved(10)), (409, 200));
-}
-
-#[test]
 fn a_document_keeps_the_digits_of_its_numbers() {
     let tables = "CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL, settings TEXT); INSERT INTO people VALUES (2, 'bob', NULL);";
     let yaml = r#"
