@@ -446,3 +446,27 @@ fn metrics_dashboard_and_alerts() {
         assert!(shown.lines().any(|line| line == series), "{series}\n{shown}");
     }
 }
+
+/// At level debug the log says why a request was refused, and of whom nothing.
+#[test]
+fn why_it_was_refused() {
+    let database = Database::small(Engine::Sqlite);
+    let service = Service::start(&database, Options::small().more("log: { level: debug }\n"));
+    let mut client = service.client();
+    client.post("/Users", &client::user("somebody.secret", json!({}))).expect(201);
+    client.post("/Users", &client::user("somebody.secret", json!({}))).expect(409);
+    client.post("/Users", &json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"]})).expect(400);
+    client.get("/Nothing").expect(404);
+    let log = service.said("no such SCIM endpoint");
+    let reasons: Vec<String> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|line| line["message"] == "refused")
+        .map(|line| line["reason"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(reasons.len(), 3, "{log}");
+    for (reason, part) in reasons.iter().zip(["userName", "userName", "no such SCIM endpoint"]) {
+        assert!(reason.contains(part), "{reason:?}");
+    }
+    assert!(!log.contains("somebody.secret"), "{log}");
+}
