@@ -67,5 +67,6 @@ mod surface;
 mod template;
 mod tokens;
 mod trees;
+mod triggers;
 mod types;
 mod values;
