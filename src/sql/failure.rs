@@ -8,20 +8,103 @@ use super::value::Dialect;
 use diesel::result::{ConnectionError, DatabaseErrorKind, Error as Diesel};
 
 /// What Diesel reports while a statement runs.
-pub(super) fn of_statement(dialect: Dialect, error: Diesel) -> Error {
+pub(super) fn of_statement(dialect: Dialect, error: Diesel) -> Complaint {
     match error {
         Diesel::DatabaseError(kind, information) => {
-            let mut message = information.message().trim_end().to_owned();
-            let failure = of_kind(kind).unwrap_or_else(|| of_message(dialect, &message));
+            let words = information.message().trim_end();
+            let known = known(dialect, words);
+            let failure = of_kind(kind).or(known.map(|(_, failure)| *failure)).unwrap_or(Failure::Other);
+            let told = match known {
+                Some((pattern, _)) if quotes_values(dialect, failure, words) => {
+                    format!("{}...{}", pattern.text(), place(words))
+                }
+                Some(_) => words.to_owned(),
+                None => match (failure, information.constraint_name()) {
+                    (Failure::Other, _) => "an error that is not known here".to_owned(),
+                    (_, Some(constraint)) => format!("the constraint {constraint} does not hold"),
+                    (_, None) => "a constraint does not hold".to_owned(),
+                },
+            };
+            let is_unknown = matches!(kind, DatabaseErrorKind::Unknown) && known.is_none();
+            let may_be_refusal = is_unknown && information.statement_position().is_none();
+            let mut all = words.to_owned();
             for more in [information.details(), information.hint()].into_iter().flatten() {
-                message.push_str("; ");
-                message.push_str(more);
+                all.push_str("; ");
+                all.push_str(more);
             }
-            Error::new(failure, message)
+            if all != told {
+                tracing::debug!(words = all, "the database complains");
+            }
+            Complaint { error: Error::new(failure, told), words: words.to_owned(), may_be_refusal }
         }
-        Diesel::InvalidCString(_) => Error::new(Failure::Value, "a text holds the character U+0000"),
-        other => Error::new(Failure::Other, other.to_string()),
+        Diesel::InvalidCString(_) => Error::new(Failure::Value, "a text holds the character U+0000").into(),
+        other => Error::new(Failure::Other, other.to_string()).into(),
     }
+}
+
+/// A failed statement.
+pub(super) struct Complaint {
+    /// What may be told of it: no value, and no word of the application's own.
+    pub(super) error: Error,
+    /// What the database said.
+    pub(super) words: String,
+    /// The words are nobody's that is known: the application's, where it was a write.
+    pub(super) may_be_refusal: bool,
+}
+
+impl From<Error> for Complaint {
+    fn from(error: Error) -> Self {
+        Self { words: error.message.clone(), error, may_be_refusal: false }
+    }
+}
+
+impl Complaint {
+    /// What it is where a write failed, on a database that does not say whose words they are.
+    pub(super) fn of_write(self) -> Error {
+        match self.may_be_refusal {
+            true => Error::new(Failure::Refused, "a trigger of the application refused it"),
+            false => self.error,
+        }
+    }
+
+    /// What it is by the SQLSTATE and the number that belong to it. Class 45 is the application's: `SIGNAL`.
+    pub(super) fn of_code(self, state: &str, number: i64) -> Error {
+        let code = format!("SQLSTATE {state}, error {number}");
+        match self.error.failure {
+            _ if state.starts_with("45") => {
+                Error::new(Failure::Refused, format!("a trigger of the application refused it ({code})"))
+            }
+            Failure::Other => Error::new(Failure::Other, format!("{} ({code})", self.error.message)),
+            _ => self.error,
+        }
+    }
+}
+
+/// Whether the message of a known failure quotes a value, which may be anybody's name.
+fn quotes_values(dialect: Dialect, failure: Failure, words: &str) -> bool {
+    match dialect {
+        Dialect::Sqlite => false,
+        Dialect::Mysql => failure == Failure::Value || words.starts_with("Duplicate entry "),
+        Dialect::Postgres => failure == Failure::Value,
+    }
+}
+
+/// The key or column that MySQL names at the end of a message, after the value.
+fn place(words: &str) -> String {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '$' | '.' | '`' | '\'');
+    if let Some((_, key)) = words.rsplit_once("' for key ")
+        && key.chars().all(is_name)
+    {
+        return format!(" for key {key}");
+    }
+    if let Some((before, row)) = words.rsplit_once(" at row ")
+        && row.chars().all(|c| c.is_ascii_digit())
+        && let Some((_, column)) = before.rsplit_once(" column ")
+        && column.chars().all(is_name)
+    {
+        return format!(" for column {column}");
+    }
+    String::new()
 }
 
 /// What Diesel reports while it connects. A server that cannot be reached, that is full, or that refuses
@@ -30,13 +113,13 @@ pub(super) fn of_connecting(dialect: Dialect, error: ConnectionError) -> Error {
     match error {
         ConnectionError::BadConnection(message) => {
             let message = message.trim_end().to_owned();
-            let failure = match of_message(dialect, &message) {
-                failure @ (Failure::Schema | Failure::ReadOnly) => failure,
+            let failure = match known(dialect, &message) {
+                Some((_, failure @ (Failure::Schema | Failure::ReadOnly))) => *failure,
                 _ => Failure::Connection,
             };
             Error::new(failure, message)
         }
-        ConnectionError::CouldntSetupConfiguration(error) => of_statement(dialect, error),
+        ConnectionError::CouldntSetupConfiguration(error) => of_statement(dialect, error).error,
         // The URL is in neither: it may carry a password.
         _ => Error::new(Failure::Other, "the database's address is malformed"),
     }
@@ -56,13 +139,14 @@ fn of_kind(kind: DatabaseErrorKind) -> Option<Failure> {
     })
 }
 
-fn of_message(dialect: Dialect, message: &str) -> Failure {
+/// What is known of a message.
+fn known(dialect: Dialect, message: &str) -> Option<&'static (Pattern, Failure)> {
     let known = match dialect {
         Dialect::Mysql => MYSQL,
         Dialect::Postgres => POSTGRES,
         Dialect::Sqlite => SQLITE,
     };
-    known.iter().find(|(pattern, _)| pattern.matches(message)).map_or(Failure::Other, |(_, failure)| *failure)
+    known.iter().find(|(pattern, _)| pattern.matches(message))
 }
 
 enum Pattern {
@@ -82,6 +166,13 @@ impl Pattern {
             Begins(start) => message.starts_with(start),
             Then(start, rest) => message.strip_prefix(start).is_some_and(|tail| tail.contains(rest)),
             Within(part) => message.contains(part),
+        }
+    }
+
+    /// What of it is the database's own.
+    fn text(&self) -> &'static str {
+        match self {
+            Begins(text) | Then(text, _) | Within(text) => text.trim(),
         }
     }
 }
@@ -135,6 +226,7 @@ const MYSQL: &[(Pattern, Failure)] = &[
     // Closing this connection frees its statements.
     (Begins("Can't create more than max_prepared_stmt_count"), Failure::Connection), // 1461
     (Begins("The client was disconnected by the server because of inactivity"), Failure::Connection), // 4031
+    (Begins("This command is not supported in the prepared statement protocol"), Failure::Other), // 1295
 ];
 
 /// PostgreSQL's, with their SQLSTATEs.
@@ -180,6 +272,33 @@ const POSTGRES: &[(Pattern, Failure)] = &[
     (Begins("SSL SYSCALL error"), Failure::Connection),
     (Begins("connection to server "), Failure::Connection),
     (Begins("another command is already in progress"), Failure::Connection),
+    (Begins("duplicate key value violates unique constraint"), Failure::Unique), // 23505
+    (Then("insert or update on table ", " violates foreign key"), Failure::ForeignKey), // 23503
+    (Then("update or delete on table ", " violates "), Failure::ForeignKey),     // 23503, 23001
+    (Then("null value in column ", " violates not-null constraint"), Failure::Constraint), // 23502
+    (Then("new row for relation ", " violates check constraint"), Failure::Constraint), // 23514
+    (Begins("conflicting key value violates exclusion constraint"), Failure::Constraint), // 23P01
+    // What is the server's own trouble, and not what a function of the application says.
+    (Begins("out of memory"), Failure::Other),                     // 53200
+    (Begins("out of shared memory"), Failure::Other),              // 53200
+    (Begins("could not "), Failure::Other),                        // classes 53, 58, XX
+    (Begins("cannot "), Failure::Other),                           // 0A000, 55000
+    (Begins("invalid page in block "), Failure::Other),            // XX001
+    (Begins("cache lookup failed for "), Failure::Other),          // XX000
+    (Begins("missing chunk number "), Failure::Other),             // XX001
+    (Begins("unexpected chunk number "), Failure::Other),          // XX001
+    (Begins("stack depth limit exceeded"), Failure::Other),        // 54001
+    (Begins("index row size "), Failure::Other),                   // 54000
+    (Begins("row is too big"), Failure::Other),                    // 54000
+    (Begins("temporary file size exceeds"), Failure::Other),       // 53400
+    (Begins("invalid memory alloc request size"), Failure::Other), // XX000
+    (Begins("current transaction is aborted"), Failure::Other),    // 25P02
+    (Begins("operator does not exist"), Failure::Other),           // 42883
+    (Then("function ", " does not exist"), Failure::Other),        // 42883
+    (Then("record ", " has no field "), Failure::Other),           // 42703
+    (Begins("prepared statement "), Failure::Other),               // 26000
+    (Begins("bind message "), Failure::Other),                     // 08P01
+    (Begins("nextval: reached "), Failure::Other),                 // 2200H
 ];
 
 /// SQLite's.
@@ -205,6 +324,23 @@ const SQLITE: &[(Pattern, Failure)] = &[
     (Begins("file is not a database"), Failure::Connection),
     (Begins("database disk image is malformed"), Failure::Connection),
     (Within("database or disk is full"), Failure::Connection),
+    (Begins("UNIQUE constraint failed"), Failure::Unique),
+    (Begins("FOREIGN KEY constraint failed"), Failure::ForeignKey),
+    (Begins("NOT NULL constraint failed"), Failure::Constraint),
+    (Begins("CHECK constraint failed"), Failure::Constraint),
+    // What is SQLite's own, and not what a trigger says.
+    (Begins("out of memory"), Failure::Other),
+    (Begins("SQL logic error"), Failure::Other),
+    (Begins("bad parameter or other API misuse"), Failure::Other),
+    (Begins("column index out of range"), Failure::Other),
+    (Begins("no such "), Failure::Other),
+    (Begins("near "), Failure::Other),
+    (Begins("too many "), Failure::Other),
+    (Begins("unable to "), Failure::Other),
+    (Begins("locking protocol"), Failure::Other),
+    (Begins("integer overflow"), Failure::Other),
+    (Begins("cannot commit"), Failure::Other),
+    (Begins("cannot rollback"), Failure::Other),
 ];
 
 #[cfg(test)]
@@ -229,7 +365,64 @@ mod tests {
             (Dialect::Postgres, "syntax error at or near \"deadlock detected\"", Failure::Other),
             (Dialect::Sqlite, "no such table: gone", Failure::Schema),
         ] {
-            assert_eq!(of_message(dialect, message), failure, "{message}");
+            let found = known(dialect, message).map_or(Failure::Other, |(_, failure)| *failure);
+            assert_eq!(found, failure, "{message}");
         }
+    }
+
+    /// A complaint about a value says where, not what.
+    #[test]
+    fn values_are_not_told() {
+        let complaint = |dialect, kind, words: &str| {
+            let error = Diesel::DatabaseError(kind, Box::new(words.to_owned()));
+            of_statement(dialect, error)
+        };
+        let unknown = || DatabaseErrorKind::Unknown;
+        for (dialect, kind, words, told) in [
+            (
+                Dialect::Mysql,
+                DatabaseErrorKind::UniqueViolation,
+                "Duplicate entry 'john' for key doe@example.org' for key 'people.mail'",
+                "Duplicate entry... for key 'people.mail'",
+            ),
+            (Dialect::Mysql, DatabaseErrorKind::UniqueViolation, "john is taken", "a constraint does not hold"),
+            (
+                Dialect::Mysql,
+                unknown(),
+                "Incorrect string value: '\\xF0john' for column `app`.`people`.`mail` at row 1",
+                "Incorrect... for column `app`.`people`.`mail`",
+            ),
+            (Dialect::Mysql, unknown(), "Incorrect integer value: 'a column john at row 1'", "Incorrect..."),
+            (
+                Dialect::Mysql,
+                DatabaseErrorKind::ForeignKeyViolation,
+                "Cannot add or update a child row: a foreign key constraint fails (`a`.`b`, CONSTRAINT `c`)",
+                "Cannot add or update a child row: a foreign key constraint fails (`a`.`b`, CONSTRAINT `c`)",
+            ),
+            (Dialect::Mysql, unknown(), "no licence left for john", "an error that is not known here"),
+            (Dialect::Postgres, unknown(), "invalid input syntax for type integer: \"john\"", "invalid input..."),
+            (
+                Dialect::Postgres,
+                DatabaseErrorKind::UniqueViolation,
+                "duplicate key value violates unique constraint \"people_mail\"",
+                "duplicate key value violates unique constraint \"people_mail\"",
+            ),
+            (Dialect::Postgres, DatabaseErrorKind::CheckViolation, "john is barred", "a constraint does not hold"),
+            (
+                Dialect::Sqlite,
+                DatabaseErrorKind::UniqueViolation,
+                "UNIQUE constraint failed: people.mail",
+                "UNIQUE constraint failed: people.mail",
+            ),
+        ] {
+            assert_eq!(complaint(dialect, kind, words).error.message, told, "{words}");
+        }
+        let refused = |words| complaint(Dialect::Postgres, unknown(), words).of_write().failure;
+        assert_eq!(refused("no licence left for john"), Failure::Refused);
+        assert_eq!(refused("could not extend file \"base/1/2\": No space left on device"), Failure::Other);
+        let signal = complaint(Dialect::Mysql, unknown(), "Table of john doesn't exist").of_code("45000", 1644);
+        assert_eq!(signal.failure, Failure::Refused, "{signal}");
+        let full = complaint(Dialect::Mysql, unknown(), "The table 'people' is full").of_code("HY000", 1114);
+        assert_eq!((full.failure, full.message.contains("1114")), (Failure::Other, true));
     }
 }

@@ -70,5 +70,6 @@ mod surface;
 mod template;
 mod tokens;
 mod trees;
+mod triggers;
 mod types;
 mod values;

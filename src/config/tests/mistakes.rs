@@ -325,6 +325,11 @@ pub(super) const CASES: &[(&str, &str)] = &[
          the application listens",
     ),
     (
+        "upstream: https://scim.example.com\npublic_url: https://scim.example.com",
+        "1:11: warning: the upstream is this service's `public_url`: requests go round in a circle unless that name, asked for \
+         here, leads to the application | name the address on which the application listens",
+    ),
+    (
         "upstream: http://127.0.0.1:9443",
         "1:11: error: the upstream is this service's private listener itself: requests would go round in a circle | name \
          the address on which the application listens",
