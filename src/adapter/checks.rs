@@ -94,11 +94,34 @@ pub(super) fn source(source: &Source, outline: &Outline<'_>, context: &Context<'
             });
         }
         created_inside(source, create, outline, findings);
+        unique_within(source, &filled, outline, findings);
+    }
+}
+
+/// Before a row is created others are looked for that share its columns: what those will hold must be known by then.
+fn unique_within(source: &Source, filled: &[&Ident], outline: &Outline<'_>, findings: &mut Findings) {
+    for (attribute, entry) in source.attributes.iter().zip(&outline.entries) {
+        let Unique::Within(within) = &attribute.unique else { continue };
+        for column in within.iter().filter_map(|id| source.columns.get(*id)) {
+            let unknown = outline.relation.find(column.name.as_str()).is_some_and(|info| info.has_default);
+            if unknown && !filled.contains(&&column.name) {
+                findings
+                    .error(
+                        &entry.key,
+                        format!(
+                            "`{}` is unique within `{}`, and what the database puts there in a new row is not known",
+                            entry.target.path(),
+                            column.name
+                        ),
+                    )
+                    .help(format!("`create: {{ set: {{ {}: ... }} }}`", column.name));
+            }
+        }
     }
 }
 
 /// The column that an attribute writes.
-pub(super) fn writes(attribute: &Attribute) -> Option<usize> {
+pub(crate) fn writes(attribute: &Attribute) -> Option<usize> {
     match &attribute.binding {
         Binding::Column(binding) => binding.writes.then_some(binding.column),
         Binding::Lookup(lookup) => lookup.writes.then_some(lookup.column),

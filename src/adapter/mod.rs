@@ -37,10 +37,11 @@ mod types;
 mod written;
 
 pub use administrators::Administrators;
+pub(crate) use checks::writes as written_column;
 pub use compile::{compile, compile_within};
 pub use conversion::{Refusal, boolean, read_instant, rfc3339, same, stored_instant};
 pub use document::{Document, Parameter, load, read, tables_in, tables_needed};
-pub use evaluate::{Aliases, Each, Environment, Transition, equivalent};
+pub use evaluate::{Aliases, CountsAs, Each, Environment, Transition, equivalent};
 pub use hash::Hash;
 pub use labels::Label;
 pub use model::*;

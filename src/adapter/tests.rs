@@ -111,6 +111,11 @@ fn what_is_refused() {
         ),
         (beside("    where: { name: \"${request.id}\" }\n"), "a `where` means the same for every request", "literals"),
         (beside("    unmapped: stor\n"), "expected one of `ignore`, `store`, found `stor`", "did you mean `store`?"),
+        (
+            with("displayName: { column: name, unique: { within: [active] } }"),
+            "`displayName` is unique within `active`, and what the database puts there in a new row is not known",
+            "`create: { set: { active: ... } }`",
+        ),
         (with("displayName: { column: name, uniqe: true }"), "unknown key `uniqe`", "did you mean `unique`?"),
         (with("displayName: { column: name, type: txet }"), "there is no type `txet`", "did you mean `text`?"),
         (with("displayName: { column: name, pattern: \"(\" }"), "not a regular expression", ""),

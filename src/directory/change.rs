@@ -9,7 +9,7 @@ use super::unique::Claims;
 use super::{Caller, Directory, Place, plan};
 use crate::adapter::{Aliases, Attribute, Binding, ColumnBinding, ColumnId, Conversion, Environment, Hash};
 use crate::scim::Error;
-use crate::sql::{Alias, Connection, Expr, Lock, Predicate, Select, Statement, Value};
+use crate::sql::{Alias, Connection, Expr, Lock, Predicate, Row, Select, Statement, Value};
 use serde_json::Value as Json;
 
 /// What is known of a write while it is carried out.
@@ -164,7 +164,7 @@ impl Directory {
                     .map_err(|refusal| Error::invalid_value(format!("{name} {refusal}")))?,
             },
             (None, None) => match empty(&binding.conversion) {
-                Some(empty) if !empty.is_null() || column.nullable => empty,
+                empty if !empty.is_null() || column.nullable => empty,
                 _ if !binding.fallback.is_empty() => Value::Null,
                 _ if wish.lenient => return Ok(()),
                 _ => {
@@ -303,17 +303,22 @@ impl Directory {
             .filter(Predicate::eq(plan::key(target, plan::MAIN), Expr::Value(key.clone(), cast)).and(visible));
         // Whoever is named stays until that is committed, where the database user may see to it.
         select.lock = target.is_updated().then_some(Lock::Stay);
-        let rows = connection.query(&Statement::Select(select), &[])?;
-        let Some(row) = rows.iter().find(|row| is_of(&key, row)) else { return Err(unknown().into()) };
-        match row.0.as_slice() {
-            [_, found, rest @ ..] if !found.is_null() => {
-                if known.is_some_and(|known| stranger::read_stranger(known, rest)) {
-                    return Err(unknown().into());
-                }
-                Ok(found.clone())
-            }
-            _ => Err(unknown().into()),
+        let is_stranger = |row: &Row| {
+            let remembered = row.0.get(2..).unwrap_or_default();
+            known.is_some_and(|known| stranger::read_stranger(known, remembered))
+        };
+        let mut ask = |select: &Select| -> Result<Option<Row>, Fault> {
+            let rows = connection.query(&Statement::Select(select.clone()), &[])?;
+            Ok(rows.into_iter().find(|row| is_of(&key, row)))
+        };
+        let mut row = ask(&select)?;
+        if select.lock.is_some() && row.as_ref().is_some_and(is_stranger) {
+            // Who waited for the row may have read what is remembered of it as it was before the wait (PostgreSQL).
+            select.lock = None;
+            row = ask(&select)?;
         }
+        let found = row.filter(|row| !is_stranger(row)).and_then(|row| row.0.into_iter().nth(1));
+        Ok(found.filter(|found| !found.is_null()).ok_or_else(unknown)?)
     }
 
     /// Hashes passwords before the transaction: looks at the stored hash first, because clients send
@@ -493,12 +498,12 @@ pub(super) fn check_required(
     Ok(())
 }
 
-/// What an attribute without a value is stored as; `None` where its type has no such thing.
-fn empty(conversion: &Conversion) -> Option<Value> {
+/// What an attribute without a value is stored as.
+pub(super) fn empty(conversion: &Conversion) -> Value {
     match conversion {
-        Conversion::Text(rule) => Some(rule.empty.clone().unwrap_or(Value::Null)),
+        Conversion::Text(rule) => rule.empty.clone().unwrap_or(Value::Null),
         // NULL is neither true nor false, and reads as nothing; a column that takes none refuses, below.
-        _ => Some(Value::Null),
+        _ => Value::Null,
     }
 }
 

@@ -33,6 +33,7 @@ mod lookup;
 mod members;
 mod membership;
 mod memberships;
+mod omitted;
 mod ordered;
 mod permissions;
 mod plan;

@@ -156,6 +156,9 @@ impl Database for Conflicts {
     fn usage(&self) -> (u32, u32, u32) {
         self.0.usage()
     }
+    fn heard(&self) -> Option<std::time::Duration> {
+        self.0.heard()
+    }
 }
 
 /// What may succeed when it is tried again is, a few times; nothing else is.

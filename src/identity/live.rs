@@ -8,14 +8,20 @@
 
 use super::lately::{LastUse, RENEW, STALE};
 use super::token::{Fingerprint, Keyring, fingerprint, is_opaque, key_id};
+use super::waiting;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// The keys are read again when they are older than this, or a token names one that is not among them.
 const KEYS: Duration = Duration::from_secs(30);
+/// A reading that takes longer hangs, on a connection that leads nowhere any more: another is begun beside it.
+const HUNG: Duration = Duration::from_secs(10);
+/// So many readings are under way at once.
+const AT_ONCE: usize = 3;
 /// So many refused tokens are remembered.
 const REFUSED: usize = 10_000;
 
@@ -84,13 +90,27 @@ struct Shared {
     /// Tokens that we signed and that were not in a set read after they came: revoked, and that for
     /// ever. Trying one again asks nobody.
     refused: Mutex<HashSet<Fingerprint>>,
-    /// Held by whoever reads the set.
-    reading: Arc<tokio::sync::Mutex<()>>,
+    /// The last reading that was begun.
+    reading: Mutex<Option<Reading>>,
+    /// Readings that have not ended.
+    under_way: AtomicUsize,
+    /// The longest that a request waits for one.
+    patience: Duration,
+}
+
+/// How a reading ended, once it has.
+type Outcome = Option<Result<Arc<Snapshot>, String>>;
+
+/// A reading of the set: whoever needs one waits for the same, and takes its failure too.
+struct Reading {
+    began: Instant,
+    ended: watch::Receiver<Outcome>,
 }
 
 impl LiveTokens {
-    /// Tokens of `store`, signed by one of `keys` for `issuer` (the public URL). Nothing is read yet.
-    pub fn new(store: Arc<dyn Store>, keys: Keyring, issuer: String) -> Self {
+    /// Tokens of `store`, signed by one of `keys` for `issuer` (the public URL). Nothing is read yet; nobody waits for it longer
+    /// than `patience`.
+    pub fn new(store: Arc<dyn Store>, keys: Keyring, issuer: String, patience: Duration) -> Self {
         let shared = Shared {
             store,
             keys: ArcSwap::from_pointee(keys),
@@ -99,7 +119,9 @@ impl LiveTokens {
             issuer,
             snapshot: ArcSwapOption::empty(),
             refused: Mutex::default(),
-            reading: Arc::default(),
+            reading: Mutex::default(),
+            under_way: AtomicUsize::new(0),
+            patience,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -211,37 +233,27 @@ impl LiveTokens {
 
     /// The set, as fresh as asked for.
     async fn fresh(&self, enough: impl Fn(&Snapshot) -> bool) -> Result<Arc<Snapshot>, Denied> {
-        let usable = || self.shared.snapshot.load_full().filter(|snapshot| enough(snapshot));
-        if let Some(snapshot) = usable() {
-            if snapshot.read.elapsed() >= RENEW
-                && let Ok(reading) = Arc::clone(&self.shared.reading).try_lock_owned()
-            {
-                let shared = Arc::clone(&self.shared);
-                tokio::task::spawn_blocking(move || {
-                    if let Err(error) = shared.read() {
-                        tracing::debug!(%error, "the live tokens could not be read again");
-                    }
-                    drop(reading);
-                });
+        let came = Instant::now();
+        if let Some(snapshot) = self.shared.snapshot.load_full().filter(|snapshot| enough(snapshot)) {
+            if snapshot.read.elapsed() >= RENEW {
+                drop(self.shared.reading());
             }
             return Ok(snapshot);
         }
-        // Whoever gets the lock reads for all who wait for it.
-        let reading = Arc::clone(&self.shared.reading).lock_owned().await;
-        if let Some(snapshot) = usable() {
-            return Ok(snapshot);
-        }
-        let shared = Arc::clone(&self.shared);
-        let read = tokio::task::spawn_blocking(move || {
-            let read = shared.read();
-            drop(reading);
-            read
-        });
-        match read.await {
-            Ok(Ok(snapshot)) => Ok(snapshot),
-            Ok(Err(error)) => Err(Denied::Unavailable(error.to_string())),
-            Err(error) => Err(Denied::Unavailable(error.to_string())),
-        }
+        let read = async {
+            loop {
+                let mut reading = self.shared.reading();
+                let ended = reading.wait_for(Option::is_some).await.map(|ended| (*ended).clone());
+                match ended {
+                    // What was begun before may be too old by now.
+                    Ok(Some(Ok(snapshot))) if snapshot.read >= came || enough(&snapshot) => return Ok(snapshot),
+                    Ok(Some(Ok(_))) => {}
+                    Ok(Some(Err(why))) => return Err(Denied::Unavailable(why)),
+                    Ok(None) | Err(_) => return Err(Denied::Unavailable("the live tokens were not read".to_owned())),
+                }
+            }
+        };
+        waiting::in_time(self.shared.patience, read).await
     }
 
     /// Writes down when a token was used, at most once a minute, and not while the client waits.
@@ -259,6 +271,30 @@ impl LiveTokens {
 }
 
 impl Shared {
+    /// The reading that is under way, or a new one.
+    fn reading(self: &Arc<Self>) -> watch::Receiver<Outcome> {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reading) = &*reading
+            // One that panicked has no end.
+            && reading.ended.borrow().is_none()
+            && reading.ended.has_changed().is_ok()
+            && (reading.began.elapsed() < HUNG || self.under_way.load(SeqCst) >= AT_ONCE)
+        {
+            return reading.ended.clone();
+        }
+        let (sender, ended) = watch::channel(None);
+        *reading = Some(Reading { began: Instant::now(), ended: ended.clone() });
+        let under_way = UnderWay::begin(self);
+        tokio::task::spawn_blocking(move || {
+            let read = under_way.0.read();
+            if let Err(error) = &read {
+                tracing::debug!(%error, "the live tokens could not be read");
+            }
+            let _ = sender.send(Some(read.map_err(|error| error.to_string())));
+        });
+        ended
+    }
+
     fn read(&self) -> Result<Arc<Snapshot>, crate::sql::Error> {
         let read = Instant::now();
         let keys_are_old = {
@@ -288,8 +324,27 @@ impl Shared {
             })
             .collect();
         let snapshot = Arc::new(Snapshot { read, tokens });
-        self.snapshot.store(Some(Arc::clone(&snapshot)));
+        // One that hung comes after others that did not.
+        if self.snapshot.load().as_ref().is_none_or(|known| known.read <= read) {
+            self.snapshot.store(Some(Arc::clone(&snapshot)));
+        }
         Ok(snapshot)
+    }
+}
+
+/// One more reading under way, until dropped.
+struct UnderWay(Arc<Shared>);
+
+impl UnderWay {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        shared.under_way.fetch_add(1, SeqCst);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, SeqCst);
     }
 }
 
@@ -301,6 +356,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     const URL: &str = "https://scim.example.com";
+    const PATIENCE: Duration = Duration::from_secs(2);
 
     #[derive(Default)]
     struct Memory {
@@ -310,11 +366,15 @@ mod tests {
         uses: AtomicUsize,
         ring: Mutex<Vec<(String, Vec<u8>)>>,
         ring_reads: AtomicUsize,
+        /// How long a read takes.
+        slow: Mutex<Duration>,
     }
 
     impl Store for Memory {
         fn live(&self, now: i64) -> Result<Vec<LiveToken>, Error> {
             self.reads.fetch_add(1, Relaxed);
+            let slow = *self.slow.lock().unwrap();
+            std::thread::sleep(slow);
             if *self.down.lock().unwrap() {
                 return Err(Error::new(Failure::Connection, "down"));
             }
@@ -354,7 +414,7 @@ mod tests {
         let ring = || Keyring::new(vec![SigningKey::read("k", &stored).unwrap()], Some(0));
         let key = ring();
         let store = Arc::new(Memory::default());
-        let live = LiveTokens::new(store.clone(), ring(), URL.into());
+        let live = LiveTokens::new(store.clone(), ring(), URL.into(), PATIENCE);
         let entra = audience(URL, "entra");
         let token = store.issue(&key, "entra");
         let known = live.check(&token, "entra", &entra).await.unwrap();
@@ -408,7 +468,7 @@ mod tests {
         };
         let store = Arc::new(Memory::default());
         *store.ring.lock().unwrap() = keys.clone();
-        let live = LiveTokens::new(store.clone(), ring(&["old"]), URL.into());
+        let live = LiveTokens::new(store.clone(), ring(&["old"]), URL.into(), PATIENCE);
         let entra = audience(URL, "entra");
         let old = store.issue(&ring(&["old"]), "entra");
         live.check(&old, "entra", &entra).await.unwrap();
@@ -449,7 +509,7 @@ mod tests {
         let (stored, _) = SigningKey::generate().unwrap();
         let ring = Keyring::new(vec![SigningKey::read("k", &stored).unwrap()], Some(0));
         let store = Arc::new(Memory::default());
-        let live = LiveTokens::new(store.clone(), ring, URL.into());
+        let live = LiveTokens::new(store.clone(), ring, URL.into(), PATIENCE);
         let (one, two) = (new_opaque().unwrap(), new_opaque().unwrap());
         store.tokens.lock().unwrap().push(live_token("1", &one, "entra"));
         let entra = audience(URL, "entra");
@@ -463,5 +523,46 @@ mod tests {
             assert!(matches!(live.check(&made_up, "entra", &entra).await, Err(Denied::Refused(_))));
         }
         assert!(store.reads.load(Relaxed) <= reads + 2, "what is not known asks once");
+    }
+
+    /// A database that fails slowly, and one that hangs: whoever waits hears so as early as whoever asked, and once it answers
+    /// again so does everybody.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn all_hear_of_one_failure() {
+        let (stored, _) = SigningKey::generate().unwrap();
+        let ring = || Keyring::new(vec![SigningKey::read("k", &stored).unwrap()], Some(0));
+        let store = Arc::new(Memory::default());
+        let patience = Duration::from_millis(400);
+        let live = Arc::new(LiveTokens::new(store.clone(), ring(), URL.into(), patience));
+        let token = store.issue(&ring(), "entra");
+        let ask_together = async || {
+            let mut tasks = tokio::task::JoinSet::new();
+            for _ in 0..20 {
+                let (live, token) = (Arc::clone(&live), token.clone());
+                tasks.spawn(async move {
+                    let came = Instant::now();
+                    let heard = live.check(&token, "entra", &audience(URL, "entra")).await.map(|_| ());
+                    (heard, came.elapsed())
+                });
+            }
+            tasks.join_all().await
+        };
+        let unavailable = |heard: &Result<(), Denied>| matches!(heard, Err(Denied::Unavailable(_)));
+
+        *store.down.lock().unwrap() = true;
+        *store.slow.lock().unwrap() = Duration::from_millis(200);
+        let heard = ask_together().await;
+        assert!(heard.iter().all(|(heard, after)| unavailable(heard) && *after < patience), "{heard:?}");
+        assert_eq!(store.reads.load(Relaxed), 1);
+
+        *store.down.lock().unwrap() = false;
+        *store.slow.lock().unwrap() = Duration::from_millis(1200);
+        let heard = ask_together().await;
+        assert!(heard.iter().all(|(heard, after)| unavailable(heard) && *after < patience * 2), "{heard:?}");
+        assert_eq!(store.reads.load(Relaxed), 2, "who comes meanwhile waits for the same");
+
+        *store.slow.lock().unwrap() = Duration::ZERO;
+        tokio::time::sleep(Duration::from_millis(1000)).await;
+        assert!(ask_together().await.iter().all(|(heard, _)| heard.is_ok()));
     }
 }

@@ -23,6 +23,7 @@ pub mod oauth2;
 pub mod passwords;
 pub mod store;
 pub mod token;
+mod waiting;
 
 use crate::config::{Bearer, ClientCertificate, NoCredential};
 use authorization::Credential;
@@ -435,7 +436,7 @@ mod tests {
                 server("old", false, false, &[]),
                 server("near", false, true, &["10.0.0.0/8"]),
             ],
-            LiveTokens::new(Arc::new(One(live)), key, URL.into()),
+            LiveTokens::new(Arc::new(One(live)), key, URL.into(), std::time::Duration::from_secs(2)),
             counts::tests::counts(),
             Arc::new(Memory::new(3)),
         );

@@ -7,7 +7,7 @@ use super::service::Service;
 use super::state::App;
 use super::stock::Received;
 use super::watch::Noted;
-use crate::sql::Failure;
+use crate::sql::{Database, Failure};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
@@ -39,15 +39,22 @@ impl Admin {
         let Some(ready) = app.ready() else {
             return Err(app.why_not_ready().to_string());
         };
-        let database = Arc::clone(&ready.database);
-        let asked = tokio::task::spawn_blocking(move || database.with(&mut |connection| connection.batch("SELECT 1")));
+        let (database, probing) = (Arc::clone(&ready.database), Arc::clone(&app.probing));
+        let asked = async move {
+            let turn = probing.lock_owned().await;
+            let asked = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                database.with(&mut |connection| connection.batch("SELECT 1"))
+            });
+            asked.await
+        };
         match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Ok(Ok(()))) => Ok(READY),
-            Ok(Ok(Err(error))) if error.failure == Failure::Exhausted => Ok(BUSY),
+            Ok(Ok(Err(error))) if error.failure == Failure::Exhausted => busy(&*ready.database),
             Ok(Ok(Err(error))) => Err(format!("the database does not answer: {error}")),
             Ok(Err(error)) => Err(error.to_string()),
             // Where `checkout_timeout` is longer than this.
-            Err(_) if matches!(ready.database.usage(), (in_use, _, most) if in_use >= most) => Ok(BUSY),
+            Err(_) if matches!(ready.database.usage(), (in_use, _, most) if in_use >= most) => busy(&*ready.database),
             Err(_) => Err(format!("the database does not answer within {PATIENCE:?}")),
         }
     }
@@ -76,7 +83,24 @@ impl Admin {
 const READY: &str = "ready";
 /// Requests wait for each other; another process would find the same database.
 const BUSY: &str = "ready; every connection to the database is in use";
+/// A statement that succeeded so long ago says that the database works. More than a statement or a lock may take where
+/// nothing else is configured: each ends with one that succeeds, be it `ROLLBACK`.
+const LATELY: Duration = Duration::from_secs(8);
 const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// How a database is, all of whose connections are in use: at work for others, or as silent to them as to us.
+fn busy(database: &dyn Database) -> Result<&'static str, String> {
+    match database.heard() {
+        Some(ago) if ago < LATELY => Ok(BUSY),
+        Some(ago) => {
+            let seconds = ago.as_secs();
+            Err(format!(
+                "the database does not answer: every connection is in use, and the last answer came {seconds} s ago"
+            ))
+        }
+        None => Err("the database does not answer: every connection is in use, and none was ever answered".to_owned()),
+    }
+}
 
 impl Serve for Admin {
     async fn serve(&self, _: Peer, request: Request<Noted<Received>>) -> Response<Outgoing> {

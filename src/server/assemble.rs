@@ -180,7 +180,8 @@ impl Assembler {
         let mut servers = Vec::new();
         let mut known = Vec::new();
         let grants = GrantStore::new(Arc::clone(&self.database), self.own.clone());
-        let live = LiveAccess::new(Arc::new(grants.clone()));
+        let pool = &self.config.database.pool;
+        let live = LiveAccess::new(Arc::new(grants.clone()), pool.checkout_timeout);
         for ((server, own), foreign) in self.config.identity_servers.iter().zip(own).zip(&self.foreign) {
             let directory = own.map_or_else(|| Arc::clone(&common), directory);
             let actor = acting_user(server, &directory, &mut findings).map_err(Trouble::Database)?;
@@ -199,9 +200,9 @@ impl Assembler {
         if findings.has_errors() {
             return Err(Trouble::Findings(findings));
         }
-        let tokens = LiveTokens::new(Arc::new(store), keys, self.config.public_url.clone());
+        let issuer = self.config.public_url.clone();
+        let tokens = LiveTokens::new(Arc::new(store), keys, issuer, pool.checkout_timeout);
         let counts = CountStore::new(Arc::clone(&self.database), self.own.clone());
-        let pool = &self.config.database.pool;
         let counts = Counts::new(Arc::new(counts), pool.max, pool.checkout_timeout);
         Ok(Ready {
             database: Arc::clone(&self.database),

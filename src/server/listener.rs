@@ -140,31 +140,15 @@ async fn accept<S: Serve>(
     listener: Listener,
     service: Arc<S>,
     door: Arc<Door>,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
     alive: mpsc::Sender<()>,
 ) {
-    let tls = listener.tls;
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            _ = stop.wait_for(|stop| *stop) => return,
-            accepted = listener.socket.accept() => accepted,
-        };
-        let (stream, address) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // A connection that was gone before it was accepted is nothing; out of descriptors is.
-                if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                continue;
-            }
-        };
+    let Listener { socket, tls } = listener;
+    let admit = |(stream, address): (TcpStream, SocketAddr)| {
         let address = canonical(address.ip());
         let Some(entry) = door.enter(address) else {
             metrics::counter!("scimshim_connections_refused_total").increment(1);
-            continue;
+            return;
         };
         let _ = stream.set_nodelay(true);
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
@@ -175,6 +159,29 @@ async fn accept<S: Serve>(
             connection(stream, address, tls, service, &settings, stop, stay).await;
             drop(alive);
         });
+    };
+    let mut stops = stop.clone();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stops.wait_for(|stop| *stop) => break,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok(accepted) => admit(accepted),
+            // A connection that was gone before it was accepted is nothing; out of descriptors is.
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    // Whoever connected before waits in the system's queue, which would be reset with the socket.
+    let until = tokio::time::Instant::now() + QUEUE;
+    while let Ok(Ok(accepted)) = tokio::time::timeout_at(until, socket.accept()).await {
+        admit(accepted);
     }
 }
 
@@ -228,6 +235,7 @@ macro_rules! drive {
         let patience = $settings.patience;
         let mut tick = tokio::time::interval(patience.tick());
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut stops = pin!(farewell(&$activity, &mut $stop));
         let (mut stopping, mut since) = (false, Instant::now());
         let is_over = loop {
             tokio::select! {
@@ -242,7 +250,7 @@ macro_rules! drive {
                         break false;
                     }
                 }
-                _ = $stop.wait_for(|stop| *stop), if !stopping => {
+                _ = stops.as_mut(), if !stopping => {
                     (stopping, since) = (true, Instant::now());
                     connection.as_mut().graceful_shutdown();
                 }
@@ -262,8 +270,21 @@ macro_rules! drive {
 const UNSENT: u32 = 128 << 10;
 /// How long a connection without requests, on which nothing is written, is waited for when the service stops.
 const QUIET: Duration = Duration::from_secs(4);
+/// How long a service that stops takes connections that were made before.
+const QUEUE: Duration = Duration::from_millis(100);
+/// How long it waits for the first request on a connection: whoever made one is about to send it.
+const FIRST: Duration = Duration::from_secs(1);
 /// How long the end of a connection that is over may take.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Waits until the service stops, and a moment more for the first request of a client that has sent none.
+async fn farewell(activity: &Activity, stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+    let until = tokio::time::Instant::now() + FIRST;
+    while activity.is_new() && tokio::time::Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
 
 async fn http_1<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: I,

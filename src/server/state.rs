@@ -42,6 +42,8 @@ pub struct App {
     /// Takes what is journalled after its answer.
     pub(super) journal: Arc<Queue>,
     waiting: Gauge,
+    /// Held by whoever asks the database how it is: one that hangs is to cost one connection, not one a probe.
+    pub(super) probing: Arc<tokio::sync::Mutex<()>>,
     ready: ArcSwapOption<Ready>,
     not_ready: ArcSwap<String>,
     again: Arc<Notify>,
@@ -102,6 +104,7 @@ impl App {
             no_server: Arc::from(""),
             journal,
             waiting: metrics::gauge!("scimshim_pool_waiting"),
+            probing: Arc::default(),
             ready: ArcSwapOption::empty(),
             not_ready: ArcSwap::from_pointee("the service is starting".to_owned()),
             again: Arc::new(Notify::new()),

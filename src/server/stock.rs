@@ -190,7 +190,7 @@ impl Body for Stocked {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.hint.clone()
+        self.hint
     }
 }
 

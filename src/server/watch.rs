@@ -100,6 +100,11 @@ impl Activity {
         self.in_flight.load(Relaxed).saturating_sub(self.standing.load(Relaxed))
     }
 
+    /// Whether no request was handed over yet.
+    pub fn is_new(&self) -> bool {
+        self.requests.load(Relaxed) == 0
+    }
+
     /// Whether some answer was streamed.
     pub fn streamed(&self) -> bool {
         self.streamed.load(Relaxed)

@@ -3,6 +3,7 @@
 
 use super::{Catalogue, Dialect, Error, Expr, Ident, Insert, Options, Statement, Value};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One row, by position in the select list.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -37,6 +38,13 @@ pub trait Connection {
     fn batch(&mut self, sql: &str) -> Result<(), Error>;
     /// Opens a transaction.
     fn begin(&mut self, isolation: Isolation) -> Result<(), Error>;
+    /// Checks now what PostgreSQL would check at the commit: constraints that are put off until then.
+    fn check_deferred(&mut self) -> Result<(), Error> {
+        match self.dialect() {
+            Dialect::Postgres => self.batch("SET CONSTRAINTS ALL IMMEDIATE"),
+            Dialect::Mysql | Dialect::Sqlite => Ok(()),
+        }
+    }
     /// Commits it.
     fn commit(&mut self) -> Result<(), Error>;
     /// Rolls it back; never fails louder than marking the connection broken.
@@ -54,6 +62,8 @@ pub trait Database: Send + Sync {
     fn with(&self, work: &mut dyn FnMut(&mut dyn Connection) -> Result<(), Error>) -> Result<(), Error>;
     /// Connections in use, idle, and the most there may be.
     fn usage(&self) -> (u32, u32, u32);
+    /// How long ago a statement last succeeded, on any connection; `None` where none did yet.
+    fn heard(&self) -> Option<Duration>;
 }
 
 /// Opens a pool. No connection is made yet: a database that is down is an [`Error`] of the first use.

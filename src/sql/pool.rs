@@ -5,7 +5,7 @@ use super::address::Address;
 use super::connect;
 use super::connection::{Connection, Database};
 use super::error::{Error, Failure};
-use super::session::Pooled;
+use super::session::{Heard, Pooled};
 use super::value::Dialect;
 use r2d2::{ManageConnection, NopErrorHandler, Pool, PooledConnection};
 use std::path::PathBuf;
@@ -84,7 +84,7 @@ pub(super) fn open(url: &str, options: Options) -> Result<Arc<dyn Database>, Err
         .test_on_check_out(true)
         .error_handler(Box::new(NopErrorHandler));
     let builder = if in_memory { builder.idle_timeout(None).max_lifetime(None) } else { builder };
-    let state = Arc::new(Shared { epoch: AtomicU64::new(0), last_error: Mutex::new(None) });
+    let state = Arc::new(Shared { epoch: AtomicU64::new(0), last_error: Mutex::new(None), heard: Heard::new() });
     let manager = Manager { address, options, state: Arc::clone(&state) };
     Ok(Arc::new(Store { dialect, pool: builder.build_unchecked(manager), state }))
 }
@@ -95,6 +95,8 @@ struct Shared {
     epoch: AtomicU64,
     /// Why the last attempt to connect failed.
     last_error: Mutex<Option<Error>>,
+    /// When a statement last succeeded.
+    heard: Arc<Heard>,
 }
 
 impl Shared {
@@ -119,7 +121,10 @@ impl ManageConnection for Manager {
 
     fn connect(&self) -> Result<Self::Connection, Error> {
         let epoch = self.state.epoch.load(Ordering::Relaxed);
-        let connection = connect::connect(&self.address, &self.options, epoch);
+        let mut connection = connect::connect(&self.address, &self.options, epoch);
+        if let Ok(connection) = &mut connection {
+            connection.health().heard = Arc::clone(&self.state.heard);
+        }
         self.state.remember(connection.as_ref().err().cloned());
         if let Err(error) = &connection {
             tracing::debug!(message = %error, "no connection to the database");
@@ -199,5 +204,9 @@ impl Database for Store {
     fn usage(&self) -> (u32, u32, u32) {
         let state = self.pool.state();
         (state.connections.saturating_sub(state.idle_connections), state.idle_connections, self.pool.max_size())
+    }
+
+    fn heard(&self) -> Option<Duration> {
+        self.state.heard.ago()
     }
 }

@@ -16,7 +16,9 @@ use diesel::connection::{LoadConnection, SimpleConnection};
 use diesel::expression::QueryMetadata;
 use diesel::result::QueryResult;
 use diesel::sql_types::Untyped;
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 /// The counter of statements sent, by kind.
 const STATEMENTS: &str = "scimshim_sql_statements_total";
@@ -30,10 +32,37 @@ pub(super) struct Health {
     pub(super) in_transaction: bool,
     /// When the server was last heard.
     pub(super) last_heard: Instant,
+    /// The same for all connections of the pool.
+    pub(super) heard: Arc<Heard>,
     /// Statements that came back since the check-out.
     pub(super) answered: u64,
     /// The pool's epoch when this connection was made.
     pub(super) epoch: u64,
+}
+
+/// When a statement last succeeded on any of several connections.
+#[derive(Debug)]
+pub(super) struct Heard {
+    since: Instant,
+    /// In microseconds after that; 0 for never.
+    at: AtomicU64,
+}
+
+impl Heard {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { since: Instant::now(), at: AtomicU64::new(0) })
+    }
+
+    fn now(&self) {
+        let micros = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.at.fetch_max(micros.max(1), Relaxed);
+    }
+
+    /// How long ago that was.
+    pub(super) fn ago(&self) -> Option<Duration> {
+        let at = self.at.load(Relaxed);
+        (at > 0).then(|| self.since.elapsed().saturating_sub(Duration::from_micros(at)))
+    }
 }
 
 /// A connection as the pool keeps it.
@@ -61,7 +90,8 @@ where
     C::Backend: SqlBackend + QueryMetadata<Untyped>,
 {
     pub(super) fn new(inner: C, epoch: u64) -> Self {
-        let health = Health { broken: false, in_transaction: false, last_heard: Instant::now(), answered: 0, epoch };
+        let (last_heard, heard) = (Instant::now(), Heard::new());
+        let health = Health { broken: false, in_transaction: false, last_heard, heard, answered: 0, epoch };
         Self { inner, health, doomed: None, prepares_control: true, query_only: false, json: JsonGuard::Shape }
     }
 
@@ -86,6 +116,7 @@ where
         match done {
             Ok(done) => {
                 self.health.last_heard = Instant::now();
+                self.health.heard.now();
                 self.health.answered += 1;
                 Ok(done)
             }

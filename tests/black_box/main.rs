@@ -63,6 +63,7 @@ mod scopes;
 mod snipe_it;
 mod sources;
 mod statements;
+mod stop;
 mod surface;
 mod template;
 mod tokens;

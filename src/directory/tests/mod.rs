@@ -12,6 +12,7 @@ mod retire;
 mod rights;
 mod sorting;
 mod steps;
+mod unique;
 mod writes;
 
 use super::*;
@@ -395,6 +396,10 @@ impl Database for Counted {
 
     fn usage(&self) -> (u32, u32, u32) {
         self.inner.usage()
+    }
+
+    fn heard(&self) -> Option<std::time::Duration> {
+        self.inner.heard()
     }
 }
 

@@ -10,10 +10,11 @@ use super::scope::Scope;
 use crate::identity::lately::{LastUse, RENEW, STALE};
 use crate::identity::live::Denied;
 use crate::identity::token::{Fingerprint, fingerprint};
+use crate::identity::waiting;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 /// So many tokens are known.
@@ -55,7 +56,9 @@ pub struct LiveAccess {
 struct Shared {
     look: Arc<dyn Look>,
     known: Mutex<HashMap<Fingerprint, Arc<Seen>>>,
-    lookups: Semaphore,
+    lookups: Arc<Semaphore>,
+    /// The longest that a request waits for a lookup.
+    patience: Duration,
 }
 
 /// What is known of one token.
@@ -69,9 +72,9 @@ struct Seen {
 }
 
 impl LiveAccess {
-    /// Tokens to be looked up there.
-    pub fn new(look: Arc<dyn Look>) -> Self {
-        let shared = Shared { look, known: Mutex::default(), lookups: Semaphore::new(AT_ONCE) };
+    /// Tokens to be looked up there; nobody waits for it longer than `patience`.
+    pub fn new(look: Arc<dyn Look>, patience: Duration) -> Self {
+        let shared = Shared { look, known: Mutex::default(), lookups: Arc::new(Semaphore::new(AT_ONCE)), patience };
         Self { shared: Arc::new(shared) }
     }
 
@@ -117,15 +120,21 @@ impl LiveAccess {
             return Ok(seen);
         }
         let unavailable = |error: &dyn std::fmt::Display| Denied::Unavailable(error.to_string());
-        let permit = self.shared.lookups.acquire().await.map_err(|error| unavailable(&error))?;
-        // Somebody who waited before may have brought it.
-        if let Some(seen) = self.shared.usable(&fingerprint) {
-            return Ok(seen);
-        }
-        let shared = Arc::clone(&self.shared);
-        let looked = tokio::task::spawn_blocking(move || shared.look_up(fingerprint)).await;
-        drop(permit);
-        looked.map_err(|error| unavailable(&error))?.map_err(|error| unavailable(&error))
+        let looked = async {
+            let permit = Arc::clone(&self.shared.lookups).acquire_owned().await.map_err(|error| unavailable(&error))?;
+            // Somebody who waited before may have brought it.
+            if let Some(seen) = self.shared.usable(&fingerprint) {
+                return Ok(seen);
+            }
+            let shared = Arc::clone(&self.shared);
+            let looked = tokio::task::spawn_blocking(move || {
+                // Kept to the end also where nobody waits for it any more.
+                let _permit = permit;
+                shared.look_up(fingerprint)
+            });
+            looked.await.map_err(|error| unavailable(&error))?.map_err(|error| unavailable(&error))
+        };
+        waiting::in_time(self.shared.patience, looked).await
     }
 
     /// Writes down when a grant was used, at most once a minute, and not while the client waits.
@@ -214,7 +223,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_token_lives_and_dies() {
         let memory = Arc::new(Memory::default());
-        let live = LiveAccess::new(memory.clone());
+        let live = LiveAccess::new(memory.clone(), Duration::from_secs(2));
         let token = memory.issue("okta", 60);
         for _ in 0..100 {
             assert_eq!(live.check(&token, "okta").await.unwrap().client, "c");
@@ -253,7 +262,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn what_is_known_is_bounded() {
         let memory = Arc::new(Memory::default());
-        let live = LiveAccess::new(memory.clone());
+        let live = LiveAccess::new(memory.clone(), Duration::from_secs(2));
         let token = memory.issue("okta", 60);
         live.check(&token, "okta").await.unwrap();
         for _ in 0..KNOWN + 10 {

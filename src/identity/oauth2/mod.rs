@@ -146,7 +146,7 @@ mod tests {
             access_token_lifetime: Duration::from_secs(3600),
         };
         let store = store(std::path::Path::new("/nowhere/own.db"));
-        let live = LiveAccess::new(Arc::new(store.clone()));
+        let live = LiveAccess::new(Arc::new(store.clone()), Duration::from_secs(2));
         let application = Some(Hash::Bcrypt(4));
         Authority::new(
             "https://scim.example.com",
