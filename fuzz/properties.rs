@@ -165,9 +165,7 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
             triggers: false,
             columns: columns.split(' ').map(column).collect(),
             primary_key: vec![Ident::new("id")],
-            indexes: Vec::new(),
-            held: None,
-            without_transactions: None,
+            ..TableInfo::default()
         };
         catalogue.tables.insert(Table { schema: None, name: Ident::new(name) }, info);
     }

@@ -94,11 +94,63 @@ pub(super) fn source(source: &Source, outline: &Outline<'_>, context: &Context<'
             });
         }
         created_inside(source, create, outline, findings);
+        documents_begin(source, create, outline, findings);
+        unique_within(source, &filled, outline, findings);
+    }
+}
+
+/// Warns of a JSON column whose DEFAULT a new row does not get, because an attribute writes a key in it.
+fn documents_begin(source: &Source, create: &Create, outline: &Outline<'_>, findings: &mut Findings) {
+    let mut told = Vec::new();
+    for (attribute, entry) in source.attributes.iter().zip(&outline.entries) {
+        let Binding::Column(binding) = &attribute.binding else { continue };
+        if binding.json.is_empty() || !binding.writes || told.contains(&binding.column) {
+            continue;
+        }
+        let given = create.set.iter().any(|(id, _)| *id == binding.column);
+        let Some(column) = source.columns.get(binding.column).filter(|_| !given) else { continue };
+        if outline.relation.find(column.name.as_str()).is_some_and(|info| info.has_default) {
+            told.push(binding.column);
+            findings
+                .warning(
+                    &entry.key,
+                    format!(
+                        "`{}.{}` has a DEFAULT, which a new row gets only where no attribute in the document is given",
+                        source.table, column.name
+                    ),
+                )
+                .help(format!(
+                    "say it here too, and attributes add to it: `create: {{ set: {{ {}: '...' }} }}`",
+                    column.name
+                ));
+        }
+    }
+}
+
+/// Before a row is created others are looked for that share its columns: what those will hold must be known by then.
+fn unique_within(source: &Source, filled: &[&Ident], outline: &Outline<'_>, findings: &mut Findings) {
+    for (attribute, entry) in source.attributes.iter().zip(&outline.entries) {
+        let Unique::Within(within) = &attribute.unique else { continue };
+        for column in within.iter().filter_map(|id| source.columns.get(*id)) {
+            let unknown = outline.relation.find(column.name.as_str()).is_some_and(|info| info.has_default);
+            if unknown && !filled.contains(&&column.name) {
+                findings
+                    .error(
+                        &entry.key,
+                        format!(
+                            "`{}` is unique within `{}`, and what the database puts there in a new row is not known",
+                            entry.target.path(),
+                            column.name
+                        ),
+                    )
+                    .help(format!("`create: {{ set: {{ {}: ... }} }}`", column.name));
+            }
+        }
     }
 }
 
 /// The column that an attribute writes.
-pub(super) fn writes(attribute: &Attribute) -> Option<usize> {
+pub(crate) fn writes(attribute: &Attribute) -> Option<usize> {
     match &attribute.binding {
         Binding::Column(binding) => binding.writes.then_some(binding.column),
         Binding::Lookup(lookup) => lookup.writes.then_some(lookup.column),

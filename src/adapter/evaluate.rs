@@ -1,7 +1,7 @@
 //! What the adapter's conditions and expressions mean for one request: SQL with binds, or a plain
 //! value. Everything that a request brings becomes a bind here.
 
-use super::model::{Column, Source};
+use super::model::{Column, ColumnId, Source};
 use super::terms::{Condition, Expression, Operand, Part, ScalarSelect, Template, Test, Variable};
 use crate::sql::{Alias, ColumnKind, Comparison, Expr, Ident, Predicate, Select, Value};
 use chrono::{DateTime, NaiveDateTime, Timelike, Utc};
@@ -296,6 +296,20 @@ pub struct Transition<'a> {
     pub attributes_before: Option<&'a [Option<Json>]>,
     /// What the client wants, by attribute.
     pub attributes_after: &'a [Option<Json>],
+    /// What an empty column counts as beside what it holds.
+    pub counts_as: Option<&'a CountsAs>,
+}
+
+/// A column, or what stands in its document, that a change leaves without a value: tests of what it is afterwards see this
+/// too. A test for 0 finds a deactivation that left NULL.
+#[derive(Debug)]
+pub struct CountsAs {
+    /// Which column.
+    pub column: ColumnId,
+    /// Where in its document; empty for the whole column.
+    pub json: Vec<String>,
+    /// What it counts as.
+    pub value: Value,
 }
 
 impl Transition<'_> {
@@ -314,33 +328,48 @@ impl Transition<'_> {
         let (before, after) = self.operand(operand);
         // A new row comes from nothing: what stays empty in it has not changed.
         let changed = before.as_ref().unwrap_or(&Value::Null) != &after;
+        let counts_as = if after.is_null() { self.counts_as_of(operand) } else { None };
         let is = |value: &Value, expression: &Expression| {
             environment.value(expression, None).is_some_and(|wanted| equivalent(value, &wanted))
         };
+        let becomes = |expression: &Expression| {
+            is(&after, expression) || counts_as.is_some_and(|counts_as| is(counts_as, expression))
+        };
+        let ordered = counts_as.unwrap_or(&after);
         let order = |expression: &Expression| {
-            environment.value(expression, None).and_then(|wanted| match (after.as_int(), wanted.as_int()) {
+            environment.value(expression, None).and_then(|wanted| match (ordered.as_int(), wanted.as_int()) {
                 (Some(a), Some(b)) => Some(a.cmp(&b)),
-                _ => Some(after.to_text()?.cmp(&wanted.to_text()?)),
+                _ => Some(ordered.to_text()?.cmp(&wanted.to_text()?)),
             })
         };
         match test {
             Test::Changed => changed,
-            Test::Becomes(expression) => changed && is(&after, expression),
+            Test::Becomes(expression) => changed && becomes(expression),
             Test::Was(expression) => before.as_ref().is_some_and(|before| is(before, expression)),
-            Test::Is(expression) => is(&after, expression),
-            Test::In(choices) => choices.iter().any(|choice| is(&after, choice)),
+            Test::Is(expression) => becomes(expression),
+            Test::In(choices) => choices.iter().any(becomes),
             Test::Lt(expression) => order(expression).is_some_and(|order| order.is_lt()),
             Test::Le(expression) => order(expression).is_some_and(|order| order.is_le()),
             Test::Gt(expression) => order(expression).is_some_and(|order| order.is_gt()),
             Test::Ge(expression) => order(expression).is_some_and(|order| order.is_ge()),
-            Test::Bits(bits) => after.as_int().is_some_and(|value| value & bits == *bits),
+            Test::Bits(bits) => ordered.as_int().is_some_and(|value| value & bits == *bits),
             Test::Like(pattern) => {
                 let ignore_case = matches!(operand, Operand::Column(column) if column.ignores_case);
-                after.to_text().is_some_and(|text| like(&text, pattern, ignore_case))
+                ordered.to_text().is_some_and(|text| like(&text, pattern, ignore_case))
             }
             // Only the database knows: whoever asks has put the answer in its place (see `directory/steps.rs`).
             Test::InTable(_) => false,
         }
+    }
+
+    fn counts_as_of(&self, operand: &Operand) -> Option<&Value> {
+        let CountsAs { column, json, value } = self.counts_as?;
+        let (found, path) = match operand {
+            Operand::Column(column) => (column, [].as_slice()),
+            Operand::Json(column, path) => (column, path.as_slice()),
+            Operand::Attribute(_) => return None,
+        };
+        (self.source.columns.get(*column)?.name == found.name && path == json).then_some(value)
     }
 
     /// What a test of `when` looks at, after the change.

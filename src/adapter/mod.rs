@@ -32,19 +32,22 @@ mod table;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod told;
 mod tree;
 mod types;
 mod written;
 
 pub use administrators::Administrators;
+pub(crate) use checks::writes as written_column;
 pub use compile::{compile, compile_within};
-pub use conversion::{Refusal, boolean, read_instant, rfc3339, same, stored_instant};
-pub use document::{Document, Parameter, load, read, tables_in, tables_needed};
-pub use evaluate::{Aliases, Each, Environment, Transition, equivalent};
+pub use conversion::{Refusal, boolean, in_calendar, read_instant, rfc3339, same, stored_instant, without_leap_second};
+pub use document::{Document, Parameter, load, read, tables_in};
+pub use evaluate::{Aliases, CountsAs, Each, Environment, Transition, equivalent};
 pub use hash::Hash;
 pub use labels::Label;
 pub use model::*;
 pub use privileges::{Needs, check_privileges, privileges, privileges_of};
 pub use terms::*;
+pub use told::{Tables, is_there};
 pub use tree::Tree;
 pub use written::{Written, WrittenColumn, is_secret_name};

@@ -3,7 +3,7 @@
 use super::common::{Failure, config_path, print, print_findings};
 use crate::adapter::{self, Document};
 use crate::config::{self, PACKAGED_ADAPTERS, adapter_path};
-use crate::document::Findings;
+use crate::document::{Findings, Node};
 use crate::server::assemble::Assembler;
 use crate::server::openapi;
 use clap::Args;
@@ -154,7 +154,7 @@ fn parameters(document: &Document, path: &Path) -> Value {
         json!({
             "name": parameter.name,
             "help": parameter.help,
-            "default": parameter.default.as_ref().map(|node| node.found()),
+            "default": parameter.default.as_ref().map(Node::to_yaml),
             "choices": parameter.choices,
         })
     });

@@ -6,6 +6,7 @@ use super::duration;
 use crate::config::{Config, Profile};
 use crate::identity::oauth2::store::GrantStore;
 use crate::identity::store::{Issue, TokenStore};
+use crate::identity::token::is_opaque_id;
 use crate::own::{OauthGrant, TokenRow};
 use crate::server::assemble::Assembler;
 use chrono::{DateTime, Utc};
@@ -40,11 +41,13 @@ pub enum Verb {
         #[arg(long)]
         opaque: bool,
     },
-    /// Make a token and end the others of the identity server
+    /// Make a token like the identity server's newest one (as long a life, the same label and rights) and end the others
     Rotate {
         /// The identity server
         server: String,
-        /// How long the others stay good
+        /// Rotate this token, as `list` shows it, and let the others be
+        id: Option<String>,
+        /// How long what is rotated stays good
         #[arg(long, default_value = "0s", value_parser = duration::parse)]
         overlap: Duration,
         /// A short token (55 characters), for clients that have no room for a signed one
@@ -87,36 +90,17 @@ pub fn run(given: Option<PathBuf>, verb: &Verb) -> Result<(), Failure> {
     match verb {
         Verb::Issue { server, label, expires, read_only, opaque } => {
             known(&config, server)?;
+            heard(&config, server)?;
             let (token, _) =
                 make(&config, &assembler, server, label.as_deref().unwrap_or_default(), *expires, *read_only, *opaque)?;
             print(&token)?;
             next_steps(&config, server);
             Ok(())
         }
-        Verb::Rotate { server, overlap, opaque } => {
+        Verb::Rotate { server, id, overlap, opaque } => {
             known(&config, server)?;
-            let now = Utc::now().timestamp();
-            let rows = store.list(Some(server)).map_err(failed)?;
-            let newest = rows.iter().rfind(|row| row.is_live(now.saturating_mul(MICROS)));
-            // What is rotated stays what it was, and lives as long again.
-            let label = newest.map_or("", |row| row.label.as_str());
-            let read_only = newest.is_some_and(|row| row.read_only);
-            let life = newest.and_then(|row| Some((row.expires_at? - row.created_at) / MICROS));
-            let life = life.and_then(|seconds| u64::try_from(seconds).ok()).map_or(TEN_YEARS, Duration::from_secs);
-            // The new one first: should anything fail in between, there is one too many and not none.
-            let (token, id) = make(&config, &assembler, server, label, life, read_only, *opaque)?;
-            let said = if overlap.is_zero() {
-                let ended = store.revoke_all(server, Some(&id)).map_err(failed)?;
-                format!("{ended} older token(s) ended")
-            } else {
-                let end = now.saturating_add(i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX));
-                let ending = store.expire_all(server, Some(&id), end).map_err(failed)?;
-                format!("{ending} older token(s) end at {}", instant(end.saturating_mul(MICROS)))
-            };
-            print(&token)?;
-            say(&said);
-            next_steps(&config, server);
-            Ok(())
+            heard(&config, server)?;
+            rotate(&config, &assembler, server, id.as_deref(), *overlap, *opaque)
         }
         Verb::RotateKey { overlap } => {
             let end = Utc::now().timestamp().saturating_add(i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX));
@@ -153,9 +137,7 @@ pub fn run(given: Option<PathBuf>, verb: &Verb) -> Result<(), Failure> {
                 let id = id.as_deref().unwrap_or_default();
                 let known = store.list(Some(server)).map_err(failed)?;
                 if !known.iter().any(|row| row.id == id) {
-                    return Err(Failure::Message(format!(
-                        "`{server}` has no token {id}; see `scimshim token list {server}`"
-                    )));
+                    return Err(no_token(server, id));
                 }
                 u64::from(store.revoke(server, id).map_err(failed)?)
             };
@@ -171,6 +153,88 @@ fn store(assembler: &Assembler) -> TokenStore {
 
 fn grants(assembler: &Assembler) -> GrantStore {
     GrantStore::new(Arc::clone(assembler.database()), assembler.own().clone())
+}
+
+/// Makes a token that is what another was, lives as long and is called the same, and ends the other: the one of this `id`, or
+/// all that the identity server has.
+fn rotate(
+    config: &Config,
+    assembler: &Assembler,
+    server: &str,
+    id: Option<&str>,
+    overlap: Duration,
+    opaque: bool,
+) -> Result<(), Failure> {
+    let store = store(assembler);
+    let failed = |error| Failure::from(assembler.own_trouble(error));
+    let now = Utc::now();
+    let rows = store.list(Some(server)).map_err(failed)?;
+    let old = rotated(&rows, server, id, now.timestamp_micros())?;
+    let label = old.map_or("", |row| row.label.as_str());
+    let read_only = old.is_some_and(|row| row.read_only);
+    let life = old.and_then(|row| Some((row.expires_at? - row.created_at) / MICROS));
+    let life = life.and_then(|seconds| u64::try_from(seconds).ok()).map_or(TEN_YEARS, Duration::from_secs);
+    let opaque = opaque || old.is_some_and(|row| is_opaque_id(&row.id));
+    // The new one first: should anything fail in between, there is one too many and not none.
+    let (token, new) = make(config, assembler, server, label, life, read_only, opaque)?;
+    let end = now.timestamp().saturating_add(i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX));
+    let ended = match (id, overlap.is_zero()) {
+        (Some(id), true) => store.revoke(server, id).map(u64::from),
+        (Some(id), false) => store.expire(server, id, end).map(u64::from),
+        (None, true) => store.revoke_all(server, Some(&new)),
+        (None, false) => store.expire_all(server, Some(&new), end),
+    };
+    let ended = ended.map_err(failed)?;
+    print(&token)?;
+    if let Some(old) = old {
+        say(&format!("{new} takes the place of {}", described(old)));
+    }
+    match overlap.is_zero() {
+        true => say(&format!("{ended} older token(s) ended")),
+        false => say(&format!("{ended} older token(s) end at {}", instant(end.saturating_mul(MICROS)))),
+    }
+    next_steps(config, server);
+    Ok(())
+}
+
+/// Which token is rotated: the one asked for, or the newest of those that live, where they may all do the same; where none lives, the
+/// newest there was. `now` in microseconds.
+fn rotated<'a>(
+    rows: &'a [TokenRow],
+    server: &str,
+    id: Option<&str>,
+    now: i64,
+) -> Result<Option<&'a TokenRow>, Failure> {
+    if let Some(id) = id {
+        return match rows.iter().find(|row| row.id == id) {
+            None => Err(no_token(server, id)),
+            Some(row) if !row.is_live(now) => Err(Failure::Message(format!(
+                "{} of `{server}` ended already; `scimshim token issue {server}` makes a new one",
+                described(row)
+            ))),
+            Some(row) => Ok(Some(row)),
+        };
+    }
+    let live: Vec<&TokenRow> = rows.iter().filter(|row| row.is_live(now)).collect();
+    if live.iter().any(|row| row.read_only) && live.iter().any(|row| !row.read_only) {
+        let each: String = live.iter().map(|row| format!("\n  {}", described(row))).collect();
+        return Err(Failure::Message(format!(
+            "some of `{server}`'s live tokens may only read and others may write:{each}\n\
+             say which one is rotated, and the others stay: `scimshim token rotate {server} ID`"
+        )));
+    }
+    Ok(live.last().copied().or(rows.last()))
+}
+
+/// A token for people, its rights said.
+fn described(row: &TokenRow) -> String {
+    let label = if row.label.is_empty() { String::new() } else { format!(" \"{}\"", row.label) };
+    let rights = if row.read_only { " (read only)" } else { "" };
+    format!("{}{label}{rights}", row.id)
+}
+
+fn no_token(server: &str, id: &str) -> Failure {
+    Failure::Message(format!("`{server}` has no token {id}; see `scimshim token list {server}`"))
 }
 
 /// Makes a token and notes its fingerprint; gives the token and its id.
@@ -208,6 +272,18 @@ fn known(config: &Config, server: &str) -> Result<(), Failure> {
     let near = crate::document::nearest(server, names.iter().copied());
     let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     Err(Failure::Message(format!("there is no identity server `{server}`{near} (there are: {})", names.join(", "))))
+}
+
+/// Whether anybody could come with a token of ours.
+fn heard(config: &Config, name: &str) -> Result<(), Failure> {
+    let server = config.identity_server(name);
+    if server.is_none_or(|server| server.authentication.bearer.is_some()) {
+        return Ok(());
+    }
+    Err(Failure::Message(format!(
+        "`{name}` takes no tokens of `scimshim token`: its `authentication` names other ways only; \
+         add `bearer: {{}}` to them to let it"
+    )))
 }
 
 /// What the administrator does with the token.
@@ -262,22 +338,25 @@ struct Line {
 
 impl From<TokenRow> for Line {
     fn from(row: TokenRow) -> Self {
-        let state = match row.revoked_at {
+        let now = Utc::now().timestamp_micros();
+        // One that will be revoked, when what replaces it has overlapped long enough, simply ends then.
+        let revoked = row.revoked_at.filter(|at| *at <= now);
+        let state = match revoked {
             Some(_) => "revoked",
-            None if row.is_live(Utc::now().timestamp_micros()) => "live",
+            None if row.is_live(now) => "live",
             None => "expired",
         };
         Self {
             kind: "bearer",
-            id: row.id,
-            server: row.server,
-            label: row.label,
             state,
             read_only: row.read_only,
             created: row.created_at,
-            expires: row.expires_at,
+            expires: row.ends_at(),
             last_used: row.last_used_at,
-            revoked: row.revoked_at,
+            revoked,
+            server: row.server,
+            label: row.label,
+            id: row.id,
         }
     }
 }

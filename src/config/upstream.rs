@@ -47,7 +47,7 @@ pub enum Place {
 /// A version of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamHttp {
-    /// HTTP/2 where TLS negotiates it, else HTTP/1.1.
+    /// HTTP/1.1; HTTP/2 where TLS says that nothing else is spoken.
     Auto,
     /// HTTP/1.1.
     One,

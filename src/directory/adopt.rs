@@ -51,7 +51,9 @@ impl Directory {
         {
             return Ok(false);
         }
-        Ok(!self.own.is_linked(connection, &place.plan.kind, &key.to_text().unwrap_or_default())?)
+        // Who waited for the row may have read what is remembered as it was before the wait.
+        let (kind, id) = (&place.plan.kind, key.to_text().unwrap_or_default());
+        Ok(self.own.identity(connection, kind, &id)?.is_none() && !self.own.is_linked(connection, kind, &id)?)
     }
 
     /// What the POST says is written over the row; what it does not mention stays, and members only join.

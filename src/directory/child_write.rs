@@ -207,6 +207,7 @@ impl Directory {
             after,
             attributes_before: values_before,
             attributes_after: values,
+            counts_as: None,
         };
         let environment = Environment { each: Some(&each), ..*environment };
         self.run_steps(connection, steps, &environment, Some(&transition))

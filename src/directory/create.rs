@@ -3,6 +3,7 @@
 use super::adopt::{note_out_of_sight, note_retired};
 use super::change::{Secret, Wish, Writing, check_required};
 use super::child_rows::{ChildRow, ChildRows};
+use super::document;
 use super::journal::Done;
 use super::members::Collections;
 use super::permissions::Operation;
@@ -19,8 +20,8 @@ use crate::adapter::{Aliases, Binding, Create, Environment, Revive, Transition, 
 use crate::own::OwnTable;
 use crate::scim::{CollectionChange, Error, Object, Projection, ScimType};
 use crate::sql::{
-    Alias, Connection, Dialect, Expr, Ident, Insert, Join, JoinKind, OnConflict, Order, Predicate, Row, Select,
-    Statement, Value,
+    self, Alias, Connection, Dialect, Expr, Failure, Ident, Insert, Join, JoinKind, Lock, OnConflict, Order, Predicate,
+    Row, Select, Statement, Value,
 };
 use serde_json::Value as Json;
 
@@ -146,7 +147,8 @@ impl Directory {
         let given: Vec<bool> = wanted.values.iter().map(Option::is_some).collect();
         let shown = rows::shown(source, &[], wanted.values.to_vec(), &given, &base);
         let environment = Environment { attributes: Some(&shown), ..base };
-        let wish = Wish { values: wanted.values, changed: &given, lenient: true };
+        let documents = document::given(source, &rules.set, &environment);
+        let wish = Wish { values: wanted.values, changed: &given, lenient: true, documents: &documents };
         let set = writing.within(environment, |writing| self.columns(connection, writing, &wish))?;
         let holder = self.holder_beside(connection, writing, beside, wanted.values, None, &set)?;
         match holder {
@@ -162,9 +164,15 @@ impl Directory {
                 *place = assignment.value.clone();
             }
         }
-        let coming =
-            Transition { source, before: None, after: &row, attributes_before: None, attributes_after: wanted.values };
-        if let Some(says) = self.refused(connection, &rules.guards, &environment, Some(&coming))? {
+        let coming = Transition {
+            source,
+            before: None,
+            after: &row,
+            attributes_before: None,
+            attributes_after: wanted.values,
+            counts_as: None,
+        };
+        if let Some(says) = self.refused(connection, &mut writing.claims, &rules.guards, &environment, Some(&coming))? {
             return Err(Error::forbidden(says).into());
         }
         self.run_steps(connection, &rules.before, &environment, Some(&coming))?;
@@ -302,6 +310,7 @@ impl Directory {
             after: row,
             attributes_before: None,
             attributes_after: wanted.values,
+            counts_as: None,
         };
         self.run_steps(connection, &rules.then, &writing.environment, Some(&transition))
     }
@@ -343,7 +352,9 @@ impl Directory {
         let place = writing.place;
         let key = &holder.key;
         let id = key.to_text().unwrap_or_default();
-        self.own.remove_tombstone(connection, &place.plan.kind, &id)?;
+        if !self.own.remove_tombstone(connection, &place.plan.kind, &id)? {
+            return Err(brought_back_already());
+        }
         if !self.is_same_client_account(connection, writing, key, wanted)? {
             // The application took the row out of `where` besides: it is not ours to bring back.
             return Err(Error::uniqueness(&holder.attribute).into());
@@ -518,16 +529,20 @@ impl Directory {
         let place = writing.place;
         let base = writing.environment;
         let environment = Environment { id: Some(key), attributes: Some(wanted.values), ..base };
-        // Bringing back is a change of a row that may be protected.
+        // Held as it was found: who waited for it looks again. Bringing back is a change of a row that may be protected.
         let mut aliases = Aliases::from(1);
-        if let Some(protected) = &place.source.protected {
-            let cast = place.source.columns.first().and_then(|column| column.cast.clone());
-            let filter = Predicate::eq(plan::key(place.source, MAIN), Expr::Value(key.clone(), cast))
-                .and(environment.predicate(protected, Some(MAIN), &mut aliases));
-            let select = Select::new(place.source.table.clone(), MAIN, vec![Expr::Number(1)]).filter(filter);
-            if !connection.query(&Statement::Select(select), &[])?.is_empty() {
-                return Err(row::protected(&place).into());
-            }
+        let protected = place.source.protected.as_ref().map_or(Expr::Number(0), |protected| {
+            Expr::Flag(Box::new(environment.predicate(protected, Some(MAIN), &mut aliases)))
+        });
+        let cast = place.source.columns.first().and_then(|column| column.cast.clone());
+        let mut select = Select::new(place.source.table.clone(), MAIN, vec![protected]);
+        select.filter = Predicate::eq(plan::key(place.source, MAIN), Expr::Value(key.clone(), cast))
+            .and(environment.predicate(&revive.filter, Some(MAIN), &mut aliases));
+        select.lock = Some(Lock::Update);
+        let rows = connection.query(&Statement::Select(select), &[])?;
+        let protected = rows.first().ok_or_else(brought_back_already)?;
+        if protected.0.first().and_then(Value::as_int) == Some(1) {
+            return Err(row::protected(&place).into());
         }
         let acting = environment.actor.filter(|_| place.type_.name == "User");
         if acting.is_some_and(|(actor, _)| equivalent(actor, key)) {
@@ -545,6 +560,11 @@ impl Directory {
         self.run_steps(connection, &revive.then, &environment, None)?;
         self.as_replace(connection, writing, key, wanted, projection)
     }
+}
+
+/// Somebody else was faster, under another name or externalId: the transaction is tried again, and finds a live row.
+fn brought_back_already() -> Fault {
+    Fault::Sql(sql::Error::new(Failure::Retry, "another create brought the row back"))
 }
 
 /// Whether this attribute is externalId and kept in our links for this caller.

@@ -107,7 +107,7 @@ impl Directory {
         let unchanged = vec![false; was.len()];
         let shown = rows::shown(place.source, &locked.row, was.clone(), &unchanged, &environment);
         let environment = Environment { attributes: Some(&shown), ..environment };
-        if let Some(says) = self.refused(connection, &rules.guards, &environment, None)? {
+        if let Some(says) = self.refused(connection, &mut writing.claims, &rules.guards, &environment, None)? {
             if rules.blocked_deactivates && place.plan.active.is_some() {
                 return self.retire(connection, writing, key, id, &says);
             }
@@ -122,6 +122,7 @@ impl Directory {
             after,
             attributes_before: Some(&was),
             attributes_after: &was,
+            counts_as: None,
         };
         self.run_steps(connection, &rules.before, &environment, Some(&transition(&locked.row)))?;
         if how == DeleteHow::Row {

@@ -227,10 +227,15 @@ impl Directory {
         membership: &Membership<'_>,
         filter: &Filter,
     ) -> Result<Vec<String>, Fault> {
+        let readable = writing.caller.server.may.allow(&membership.type_.name, Operation::Read);
+        if !readable && asks_for_display(filter) {
+            let Membership { name, type_, .. } = membership;
+            let detail = format!("{name}.display cannot be asked for without the permission to read {}", type_.name);
+            return Err(Error::invalid_filter(detail).into());
+        }
         let children = self.existing(connection, membership, None, &writing.environment)?;
         let mut ids = Vec::new();
         for chunk in children.values.chunks(CHUNK) {
-            let readable = writing.caller.server.may.allow(&membership.type_.name, Operation::Read);
             let display = Display::of(membership.target).filter(|_| readable);
             let mut columns = vec![plan::key(membership.target, MAIN)];
             for column in display.iter().flat_map(|display| &display.columns) {
@@ -303,7 +308,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Removes link rows: of one parent and many members, or the other way round.
+    /// Removes link rows that are ours: of one parent and many members, or the other way round.
     pub(super) fn remove_rows(
         &self,
         connection: &mut dyn Connection,
@@ -324,6 +329,10 @@ impl Directory {
                 None,
                 &mut aliases,
             ));
+            let filter = match &link.leave {
+                Some(leave) => filter.and(environment.predicate(leave, None, &mut aliases).negate()),
+                None => filter,
+            };
             let statement = if link.remove_sets.is_empty() {
                 Statement::Delete(Delete { table: link.table.clone(), filter })
             } else {
@@ -367,6 +376,16 @@ impl Directory {
             connection.execute(&Statement::Delete(Delete { table: link.table.clone(), filter }), &[])?;
         }
         Ok(())
+    }
+}
+
+/// Whether a filter on sub-attributes is about `display`.
+fn asks_for_display(filter: &Filter) -> bool {
+    match filter {
+        Filter::And(parts) | Filter::Or(parts) => parts.iter().any(asks_for_display),
+        Filter::Not(inner) => asks_for_display(inner),
+        Filter::Present(path) | Filter::Compare(path, ..) => path.attribute.eq_ignore_ascii_case("display"),
+        Filter::Value(..) => false,
     }
 }
 

@@ -73,7 +73,7 @@ impl Directory {
         environment: &Environment<'_>,
     ) -> Result<HashMap<String, Value>, Fault> {
         let target = membership.target;
-        let mut found = HashMap::new();
+        let (mut found, mut renamed) = (HashMap::new(), IndexSet::new());
         let mut keys: Vec<Value> = ids.iter().filter_map(|id| super::key_of(target, id)).collect();
         if lock.is_some() {
             // Held in the same order by everybody, or two who hold many would wait for each other.
@@ -100,13 +100,20 @@ impl Directory {
                 select.order.push(Order { by: Expr::Known(Box::new(plan::key(target, MAIN))), descending: false });
             }
             for row in connection.query(&Statement::Select(select), &[])? {
-                if let [key, child, known @ ..] = row.0.as_slice()
-                    && !child.is_null()
-                    && !plan.is_some_and(|plan| stranger::read_stranger(plan, known))
-                {
+                let [key, child, known @ ..] = row.0.as_slice() else { continue };
+                if child.is_null() {
+                    continue;
+                }
+                if !plan.is_some_and(|plan| stranger::read_stranger(plan, known)) {
                     found.insert(rows::scim_id(target, key), child.clone());
+                } else if lock.is_some() {
+                    renamed.insert(rows::scim_id(target, key));
                 }
             }
+        }
+        if !renamed.is_empty() {
+            // Who waited for a row may have read what is remembered of it as it was before the wait (PostgreSQL).
+            found.extend(self.targets(connection, membership, &renamed, None, environment)?);
         }
         Ok(found)
     }
@@ -134,17 +141,12 @@ impl Directory {
                 Expr::Value(membership.parent.clone(), link.parent.0.cast.clone()),
             );
             let mut select = Select::new(link.table.clone(), near, vec![child.clone()]);
+            let seen = membership.as_members_have_it(&mut select, near, other, chunk.is_none());
             if let Some(chunk) = chunk {
                 let list = chunk.iter().map(|key| Expr::Value(key.clone(), link.child.0.cast.clone())).collect();
                 filter = filter.and(Predicate::In(child, list));
-            } else if let Some(there) = membership.target.columns.get(link.child.1) {
+            } else if seen {
                 // Members that nobody can see are nobody's to remove.
-                select.joins.push(Join {
-                    kind: JoinKind::Inner,
-                    table: membership.target.table.clone(),
-                    alias: other,
-                    on: Predicate::eq(Expr::column(other, &there.name), child),
-                });
                 let kind = plan::own_kind(membership.type_, membership.target);
                 filter =
                     filter.and(plan::visible(membership.target, &kind, &self.own, other, environment, &mut aliases));
@@ -156,7 +158,7 @@ impl Directory {
         Ok(found.into_iter().collect())
     }
 
-    /// Leaves out the members whose link rows are not ours to remove.
+    /// Leaves out the members of whom no link row is ours to remove.
     pub(super) fn without_left(
         &self,
         connection: &mut dyn Connection,
@@ -168,23 +170,20 @@ impl Directory {
             return Ok(remove);
         };
         let link = membership.link;
-        let mut left: Vec<Value> = Vec::new();
+        let mut ours: Vec<Value> = Vec::new();
         for chunk in remove.chunks(CHUNK) {
             let mut aliases = Aliases::from(1);
-            let list = chunk.iter().map(|key| Expr::Value(key.clone(), link.child.0.cast.clone())).collect();
-            let filter = Predicate::eq(
-                Expr::column(MAIN, &link.parent.0.name),
-                Expr::Value(membership.parent.clone(), link.parent.0.cast.clone()),
-            )
-            .and(Predicate::In(Expr::column(MAIN, &link.child.0.name), list))
-            .and(environment.predicate(leave, Some(MAIN), &mut aliases));
+            let filter = membership
+                .rows(chunk, Some(MAIN))
+                .and(environment.predicate(&link.filter, Some(MAIN), &mut aliases))
+                .and(environment.predicate(leave, Some(MAIN), &mut aliases).negate());
             let select =
                 Select::new(link.table.clone(), MAIN, vec![Expr::column(MAIN, &link.child.0.name)]).filter(filter);
             let rows = connection.query(&Statement::Select(select), &[])?;
-            left.extend(rows.into_iter().filter_map(|row| row.0.into_iter().next()));
+            ours.extend(rows.into_iter().filter_map(|row| row.0.into_iter().next()));
         }
-        let left: Children = left.into_iter().collect();
-        remove.retain(|child| !left.contains(child));
+        let ours: Children = ours.into_iter().collect();
+        remove.retain(|child| ours.contains(child));
         Ok(remove)
     }
 
@@ -385,8 +384,9 @@ impl Directory {
         let link = membership.link;
         let mut new = Vec::new();
         for chunk in children.chunks(CHUNK) {
-            let select = Select::new(link.table.clone(), MAIN, vec![Expr::column(MAIN, &link.child.0.name)])
-                .filter(membership.rows(chunk, Some(MAIN)));
+            let mut select = Select::new(link.table.clone(), MAIN, vec![Expr::column(MAIN, &link.child.0.name)]);
+            membership.as_members_have_it(&mut select, MAIN, Alias(1), false);
+            let select = select.filter(membership.rows(chunk, Some(MAIN)));
             let rows = connection.query(&Statement::Select(select), &[])?;
             let there: Children = rows.into_iter().filter_map(|row| row.0.into_iter().next()).collect();
             if !there.values.is_empty() {
@@ -433,6 +433,26 @@ impl Membership<'_> {
         // Who holds a row with others cannot write it while they do.
         let lock = if self.link.added.iter().any(writes) { Lock::Update } else { Lock::Stay };
         self.target.is_updated().then_some(lock)
+    }
+
+    /// Joins the members to a select of the link's child column, where their rows are asked for, and where a link row may
+    /// hold it otherwise than the member's row: then it is selected as that has it. Whether they are joined.
+    fn as_members_have_it(&self, select: &mut Select, near: Alias, other: Alias, wanted: bool) -> bool {
+        let (child, _) = &self.link.child;
+        let Some(there) = self.target.columns.get(self.link.child.1).filter(|_| wanted || child.ignores_case) else {
+            return false;
+        };
+        let there = Expr::column(other, &there.name);
+        select.joins.push(Join {
+            kind: JoinKind::Inner,
+            table: self.target.table.clone(),
+            alias: other,
+            on: Predicate::eq(there.clone(), Expr::column(near, &child.name)),
+        });
+        if child.ignores_case {
+            select.columns = vec![there];
+        }
+        true
     }
 
     /// The link rows of these members, whether they count or not.

@@ -3,6 +3,7 @@
 
 use super::members::Collections;
 use super::{Place, rows};
+use crate::adapter::Attribute;
 use crate::scim::Error;
 
 /// 400 mutability where a change is of something that this table has read-only, and another table of the type has not: the
@@ -13,15 +14,7 @@ pub(super) fn writable_here(place: &Place<'_>, changed: &[bool], collections: &C
         Error::mutability(format!("{name} of this {} is read-only: {why}", place.type_.name))
     };
     for (attribute, _) in place.source.attributes.iter().zip(changed).filter(|(_, changed)| **changed) {
-        let target = &attribute.target;
-        let schema = &place.type_.schema;
-        let home = match &target.extension {
-            None => Some(&schema.core),
-            Some(urn) => schema.extensions.iter().find(|extension| extension.id == *urn),
-        };
-        let said = home.and_then(|home| home.attribute(&target.attribute));
-        let said = target.sub.as_deref().map_or(said, |sub| said.and_then(|top| top.sub(sub)));
-        if attribute.schema.is_read_only() && said.is_some_and(|said| !said.is_read_only()) {
+        if attribute.schema.is_read_only() && is_written_elsewhere(place, attribute) {
             return Err(refused(&rows::path(attribute)));
         }
     }
@@ -29,6 +22,19 @@ pub(super) fn writable_here(place: &Place<'_>, changed: &[bool], collections: &C
         Some(name) => Err(refused(name)),
         None => Ok(()),
     }
+}
+
+/// Whether the schema, which is the type's, lets clients write it.
+fn is_written_elsewhere(place: &Place<'_>, attribute: &Attribute) -> bool {
+    let target = &attribute.target;
+    let schema = &place.type_.schema;
+    let home = match &target.extension {
+        None => Some(&schema.core),
+        Some(urn) => schema.extensions.iter().find(|extension| extension.id == *urn),
+    };
+    let said = home.and_then(|home| home.attribute(&target.attribute));
+    let said = target.sub.as_deref().map_or(said, |sub| said.and_then(|top| top.sub(sub)));
+    said.is_some_and(|said| !said.is_read_only())
 }
 
 impl Place<'_> {

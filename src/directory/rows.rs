@@ -435,7 +435,7 @@ pub(super) fn put(resource: &mut Object, extension: Option<&str>, name: &str, va
 }
 
 /// Puts an attribute or sub-attribute; null removes it, and what is left empty around it.
-fn set(resource: &mut Object, extension: Option<&str>, name: &str, sub: Option<&str>, value: Json) {
+pub(super) fn set(resource: &mut Object, extension: Option<&str>, name: &str, sub: Option<&str>, value: Json) {
     let Some(sub) = sub else {
         if value.is_null() {
             let home = match extension {

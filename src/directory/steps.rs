@@ -1,6 +1,7 @@
 //! Work around a change, in the same transaction: guards that count before it, steps beside it.
 
 use super::transaction::Fault;
+use super::unique::Claims;
 use super::{Directory, plan};
 use crate::adapter::{
     Action, Aliases, Binding, Column, ColumnId, Condition, Each, EachRow, Environment, Expression, ForEach, Guard,
@@ -13,10 +14,12 @@ use crate::sql::{
 use serde_json::Value as Json;
 
 impl Directory {
-    /// The first guard that refuses, in its own words.
+    /// The first guard that refuses, in its own words. Where some rows must be left, as the last administrator, whoever
+    /// takes one counts alone: two who each take one of the last two would both count the other's.
     pub(super) fn refused(
         &self,
         connection: &mut dyn Connection,
+        claims: &mut Claims,
         guards: &[Guard],
         environment: &Environment<'_>,
         transition: Option<&Transition<'_>>,
@@ -24,6 +27,9 @@ impl Directory {
         for guard in guards {
             if !self.applies(connection, guard.when.as_ref(), environment, transition)? {
                 continue;
+            }
+            if guard.at_least.is_some() {
+                self.claim(connection, claims, vec![("guard".to_owned(), guard.table.to_string())])?;
             }
             let mut aliases = Aliases::from(1);
             let filter = environment.predicate(&guard.filter, Some(plan::MAIN), &mut aliases);
@@ -56,6 +62,7 @@ impl Directory {
             after: row,
             attributes_before: environment.attributes,
             attributes_after: environment.attributes.unwrap_or_default(),
+            counts_as: None,
         });
         let Some(transition) = transition.or(unchanged.as_ref()) else { return Ok(false) };
         let known = self.looked_up(connection, when, environment, transition)?;

@@ -91,6 +91,8 @@ impl Directory {
             let mut recorder = Recorder::new(connection, &self.tables);
             let (outcome, account) = work(&mut recorder)?;
             if caller.server.dry_run {
+                // There will be no commit to do it.
+                recorder.plain().check_deferred()?;
                 rehearsed = Some((outcome, account.of_dry_run()));
                 return Err(Fault::Rehearsed);
             }

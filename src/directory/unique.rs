@@ -5,7 +5,9 @@ use super::plan::{self, MAIN};
 use super::rows;
 use super::transaction::Fault;
 use super::{Directory, Place};
-use crate::adapter::{Aliases, Attribute, Binding, ColumnBinding, ColumnId, Environment, Source, Unique};
+use crate::adapter::{
+    Aliases, Attribute, Binding, ColumnBinding, ColumnId, Environment, Source, Unique, written_column,
+};
 use crate::scim::Error;
 use crate::sql::{Connection, Expr, Order, Predicate, Select, Statement, Value};
 use serde_json::Value as Json;
@@ -150,7 +152,17 @@ impl Directory {
                 let here = std::ptr::eq(source, place.source);
                 let own = if here { own } else { None };
                 let environment = Environment { attributes: Some(wanted), ..writing.environment };
-                let found = self.who_has(connection, &other, twin, stored, &environment, own, assigned)?;
+                // What the columns of one table are called in another only the adapter knows: by their order.
+                let beside = match (&attribute.unique, &twin.unique) {
+                    (Unique::Within(mine), Unique::Within(theirs)) if mine.len() == theirs.len() => {
+                        let pairs = mine.iter().zip(theirs);
+                        pairs.fold(Predicate::True, |all, (mine, theirs)| {
+                            all.and(shares(&place, *mine, &other, *theirs, &environment, assigned))
+                        })
+                    }
+                    _ => Predicate::True,
+                };
+                let found = self.who_has(connection, &other, twin, stored, &environment, own, beside)?;
                 if let Some(mut holder) = found {
                     holder.source = position;
                     // A retired row of another table cannot be brought back by a create in this one.
@@ -171,7 +183,7 @@ impl Directory {
         value: &Value,
         environment: &Environment<'_>,
         own: Option<&Value>,
-        assigned: &[Assignment],
+        beside: Predicate,
     ) -> Result<Option<Holder>, Fault> {
         let Binding::Column(binding) = &attribute.binding else {
             return Ok(None);
@@ -181,17 +193,8 @@ impl Directory {
         };
         let mut aliases = Aliases::from(1);
         let mut filter = equal;
-        match &attribute.unique {
-            Unique::All => {}
-            Unique::No | Unique::Visible => {
-                filter = filter.and(environment.predicate(&place.source.filter, Some(MAIN), &mut aliases));
-            }
-            Unique::Within(columns) => {
-                filter = filter.and(environment.predicate(&place.source.filter, Some(MAIN), &mut aliases));
-                for column in columns {
-                    filter = filter.and(shares(place, *column, environment, assigned));
-                }
-            }
+        if attribute.unique != Unique::All {
+            filter = filter.and(environment.predicate(&place.source.filter, Some(MAIN), &mut aliases)).and(beside);
         }
         if let Some(own) = own {
             let cast = place.source.columns.first().and_then(|column| column.cast.clone());
@@ -255,36 +258,43 @@ struct AskedUnique<'a> {
     moves: bool,
 }
 
-/// The attributes that write any of these columns.
+/// The attributes that write any of these columns, or write beside theirs into one of them.
 fn writers(source: &Source, columns: &[ColumnId]) -> impl Iterator<Item = usize> {
     source.attributes.iter().enumerate().filter_map(move |(index, attribute)| {
-        let column = match &attribute.binding {
-            Binding::Column(binding) if binding.writes => binding.column,
-            Binding::Lookup(lookup) if lookup.writes => lookup.column,
-            Binding::Reference(reference) if !attribute.schema.is_read_only() => reference.column,
-            _ => return None,
+        let also = match &attribute.binding {
+            Binding::Column(binding) if binding.writes => binding.also.as_slice(),
+            _ => &[],
         };
-        columns.contains(&column).then_some(index)
+        let mut written = written_column(attribute).into_iter().chain(also.iter().map(|(column, _)| *column));
+        written.any(|column| columns.contains(&column)).then_some(index)
     })
 }
 
-/// Whether a row holds in this column what the row that is written will hold.
-fn shares(place: &Place<'_>, column: ColumnId, environment: &Environment<'_>, assigned: &[Assignment]) -> Predicate {
-    let Some(known) = place.source.columns.get(column) else {
+/// Whether a row of another table, or of the same, holds in its column `there` what the row that is written will hold in
+/// `here`.
+fn shares(
+    place: &Place<'_>,
+    here: ColumnId,
+    other: &Place<'_>,
+    there: ColumnId,
+    environment: &Environment<'_>,
+    assigned: &[Assignment],
+) -> Predicate {
+    let (Some(known), Some(compared)) = (place.source.columns.get(here), other.source.columns.get(there)) else {
         return Predicate::True;
     };
-    let left = Expr::column(MAIN, &known.name);
-    let assigned = assigned.iter().find(|assigned| assigned.column == column).map(|assigned| assigned.value.clone());
+    let left = Expr::column(MAIN, &compared.name);
+    let assigned = assigned.iter().find(|assigned| assigned.column == here).map(|assigned| assigned.value.clone());
     let value = assigned.or_else(|| match environment.row {
-        Some((_, row)) => row.get(column).cloned(),
+        Some((_, row)) => row.get(here).cloned(),
         None => place.source.create.as_ref().and_then(|create| {
-            let (_, expression) = create.set.iter().find(|(set, _)| *set == column)?;
+            let (_, expression) = create.set.iter().find(|(set, _)| *set == here)?;
             environment.value(expression, Some(known))
         }),
     });
     match value {
         None | Some(Value::Null) => Predicate::IsNull(left),
-        Some(value) => Predicate::eq(left, Expr::Value(value, known.cast.clone())),
+        Some(value) => Predicate::eq(left, Expr::Value(value, compared.cast.clone())),
     }
 }
 

@@ -5,6 +5,7 @@ use super::change::{Assignment, Secret, Wish, Writing, check_required};
 use super::child_rows::{ChildRows, concerned, unnamed};
 use super::journal::Done;
 use super::members::{Collections, MemberChange};
+use super::omitted::Wishes;
 use super::permissions;
 use super::read::{CollectionsWanted, Found};
 use super::read_only::writable_here;
@@ -13,8 +14,8 @@ use super::rows;
 use super::transaction::Fault;
 use super::wanted::wanted;
 use super::{Answer, Caller, Directory, PatchAnswer, Patched, Place, Precondition};
-use crate::adapter::{Environment, Transition};
-use crate::scim::{self, CollectionChange, Error, Mutability, Object, Op, Operation, Patch, Projection};
+use crate::adapter::{CountsAs, Environment, Transition};
+use crate::scim::{self, CollectionChange, Error, Object, Op, Operation, Patch, Projection};
 use crate::sql::{Connection, Value};
 use indexmap::IndexMap;
 use serde_json::Value as Json;
@@ -302,15 +303,15 @@ impl Directory {
         for name in &place.type_plan.collections {
             before.remove(name);
         }
-        let (after, collections, lenient) = self.intend(&place, &before, change, caller)?;
+        let (mut after, mut collections, lenient) = self.intend(&place, &before, change, caller)?;
         let was = wanted(place.source, place.plan, &before);
         let mut will = wanted(place.source, place.plan, &after);
-        if matches!(change, Change::Replace { created: false, .. }) {
-            keep_immutable(&place, &was, &mut will)?;
-        }
+        let mut wishes = Wishes { after: &mut after, will: &mut will, collections: &mut collections };
+        self.leave(&place, caller, change, (&before, &was, &current.row.0), &mut wishes)?;
         let changed: Vec<bool> = was.iter().zip(&will).map(|(was, will)| was != will).collect();
         let activity = self.activity(&place, &was, &will, &changed);
         let seen = activity::seen(&place, activity, &will);
+        let counts_as = activity::counts_as(&place, activity);
         if matches!(change, Change::Patch(_) | Change::Merge(_) | Change::Complete(_) | Change::Adopt(_)) {
             check_required(&place, &will, Some(&changed))?;
             writable_here(&place, &changed, &collections)?;
@@ -322,16 +323,28 @@ impl Directory {
         ) {
             self.may_change(&place, caller, activity, &changed, &collections)?;
         }
-        // A DELETE that deactivates was counted as what it is.
-        if activity == Activity::Ends && !matches!(change, Change::Deactivate) {
+        // A DELETE that deactivates was counted as what it is, and nobody loses what a POST only brings back.
+        if activity == Activity::Ends
+            && !matches!(change, Change::Deactivate | Change::Replace { created: true, .. })
+            && activity::was_active(&place, &was, &locked.row)
+        {
             self.brake(connection, writing)?;
         }
         let environment = Environment { id: Some(key), row: Some((place.source, &locked.row)), ..writing.environment };
         let shown = rows::shown(place.source, &locked.row, seen.clone(), &changed, &environment);
         let environment = Environment { attributes: Some(&shown), ..environment };
         let children = &current.children;
-        let stage =
-            Stage { place, locked: &locked, was: &was, will: &will, seen: &seen, changed: &changed, lenient, children };
+        let stage = Stage {
+            place,
+            locked: &locked,
+            was: &was,
+            will: &will,
+            seen: &seen,
+            counts_as: counts_as.as_ref(),
+            changed: &changed,
+            lenient,
+            children,
+        };
         let written = writing
             .within(environment, |writing| self.write_difference(connection, &stage, writing, key, &collections))?;
         let wanted_now = self.collections_wanted(caller, &place, projection);
@@ -425,8 +438,8 @@ impl Directory {
         key: &Value,
         collections: &Collections,
     ) -> Result<bool, Fault> {
-        let Stage { place, locked, was, will, seen, changed, lenient, children } = *stage;
-        let wish = Wish { values: will, changed, lenient };
+        let Stage { place, locked, was, will, seen, counts_as, changed, lenient, children } = *stage;
+        let wish = Wish { values: will, changed, lenient, documents: &[] };
         let (holder, beside) = self.holder(connection, writing, will, changed, Some(key))?;
         if let Some(holder) = holder {
             return Err(Error::uniqueness(&holder.attribute).into());
@@ -478,9 +491,11 @@ impl Directory {
                 after: &after,
                 attributes_before: Some(was),
                 attributes_after: seen,
+                counts_as,
             };
             let update = &place.source.update;
-            if let Some(says) = self.refused(connection, &update.guards, &writing.environment, Some(&transition))? {
+            let (claims, environment) = (&mut writing.claims, &writing.environment);
+            if let Some(says) = self.refused(connection, claims, &update.guards, environment, Some(&transition))? {
                 return Err(Error::forbidden(says).into());
             }
             self.run_steps(connection, &update.before, &writing.environment, Some(&transition))?;
@@ -506,25 +521,6 @@ impl Directory {
     }
 }
 
-/// RFC 7644 3.5.1: what is immutable and has a value keeps it; a PUT that says another is 400.
-fn keep_immutable(place: &Place<'_>, was: &[Option<Json>], will: &mut [Option<Json>]) -> Result<(), Error> {
-    let attributes = place.source.attributes.iter().zip(was.iter().zip(will));
-    for (attribute, (was, will)) in attributes {
-        if attribute.schema.mutability != Mutability::Immutable || was.is_none() {
-            continue;
-        }
-        match will {
-            None => *will = was.clone(),
-            Some(_) if will == was => {}
-            Some(_) => {
-                let name = rows::path(attribute);
-                return Err(Error::mutability(format!("{name} cannot be changed once it has a value")));
-            }
-        }
-    }
-    Ok(())
-}
-
 struct Stage<'a> {
     place: Place<'a>,
     locked: &'a Locked,
@@ -533,6 +529,8 @@ struct Stage<'a> {
     will: &'a [Option<Json>],
     /// What guards and steps see of it.
     seen: &'a [Option<Json>],
+    /// And what the column of `active` counts as to them.
+    counts_as: Option<&'a CountsAs>,
     changed: &'a [bool],
     lenient: bool,
     /// Child rows as they were, of the attributes that may change.

@@ -2,7 +2,9 @@
 //! Everything here blocks. Instants are seconds since 1970, as in a JWT; the tables have microseconds.
 
 use super::live::{LiveToken, Store};
-use super::token::{Claims, Fingerprint, Keyring, SigningKey, audience, fingerprint, new_id, new_opaque};
+use super::token::{
+    Claims, Fingerprint, Keyring, SigningKey, audience, fingerprint, new_id, new_opaque, new_opaque_id,
+};
 use crate::own::{self, Missing, Own, TokenRow};
 use crate::sql::{Connection, Database, Error, Failure, Isolation};
 use std::sync::Arc;
@@ -90,7 +92,7 @@ impl TokenStore {
             }
             own.insert_signing_key(connection, &key)?;
             ending = own.live_tokens(connection, now)?;
-            ending.retain(|token| token.expires_at.is_none_or(|expires| expires > end));
+            ending.retain(|token| token.ends_at().is_none_or(|ends| ends > end));
             let mut servers: Vec<&str> = ending.iter().map(|token| token.server.as_str()).collect();
             servers.sort_unstable();
             servers.dedup();
@@ -122,7 +124,7 @@ impl TokenStore {
         let claims = Claims {
             iss: what.public_url.to_owned(),
             aud: audience(what.public_url, what.server),
-            jti: new_id(),
+            jti: if what.opaque { new_opaque_id() } else { new_id() },
             iat: what.now,
             exp: what.expires,
         };
@@ -186,6 +188,16 @@ impl TokenStore {
         Ok(shortened)
     }
 
+    /// Lets one token end at `end` at the latest; whether it would have lived on.
+    pub fn expire(&self, server: &str, id: &str, end: i64) -> Result<bool, Error> {
+        let mut shortened = false;
+        self.write(|own, connection| {
+            shortened = own.expire_token(connection, server, id, end.saturating_mul(MICROS))?;
+            Ok(())
+        })?;
+        Ok(shortened)
+    }
+
     fn write(&self, mut work: impl FnMut(&Own, &mut dyn Connection) -> Result<(), Error>) -> Result<(), Error> {
         self.database.with(&mut |connection| {
             connection.begin(Isolation::Write)?;
@@ -206,9 +218,9 @@ impl Store for TokenStore {
             Some(LiveToken {
                 // A row that is not what we wrote opens nothing.
                 fingerprint: bytes(&row.hash)?,
+                expires: row.ends_at().map_or(i64::MAX, |end| end / MICROS),
                 id: row.id,
                 server: row.server,
-                expires: row.expires_at.map_or(i64::MAX, |end| end / MICROS),
                 read_only: row.read_only,
             })
         };

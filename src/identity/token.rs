@@ -24,6 +24,9 @@ pub fn fingerprint(token: &str) -> Fingerprint {
 
 /// What an opaque token begins with: people and secret scanners see what it is, and that it is no OAuth access token.
 pub const OPAQUE_PREFIX: &str = "scimshim_st_";
+/// What the id of an opaque token begins with: of a token only its id and its hash are kept, and whoever rotates it
+/// wants another of its kind.
+const OPAQUE_ID: &str = "st-";
 /// Base64url of 32 bytes.
 const OPAQUE_LENGTH: usize = 43;
 
@@ -186,6 +189,16 @@ fn mac(key: &SigningKey, nonce: &[u8], server: &str) -> hmac::Tag {
 /// A fresh id of a token or key: 64 random bits, short enough for people to copy.
 pub fn new_id() -> String {
     uuid::Uuid::new_v4().simple().to_string().chars().take(16).collect()
+}
+
+/// The same of an opaque token, as long, of 52 random bits.
+pub fn new_opaque_id() -> String {
+    format!("{OPAQUE_ID}{}", new_id()).chars().take(16).collect()
+}
+
+/// Whether this is the id of an opaque token.
+pub fn is_opaque_id(id: &str) -> bool {
+    id.starts_with(OPAQUE_ID)
 }
 
 #[cfg(test)]

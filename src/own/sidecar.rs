@@ -209,16 +209,16 @@ impl Own {
         connection.execute(&Statement::Insert(insert), &[]).map(|_| ())
     }
 
-    /// Takes a resource's tombstone away.
+    /// Takes a resource's tombstone away; false where there is none.
     pub fn remove_tombstone(
         &self,
         connection: &mut dyn Connection,
         resource_type: &str,
         id: &str,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let filter = equals(&[("resource_type", resource_type), ("resource_id", id)]);
         let delete = Delete { table: self.table(OwnTable::Tombstones), filter };
-        connection.execute(&Statement::Delete(delete), &[]).map(|_| ())
+        Ok(connection.execute(&Statement::Delete(delete), &[])? > 0)
     }
 
     /// Forgets everything about a resource whose row is deleted: the externalIds of every identity

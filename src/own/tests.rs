@@ -73,12 +73,19 @@ fn tokens_live_until_they_expire_or_are_revoked() {
         assert!(!own.revoke_token(connection, "entra", "a", 6)?);
         assert!(!own.revoke_token(connection, "okta", "b", 6)?);
         assert_eq!(own.expire_tokens(connection, "entra", Some("c"), 8)?, 1);
+        // It ends then, and how long it was meant to live stays known; nothing makes that later again.
+        assert_eq!(live(connection, 7)?, ["b", "c"]);
+        assert_eq!(own.expire_tokens(connection, "entra", Some("c"), 9)?, 0);
+        assert!(!own.expire_token(connection, "entra", "b", 8)? && !own.expire_token(connection, "okta", "b", 1)?);
+        let b = own.token_by_hash(connection, "hash of b")?.unwrap();
+        assert_eq!((b.expires_at, b.ends_at()), (Some(10), Some(8)));
         assert_eq!(live(connection, 9)?, ["c"]);
         own.touch_tokens(connection, &["c".to_owned()], 7)?;
         let found = own.token_by_hash(connection, "hash of c")?;
         assert_eq!(found, Some(TokenRow { last_used_at: Some(7), ..token("c", None) }));
         assert_eq!(own.insert_token(connection, &token("c", None)).unwrap_err().failure, Failure::Unique);
-        assert_eq!(own.revoke_tokens(connection, "entra", None, 9)?, 2);
+        // What has ended before is not revoked again.
+        assert_eq!(own.revoke_tokens(connection, "entra", None, 9)?, 1);
         assert_eq!(own.tokens(connection, Some("entra"))?.len(), 3);
         Ok(())
     });
@@ -172,6 +179,20 @@ fn a_count_is_used_once_until_its_time_is_over() {
         }
         let tidied: Vec<_> = (0..4).map(|_| own.tidy_digest_counts(connection, 9_999)).collect::<Result<_, _>>()?;
         assert_eq!(tidied, [(1000, true), (1000, true), (601, false), (0, false)]);
+        Ok(())
+    });
+}
+
+/// A table that is gone is noticed, and made again.
+#[test]
+fn tables_that_are_gone_are_missed() {
+    with(|own, connection| {
+        connection.batch("ALTER TABLE scimshim_digest_counts RENAME TO elsewhere")?;
+        connection.batch("DROP TABLE scimshim_claims")?;
+        let missing = own.is_ready(connection).unwrap_err().to_string();
+        assert!(missing.contains("`scimshim_claims`, `scimshim_digest_counts`: run `scimshim setup`"), "{missing}");
+        own.apply(connection)?;
+        assert!(own.is_ready(connection).is_ok());
         Ok(())
     });
 }

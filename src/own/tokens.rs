@@ -22,7 +22,7 @@ pub struct TokenRow {
     pub created_at: i64,
     /// When it ends by itself.
     pub expires_at: Option<i64>,
-    /// When it was revoked.
+    /// When it was revoked, or will be: what replaces it may overlap. How long it was meant to live stays known.
     pub revoked_at: Option<i64>,
     /// Whether it may only read.
     pub read_only: bool,
@@ -36,7 +36,12 @@ const COLUMNS: [&str; 9] =
 impl TokenRow {
     /// Whether it opens anything at `now`.
     pub fn is_live(&self, now: i64) -> bool {
-        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| end > now)
+        self.ends_at().is_none_or(|end| end > now)
+    }
+
+    /// When it ends, of itself or because it was revoked, whichever comes first.
+    pub fn ends_at(&self) -> Option<i64> {
+        self.revoked_at.into_iter().chain(self.expires_at).min()
     }
 
     fn read(row: Row) -> Self {
@@ -86,11 +91,7 @@ impl Own {
 
     /// The tokens that open something at `now`.
     pub fn live_tokens(&self, connection: &mut dyn Connection, now: i64) -> Result<Vec<TokenRow>, Error> {
-        let lasting = Predicate::Or(vec![
-            Predicate::IsNull(column("expires_at")),
-            Predicate::Compare(column("expires_at"), Comparison::Gt, Expr::value(now)),
-        ]);
-        self.select(connection, Predicate::IsNull(column("revoked_at")).and(lasting))
+        self.select(connection, later(column("revoked_at"), now).and(later(column("expires_at"), now)))
     }
 
     /// The token with this hash, live or not.
@@ -108,7 +109,7 @@ impl Own {
         now: i64,
     ) -> Result<bool, Error> {
         let one = Predicate::eq(bare("id"), Expr::value(id));
-        self.set(connection, "revoked_at", now, unrevoked(server).and(one)).map(|count| count > 0)
+        self.revoke_at(connection, now, unrevoked(server, now).and(one)).map(|count| count > 0)
     }
 
     /// Revokes every token of an identity server but `keep`; how many.
@@ -119,7 +120,7 @@ impl Own {
         keep: Option<&str>,
         now: i64,
     ) -> Result<u64, Error> {
-        self.set(connection, "revoked_at", now, others(server, keep))
+        self.revoke_at(connection, now, unrevoked(server, now).and(but(keep)))
     }
 
     /// Lets every token of an identity server but `keep` end at `end` at the latest; how many.
@@ -130,11 +131,20 @@ impl Own {
         keep: Option<&str>,
         end: i64,
     ) -> Result<u64, Error> {
-        let later = Predicate::Or(vec![
-            Predicate::IsNull(bare("expires_at")),
-            Predicate::Compare(bare("expires_at"), Comparison::Gt, Expr::value(end)),
-        ]);
-        self.set(connection, "expires_at", end, others(server, keep).and(later))
+        self.revoke_at(connection, end, unrevoked(server, end).and(later(bare("expires_at"), end)).and(but(keep)))
+    }
+
+    /// Lets one token of an identity server end at `end` at the latest; whether it would have lived on.
+    pub fn expire_token(
+        &self,
+        connection: &mut dyn Connection,
+        server: &str,
+        id: &str,
+        end: i64,
+    ) -> Result<bool, Error> {
+        let one = Predicate::eq(bare("id"), Expr::value(id));
+        let lasting = unrevoked(server, end).and(later(bare("expires_at"), end));
+        self.revoke_at(connection, end, lasting.and(one)).map(|count| count > 0)
     }
 
     /// Notes that tokens were used.
@@ -144,6 +154,11 @@ impl Own {
         }
         let ids = ids.iter().map(|id| Expr::value(id.as_str())).collect();
         self.set(connection, "last_used_at", now, Predicate::In(bare("id"), ids)).map(|_| ())
+    }
+
+    /// Revokes what the filter finds, at `end`.
+    fn revoke_at(&self, connection: &mut dyn Connection, end: i64, filter: Predicate) -> Result<u64, Error> {
+        self.set(connection, "revoked_at", end, filter)
     }
 
     fn set(&self, connection: &mut dyn Connection, name: &str, value: i64, filter: Predicate) -> Result<u64, Error> {
@@ -165,13 +180,19 @@ fn bare(name: &str) -> Expr {
     Expr::bare(&Ident::new(name))
 }
 
-fn unrevoked(server: &str) -> Predicate {
-    Predicate::eq(bare("server"), Expr::value(server)).and(Predicate::IsNull(bare("revoked_at")))
+/// Of an identity server, and not revoked before `end`.
+fn unrevoked(server: &str, end: i64) -> Predicate {
+    Predicate::eq(bare("server"), Expr::value(server)).and(later(bare("revoked_at"), end))
 }
 
-fn others(server: &str, keep: Option<&str>) -> Predicate {
-    match keep {
-        Some(id) => unrevoked(server).and(Predicate::Compare(bare("id"), Comparison::Ne, Expr::value(id))),
-        None => unrevoked(server),
-    }
+/// Never, or after `end`.
+fn later(instant: Expr, end: i64) -> Predicate {
+    Predicate::Or(vec![
+        Predicate::IsNull(instant.clone()),
+        Predicate::Compare(instant, Comparison::Gt, Expr::value(end)),
+    ])
+}
+
+fn but(keep: Option<&str>) -> Predicate {
+    keep.map_or(Predicate::True, |id| Predicate::Compare(bare("id"), Comparison::Ne, Expr::value(id)))
 }

@@ -5,11 +5,11 @@ use super::listener::{Peer, Serve};
 use super::outgoing::Outgoing;
 use super::service::Service;
 use super::state::App;
+use super::stock::Received;
 use super::watch::Noted;
 use crate::sql::{Database, Failure};
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -110,7 +110,7 @@ fn busy(database: &dyn Database) -> Result<&'static str, String> {
 }
 
 impl Serve for Admin {
-    async fn serve(&self, _: Peer, request: Request<Noted<Incoming>>) -> Response<Outgoing> {
+    async fn serve(&self, _: Peer, request: Request<Noted<Received>>) -> Response<Outgoing> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned(), PLAIN);
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));

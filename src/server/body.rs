@@ -1,6 +1,8 @@
 //! Request bodies: read whole, after authentication, within a size and without long pauses, and only as many at once as
 //! there is room for.
 
+use super::outgoing::Broken;
+use super::stock::NoRoom;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
@@ -39,12 +41,24 @@ impl Room {
     pub fn new(bytes: usize) -> Arc<Self> {
         Arc::new(Self { free: AtomicUsize::new(bytes) })
     }
+
+    /// How much of it is free.
+    #[cfg(test)]
+    pub fn free(&self) -> usize {
+        self.free.load(Relaxed)
+    }
 }
 
 impl Taken {
     /// Nothing yet.
     pub fn of(room: &Arc<Room>) -> Self {
         Self { room: Arc::clone(room), bytes: 0 }
+    }
+
+    /// So many bytes, where there are so many.
+    pub fn some(room: &Arc<Room>, bytes: usize) -> Option<Self> {
+        let mut taken = Self::of(room);
+        taken.take(bytes).then_some(taken)
     }
 
     /// Takes more; false where there is not so much.
@@ -67,6 +81,7 @@ impl Drop for Taken {
 pub async fn read<B>(body: &mut B, limit: usize, idle: Duration, taken: &mut Taken) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Broken>,
 {
     // What the client announces need not be read to be refused.
     if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
@@ -79,7 +94,10 @@ where
         let frame = match tokio::time::timeout(idle, body.frame()).await {
             Err(_) => return Err(BodyError::TooSlow),
             Ok(None) => break,
-            Ok(Some(Err(_))) => return Err(BodyError::Broken),
+            Ok(Some(Err(error))) => {
+                let no_room = error.into().is::<NoRoom>();
+                return Err(if no_room { BodyError::NoRoom } else { BodyError::Broken });
+            }
             Ok(Some(Ok(frame))) => frame,
         };
         let Ok(data) = frame.into_data() else { continue };

@@ -7,6 +7,7 @@
 
 use super::answer::Reply;
 use super::endpoints::{AtWork, Authenticated};
+use super::outgoing::Broken;
 use super::route::{self, Endpoint, Target};
 use super::spending::Spending;
 use crate::directory::{BulkDone, BulkStep, Caller, Directory, Entry, Told};
@@ -26,7 +27,10 @@ const LAST: Duration = Duration::from_secs(2);
 const PROGRESS: Duration = Duration::from_secs(5);
 
 impl Authenticated<'_> {
-    pub(super) async fn bulk<B: Body<Data = Bytes> + Unpin + Send + 'static>(&self, body: B) -> Result<Reply, Reply> {
+    pub(super) async fn bulk<B: Body<Data = Bytes, Error: Into<Broken>> + Unpin + Send + 'static>(
+        &self,
+        body: B,
+    ) -> Result<Reply, Reply> {
         let message = self.message(body).await?;
         let limits = &self.app.config.limits;
         let Bulk { fail_on_errors, mut operations } = Bulk::parse(message, limits.bulk_operations)?;
@@ -142,7 +146,11 @@ impl Run {
             worked?;
         }
         self.progress.end(self.errors);
-        Ok(Reply::message(StatusCode::OK, &bulk::response(&self.operations, self.outcomes)))
+        // When what was held back (429) can go, as the operation by itself would have been told.
+        let errors = self.outcomes.iter().flatten().filter_map(|outcome| outcome.error.as_ref());
+        let retry_after = errors.filter_map(|error| error.retry_after).max();
+        let reply = Reply::message(StatusCode::OK, &bulk::response(&self.operations, self.outcomes));
+        Ok(Reply { retry_after, ..reply })
     }
 
     /// Operations that are carried out together: one, or a circle of creations.

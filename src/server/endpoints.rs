@@ -35,8 +35,7 @@ impl App {
     /// because it runs on a thread of its own, and commits or rolls back.
     pub async fn respond<B>(&self, peer: Peer, request: Request<B>) -> Response<Outgoing>
     where
-        B: Body<Data = Bytes> + Unpin + Send + 'static,
-        B::Error: Into<Broken>,
+        B: Body<Data = Bytes, Error: Into<Broken>> + Unpin + Send + 'static,
     {
         let (head, body) = request.into_parts();
         let mut note = Note::new(self, &head, peer.address);
@@ -68,7 +67,7 @@ impl App {
     /// Refuse, route, authenticate, read, parse, act. Both sides of the result are answers.
     async fn answer<B>(&self, head: &Parts, body: B, peer: Peer, note: &mut Note<'_>) -> Result<Reply, Reply>
     where
-        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<Broken>> + Unpin + Send + 'static,
     {
         let began = Instant::now();
         if let Some(refusal) = refuse(head, peer.doubt) {
@@ -244,7 +243,7 @@ pub(super) struct Authenticated<'r> {
 impl Authenticated<'_> {
     async fn act<B>(&self, target: Target<'_>, body: B) -> Result<Reply, Reply>
     where
-        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<Broken>> + Unpin + Send + 'static,
     {
         let (method, allow) = (&self.head.method, target.allow());
         let get = matches!(*method, Method::GET | Method::HEAD);
@@ -308,7 +307,7 @@ impl Authenticated<'_> {
         self.page(type_, query).await
     }
 
-    async fn search<B: Body<Data = Bytes> + Unpin + Send + 'static>(
+    async fn search<B: Body<Data = Bytes, Error: Into<Broken>> + Unpin + Send + 'static>(
         &self,
         type_: Option<usize>,
         body: B,
@@ -337,7 +336,7 @@ impl Authenticated<'_> {
         .await
     }
 
-    async fn create<B: Body<Data = Bytes> + Unpin + Send + 'static>(
+    async fn create<B: Body<Data = Bytes, Error: Into<Broken>> + Unpin + Send + 'static>(
         &self,
         type_: usize,
         body: B,
@@ -354,7 +353,7 @@ impl Authenticated<'_> {
         .await
     }
 
-    async fn replace<B: Body<Data = Bytes> + Unpin + Send + 'static>(
+    async fn replace<B: Body<Data = Bytes, Error: Into<Broken>> + Unpin + Send + 'static>(
         &self,
         type_: usize,
         id: &str,
@@ -369,7 +368,7 @@ impl Authenticated<'_> {
         .await
     }
 
-    async fn patch<B: Body<Data = Bytes> + Unpin + Send + 'static>(
+    async fn patch<B: Body<Data = Bytes, Error: Into<Broken>> + Unpin + Send + 'static>(
         &self,
         type_: usize,
         id: &str,
@@ -471,14 +470,17 @@ impl Authenticated<'_> {
         }
     }
 
-    async fn object<B: Body<Data = Bytes> + Unpin + Send + 'static>(&self, body: B) -> Result<Object, Reply> {
+    async fn object<B: Body<Data = Bytes, Error: Into<Broken>> + Unpin + Send + 'static>(
+        &self,
+        body: B,
+    ) -> Result<Object, Reply> {
         match self.message(body).await? {
             Value::Object(object) => Ok(object),
             _ => Err(Error::invalid_syntax("the body is not a JSON object").into()),
         }
     }
 
-    pub(super) async fn message<B: Body<Data = Bytes> + Unpin + Send + 'static>(
+    pub(super) async fn message<B: Body<Data = Bytes, Error: Into<Broken>> + Unpin + Send + 'static>(
         &self,
         mut body: B,
     ) -> Result<Value, Reply> {

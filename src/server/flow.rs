@@ -131,7 +131,7 @@ async fn watch(inner: Weak<Mutex<Inner>>, limit: Duration, activity: Arc<Activit
                 drop(inner);
                 drop(body);
                 metrics::counter!("scimshim_upstream_failures_total", "kind" => "client").increment(1);
-                tracing::debug!(?limit, "a client took nothing of an answer for too long");
+                tracing::info!(?limit, "a client took nothing of an answer for too long");
                 return;
             }
             until

@@ -4,19 +4,23 @@
 
 use super::address::{canonical, is_trusted};
 use super::bare::Spoken;
+use super::body::Room;
 use super::flow::Flow;
 use super::linger::Lingering;
 use super::outgoing::{Outgoing, Sent};
+use super::stock::{self, Received, Stock};
 use super::tls::{Shown, Tls};
 use super::watch::{Activity, Doubt, Noted, Patience, Watched};
 use crate::identity::failures::network_of;
 use arc_swap::ArcSwap;
-use hyper::body::Incoming;
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response, header};
+use hyper::{Method, Request, Response, header};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ipnet::IpNet;
+use socket2::SockRef;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::convert::Infallible;
@@ -25,7 +29,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -69,7 +73,7 @@ impl std::fmt::Debug for Stay {
 /// What answers requests.
 pub trait Serve: Send + Sync + 'static {
     /// Answers one request. Dropped where the client hangs up.
-    fn serve(&self, peer: Peer, request: Request<Noted<Incoming>>) -> impl Future<Output = Response<Outgoing>> + Send;
+    fn serve(&self, peer: Peer, request: Request<Noted<Received>>) -> impl Future<Output = Response<Outgoing>> + Send;
 }
 
 /// How connections are treated.
@@ -136,33 +140,18 @@ async fn accept<S: Serve>(
     listener: Listener,
     service: Arc<S>,
     door: Arc<Door>,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
     alive: mpsc::Sender<()>,
 ) {
-    let tls = listener.tls;
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            _ = stop.wait_for(|stop| *stop) => return,
-            accepted = listener.socket.accept() => accepted,
-        };
-        let (stream, address) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // A connection that was gone before it was accepted is nothing; out of descriptors is.
-                if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                continue;
-            }
-        };
+    let Listener { socket, tls } = listener;
+    let admit = |(stream, address): (TcpStream, SocketAddr)| {
         let address = canonical(address.ip());
         let Some(entry) = door.enter(address) else {
             metrics::counter!("scimshim_connections_refused_total").increment(1);
-            continue;
+            return;
         };
         let _ = stream.set_nodelay(true);
+        let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
         let (tls, service, stop, alive) = (tls.clone(), Arc::clone(&service), stop.clone(), alive.clone());
         tokio::spawn(async move {
             let stay = Stay { entered: Arc::new(entry), stop: stop.clone() };
@@ -170,6 +159,29 @@ async fn accept<S: Serve>(
             connection(stream, address, tls, service, &settings, stop, stay).await;
             drop(alive);
         });
+    };
+    let mut stops = stop.clone();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stops.wait_for(|stop| *stop) => break,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok(accepted) => admit(accepted),
+            // A connection that was gone before it was accepted is nothing; out of descriptors is.
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    // Whoever connected before waits in the system's queue, which would be reset with the socket.
+    let until = tokio::time::Instant::now() + QUEUE;
+    while let Ok(Ok(accepted)) = tokio::time::timeout_at(until, socket.accept()).await {
+        admit(accepted);
     }
 }
 
@@ -218,12 +230,13 @@ async fn connection<S: Serve>(
 
 /// A connection in either version: driven until it ends, runs out of patience, or the service stops.
 macro_rules! drive {
-    ($connection:expr, $activity:expr, $settings:expr, $stop:expr) => {{
+    ($connection:expr, $activity:expr, $address:expr, $settings:expr, $stop:expr) => {{
         let mut connection = pin!($connection);
         let patience = $settings.patience;
         let mut tick = tokio::time::interval(patience.tick());
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut stopping = false;
+        let mut stops = pin!(farewell(&$activity, &mut $stop));
+        let (mut stopping, mut since) = (false, Instant::now());
         let is_over = loop {
             tokio::select! {
                 // What went wrong on a client's connection is the client's business.
@@ -232,14 +245,19 @@ macro_rules! drive {
                     if $activity.is_over(&patience) {
                         break true;
                     }
+                    // HTTP/2 waits for its client to answer the farewell, and some are gone.
+                    if stopping && since.elapsed() > QUIET && $activity.is_quiet(QUIET) {
+                        break false;
+                    }
                 }
-                _ = $stop.wait_for(|stop| *stop), if !stopping => {
-                    stopping = true;
+                _ = stops.as_mut(), if !stopping => {
+                    (stopping, since) = (true, Instant::now());
                     connection.as_mut().graceful_shutdown();
                 }
             }
         };
         if is_over {
+            cut(&$activity, $address);
             // With a farewell, so that nobody takes the end for a cut wire.
             connection.as_mut().graceful_shutdown();
             let _ = tokio::time::timeout(FAREWELL, connection).await;
@@ -247,12 +265,26 @@ macro_rules! drive {
     }};
 }
 
-/// So many bytes of one request may wait on an HTTP/2 connection to be read, before the room for bodies counts them.
-const STREAM_WINDOW: u32 = 128 * 1024;
-/// And so many of all its requests: one that nobody reads must not stop the others.
-const CONNECTION_WINDOW: u32 = 2 * STREAM_WINDOW;
+/// No more than so many bytes of an answer wait in the system's buffer before they go on their way. It has megabytes for those on
+/// their way, and tells of room only when a third of all is free: who reads slowly but steadily would look like who does not read.
+const UNSENT: u32 = 128 << 10;
+/// How long a connection without requests, on which nothing is written, is waited for when the service stops.
+const QUIET: Duration = Duration::from_secs(4);
+/// How long a service that stops takes connections that were made before.
+const QUEUE: Duration = Duration::from_millis(100);
+/// How long it waits for the first request on a connection: whoever made one is about to send it.
+const FIRST: Duration = Duration::from_secs(1);
 /// How long the end of a connection that is over may take.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Waits until the service stops, and a moment more for the first request of a client that has sent none.
+async fn farewell(activity: &Activity, stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+    let until = tokio::time::Instant::now() + FIRST;
+    while activity.is_new() && tokio::time::Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
 
 async fn http_1<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: I,
@@ -261,7 +293,7 @@ async fn http_1<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     settings: &Settings,
     mut stop: watch::Receiver<bool>,
 ) {
-    let activity = Activity::new(true);
+    let (activity, address) = (Activity::new(true), peer.address);
     let stream = Watched::new(Lingering::new(stream, Arc::clone(&activity)), Arc::clone(&activity));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -272,7 +304,7 @@ async fn http_1<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             answering(service, peer, Arc::clone(&activity), None),
         )
         .with_upgrades();
-    drive!(connection, activity, settings, stop);
+    drive!(connection, activity, address, settings, stop);
 }
 
 async fn http_2<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
@@ -282,30 +314,31 @@ async fn http_2<S: Serve, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     settings: &Settings,
     mut stop: watch::Receiver<bool>,
 ) {
-    let activity = Activity::new(false);
+    let (activity, address) = (Activity::new(false), peer.address);
+    let stock = Stock::new(&peer.stay.entered.door.unread);
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        .max_concurrent_streams(100)
+        .max_concurrent_streams(stock::STREAMS)
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(100)
         .max_header_list_size(u32::try_from(settings.header_bytes).unwrap_or(u32::MAX))
         .max_send_buf_size(256 * 1024)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(stock::STREAM_WINDOW)
+        .initial_connection_window_size(stock::CONNECTION_WINDOW)
         .serve_connection(
             TokioIo::new(Watched::new(stream, Arc::clone(&activity))),
-            answering(service, peer, Arc::clone(&activity), Some(settings.patience.idle)),
+            answering(service, peer, Arc::clone(&activity), Some((settings.patience.idle, stock))),
         );
-    drive!(connection, activity, settings, stop);
+    drive!(connection, activity, address, settings, stop);
 }
 
-/// What hyper calls for each request of a connection. Where the connection has several streams, `limit` is how long a client
-/// may leave an answer on one of them untouched.
+/// What hyper calls for each request of a connection. Where the connection has several `streams`: how long a client may leave an
+/// answer on one of them untouched, and the room for their bodies.
 fn answering<S: Serve>(
     service: Arc<S>,
     peer: Peer,
     activity: Arc<Activity>,
-    limit: Option<Duration>,
+    streams: Option<(Duration, Arc<Stock>)>,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
     Response = Response<Sent>,
@@ -315,13 +348,18 @@ fn answering<S: Serve>(
     service_fn(move |request: Request<Incoming>| {
         let (service, in_flight) = (Arc::clone(&service), activity.request());
         let peer = Peer { doubt: in_flight.doubt(), ..peer.clone() };
-        let activity = Arc::clone(&activity);
+        let (activity, streams) = (Arc::clone(&activity), streams.clone());
         async move {
             // HTTP/2 could say "enough" with a frame, but curl then takes the answer for none. Where a head is in doubt
             // nobody knows what belongs to its body.
             let takes_the_rest = peer.doubt.is_none();
             let waits = request.headers().contains_key(header::EXPECT);
             let (head, body) = request.into_parts();
+            let is_bare = streams.is_some() && head.method == Method::HEAD;
+            let body = match &streams {
+                Some((_, stock)) => stock.receive(body),
+                None => Received::Direct(body),
+            };
             let (body, unread) = Noted::new(body);
             let response = service.serve(peer, Request::from_parts(head, body)).await;
             let connection = response.headers().get(header::CONNECTION);
@@ -335,8 +373,11 @@ fn answering<S: Serve>(
                     tokio::spawn(unread.discard_later(waits));
                 }
             }
-            let response = response.map(|body| match (body, limit) {
-                (Outgoing::Stream(body), Some(limit)) => Outgoing::Stream(Box::pin(Flow::new(body, limit, activity))),
+            let response = if is_bare { without_body(response) } else { response };
+            let response = response.map(|body| match (body, streams) {
+                (Outgoing::Stream(body), Some((limit, _))) => {
+                    Outgoing::Stream(Box::pin(Flow::new(body, limit, activity)))
+                }
                 (body, _) => body,
             });
             Ok(response.map(|body| Sent::new(body, in_flight)))
@@ -344,9 +385,30 @@ fn answering<S: Serve>(
     })
 }
 
+/// The answer to a HEAD: it says how long it would be (RFC 9110 9.3.2), and hyper leaves the body out in HTTP/1.1 alone.
+fn without_body(response: Response<Outgoing>) -> Response<Outgoing> {
+    let (mut head, body) = response.into_parts();
+    let Outgoing::Whole(body) = body else { return Response::from_parts(head, body) };
+    if let Some(length @ 1..) = body.size_hint().exact() {
+        head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    Response::from_parts(head, Outgoing::from(Full::default()))
+}
+
+/// Says that clients lost answers because they did not take them.
+fn cut(activity: &Activity, address: IpAddr) {
+    let untaken = activity.untaken();
+    if untaken > 0 {
+        metrics::counter!("scimshim_upstream_failures_total", "kind" => "client").increment(untaken.into());
+        tracing::info!(%address, answers = untaken, "a client took nothing of its answers for too long; its connection ends");
+    }
+}
+
 /// Counts who is inside.
 struct Door {
     settings: Arc<ArcSwap<Settings>>,
+    /// For what was sent over HTTP/2 and not read yet.
+    unread: Arc<Room>,
     inside: Mutex<Inside>,
 }
 
@@ -366,7 +428,7 @@ struct Entered {
 
 impl Door {
     fn new(settings: Arc<ArcSwap<Settings>>) -> Self {
-        Self { settings, inside: Mutex::default() }
+        Self { settings, unread: stock::common_room(), inside: Mutex::default() }
     }
 
     fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Entered> {

@@ -4,9 +4,12 @@
 use super::telemetry;
 use crate::config::{Log, LogFormat};
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::Thread;
 use std::time::Duration;
+use tracing::{Level, Metadata};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -21,14 +24,14 @@ const GATHER: Duration = Duration::from_millis(20);
 pub fn start(log: &Log) {
     let terminal = std::io::stderr().is_terminal();
     let level: LevelFilter = log.level.name().parse().unwrap_or(LevelFilter::INFO);
-    // systemd's journal has times of its own.
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    // systemd's journal has times of its own, and takes a line's priority from its beginning.
+    let journal = is_journal();
     let json = match log.format {
         LogFormat::Auto => !terminal,
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let writer = Gathered::start();
+    let writer = Gathered::start(journal);
     // What other crates say below a warning is about themselves, not about this service.
     let filter = tracing_subscriber::filter::Targets::new()
         .with_default(level.min(LevelFilter::WARN))
@@ -50,6 +53,25 @@ pub fn start(log: &Log) {
     };
     if let Some(why) = unusable {
         tracing::error!(why, "nothing is sent to the collector of `log.otlp`");
+    }
+}
+
+/// Whether stderr goes to systemd's journal: `JOURNAL_STREAM` names what systemd connected, which may since have been
+/// redirected (systemd.exec(5)).
+fn is_journal() -> bool {
+    let Some(named) = std::env::var("JOURNAL_STREAM").ok() else { return false };
+    let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() else { return false };
+    let connected = std::fs::File::from(stderr).metadata();
+    connected.is_ok_and(|connected| named == format!("{}:{}", connected.dev(), connected.ino()))
+}
+
+/// How systemd's journal is told a line's priority (sd-daemon(3)).
+fn priority(level: &Level) -> &'static [u8] {
+    match *level {
+        Level::ERROR => b"<3>",
+        Level::WARN => b"<4>",
+        Level::INFO => b"<6>",
+        _ => b"<7>",
     }
 }
 
@@ -81,6 +103,8 @@ struct Shared {
     /// Held while writing, so that lines keep their order.
     out: Mutex<()>,
     thread: OnceLock<Thread>,
+    /// Each line begins with its priority.
+    journal: bool,
 }
 
 #[derive(Default)]
@@ -91,11 +115,11 @@ struct Lines {
 }
 
 impl Gathered {
-    fn start() -> Self {
+    fn start(journal: bool) -> Self {
         GATHERED
             .get_or_init(|| {
-                let shared =
-                    Arc::new(Shared { lines: Mutex::default(), out: Mutex::default(), thread: OnceLock::new() });
+                let (lines, out, thread) = Default::default();
+                let shared = Arc::new(Shared { lines, out, thread, journal });
                 let gathered = Gathered(shared);
                 let own = gathered.clone();
                 let spawned = std::thread::Builder::new().name("log".to_owned()).spawn(move || own.run());
@@ -142,17 +166,26 @@ impl Gathered {
     }
 }
 
-impl Write for Gathered {
+/// One line.
+struct Line<'g> {
+    to: &'g Gathered,
+    /// What it begins with.
+    priority: &'static [u8],
+}
+
+impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        let mut lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = &self.to.0;
+        let mut lines = shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.bytes.len() > MOST {
             lines.dropped += 1;
             return Ok(line.len());
         }
+        lines.bytes.extend_from_slice(std::mem::take(&mut self.priority));
         lines.bytes.extend_from_slice(line);
         let wake = std::mem::take(&mut lines.asleep);
         drop(lines);
-        if wake && let Some(thread) = self.0.thread.get() {
+        if wake && let Some(thread) = shared.thread.get() {
             thread.unpark();
         }
         Ok(line.len())
@@ -164,9 +197,13 @@ impl Write for Gathered {
 }
 
 impl<'w> MakeWriter<'w> for Gathered {
-    type Writer = Gathered;
+    type Writer = Line<'w>;
 
-    fn make_writer(&'w self) -> Gathered {
-        self.clone()
+    fn make_writer(&'w self) -> Line<'w> {
+        Line { to: self, priority: b"" }
+    }
+
+    fn make_writer_for(&'w self, of: &Metadata<'_>) -> Line<'w> {
+        Line { to: self, priority: if self.0.journal { priority(of.level()) } else { b"" } }
     }
 }

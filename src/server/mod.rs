@@ -33,6 +33,7 @@ pub mod route;
 pub mod service;
 mod spending;
 pub mod state;
+mod stock;
 pub mod telemetry;
 pub mod tls;
 pub mod trace;

@@ -8,7 +8,7 @@
 //! over a request; [`super::watch`] sees them before.
 
 use super::watch::Doubt;
-use hyper::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE};
+use hyper::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::{HeaderMap, Method, StatusCode, Version};
@@ -146,7 +146,9 @@ fn underscores(headers: &HeaderMap) -> Option<Refusal> {
 
 fn fields(request: &Parts) -> Option<Refusal> {
     let headers = &request.headers;
-    if headers.len() > MAX_FIELDS {
+    // HTTP/2 lets a client cut Cookie up, and browsers do (RFC 9113 8.2.3): the pieces are one field.
+    let pieces = if request.version == Version::HTTP_2 { headers.get_all(COOKIE).iter().count() } else { 0 };
+    if headers.len().saturating_sub(pieces.saturating_sub(1)) > MAX_FIELDS {
         return refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "more than 64 header fields");
     }
     if headers.contains_key(HTTP2_SETTINGS) || upgrades_to_h2c(headers) {
@@ -355,5 +357,14 @@ mod tests {
         let mut many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "1")).collect();
         many.push(("host", "a"));
         assert_eq!(check(Version::HTTP_11, "GET", "/", &many), Some(431));
+        // Cookies that HTTP/2 cut up are one field; in HTTP/1.1 they are as many as they look.
+        let cookies = |fields: usize| {
+            let mut all = many[many.len() - fields..].to_vec();
+            all.extend([("cookie", "a=b"); 200]);
+            all
+        };
+        assert_eq!(check(Version::HTTP_2, "GET", "https://a/", &cookies(MAX_FIELDS - 1)), None);
+        assert_eq!(check(Version::HTTP_2, "GET", "https://a/", &cookies(MAX_FIELDS)), Some(431));
+        assert_eq!(check(Version::HTTP_11, "GET", "/", &cookies(1)), Some(431));
     }
 }

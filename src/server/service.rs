@@ -9,6 +9,7 @@ use super::notify;
 use super::outgoing::Outgoing;
 use super::proxy::Proxy;
 use super::state::{App, Ready};
+use super::stock::Received;
 use super::telemetry;
 use super::tls::{self, Tls};
 use super::watch::{Noted, Patience};
@@ -17,7 +18,6 @@ use crate::document::Findings;
 use crate::identity::Memory;
 use crate::sql::Failure;
 use arc_swap::ArcSwap;
-use hyper::body::Incoming;
 use hyper::{Request, Response};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -71,7 +71,7 @@ impl Service {
 }
 
 impl Serve for Service {
-    async fn serve(&self, peer: Peer, request: Request<Noted<Incoming>>) -> Response<Outgoing> {
+    async fn serve(&self, peer: Peer, request: Request<Noted<Received>>) -> Response<Outgoing> {
         self.app().respond(peer, request).await
     }
 }

@@ -89,6 +89,22 @@ impl Activity {
         self.standing.fetch_sub(1, Relaxed);
     }
 
+    /// Whether no request is in flight, and nothing was written for so long.
+    pub fn is_quiet(&self, time: Duration) -> bool {
+        let since = u128::from(self.now().saturating_sub(self.last.load(Relaxed)));
+        self.in_flight.load(Relaxed) == 0 && since > time.as_millis()
+    }
+
+    /// How many streamed answers are on their way, without those that were let go already.
+    pub fn untaken(&self) -> u32 {
+        self.in_flight.load(Relaxed).saturating_sub(self.standing.load(Relaxed))
+    }
+
+    /// Whether no request was handed over yet.
+    pub fn is_new(&self) -> bool {
+        self.requests.load(Relaxed) == 0
+    }
+
     /// Whether some answer was streamed.
     pub fn streamed(&self) -> bool {
         self.streamed.load(Relaxed)

@@ -205,8 +205,10 @@ mod exact {
 }
 
 fn sqlite(path: &str, options: &Options, epoch: u64) -> Result<Box<dyn Pooled>, Error> {
-    let mut inner =
-        SqliteConnection::establish(path).map_err(|error| failure::of_connecting(Dialect::Sqlite, error))?;
+    let mut inner = SqliteConnection::establish(path).map_err(|error| {
+        let error = failure::of_connecting(Dialect::Sqlite, error);
+        Error { message: format!("{path}: {}", error.message), ..error }
+    })?;
     exact::exact_like_utils::register_impl(&mut inner, |text: Option<String>, pattern: Option<String>| {
         Some(like(&text?, &pattern?))
     })

@@ -38,6 +38,13 @@ pub trait Connection {
     fn batch(&mut self, sql: &str) -> Result<(), Error>;
     /// Opens a transaction.
     fn begin(&mut self, isolation: Isolation) -> Result<(), Error>;
+    /// Checks now what PostgreSQL would check at the commit: constraints that are put off until then.
+    fn check_deferred(&mut self) -> Result<(), Error> {
+        match self.dialect() {
+            Dialect::Postgres => self.batch("SET CONSTRAINTS ALL IMMEDIATE"),
+            Dialect::Mysql | Dialect::Sqlite => Ok(()),
+        }
+    }
     /// Commits it.
     fn commit(&mut self) -> Result<(), Error>;
     /// Rolls it back; never fails louder than marking the connection broken.

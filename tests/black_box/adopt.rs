@@ -149,3 +149,44 @@ fn rows_of_before_on_postgres() {
 fn rows_of_before_on_sqlite() {
     adopted(Engine::Sqlite);
 }
+
+/// Two identity servers want one row at the same moment, by two unique values: one of them adopts it.
+fn adopted_once(engine: Engine) {
+    let database = Database::small(engine);
+    database.execute("INSERT INTO people (id, login, staff_no, enabled) VALUES (101, 'ann', 'S1', 1)");
+    let adapter = std::fs::read_to_string(crate::support::file("tests/adapters/small.yaml")).expect("an adapter");
+    let numbered =
+        adapter.replace("{ column: staff_no, type: text }", "{ column: staff_no, type: text, unique: true }");
+    assert_ne!(numbered, adapter);
+    let service = Service::start(&database, Options::written(numbered).identity_servers(SERVERS));
+    let hold = match engine {
+        Engine::MariaDb => "SELECT SLEEP(1.5)",
+        _ => "SELECT pg_sleep(1.5)",
+    };
+    let number = json!({ "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": { "employeeNumber": "S1" } });
+    let mut statuses: Vec<u16> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            database.execute(&format!("BEGIN; SELECT id FROM people WHERE id = 101 FOR UPDATE; {hold}; COMMIT;"));
+        });
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let bodies = [("one", client::user("ann", json!({}))), ("two", client::user("other", number))];
+        let asking = bodies.map(|(server, body)| {
+            let mut client = at(&service, server);
+            scope.spawn(move || client.post("/Users", &body).status)
+        });
+        asking.into_iter().map(|asking| asking.join().expect("a client")).collect()
+    });
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409], "{engine:?}");
+    assert_eq!(database.count("SELECT COUNT(*) FROM people"), 1);
+}
+
+#[test]
+fn adopted_once_on_mariadb() {
+    adopted_once(Engine::MariaDb);
+}
+
+#[test]
+fn adopted_once_on_postgres() {
+    adopted_once(Engine::Postgres);
+}

@@ -338,7 +338,7 @@ fn keys_and_short_tokens(engine: Engine) {
     let list: serde_json::Value = serde_json::from_str(&list).expect("JSON");
     let rows = list.as_array().expect("a list");
     let states = |state: &str| rows.iter().filter(|row| row["state"] == state).count();
-    assert_eq!((states("expired"), states("live")), (2, 1), "{list}");
+    assert_eq!((states("revoked"), states("live")), (2, 1), "{list}");
     assert!(rows.iter().all(|row| row["last_used"].is_string()), "{list}");
     let three = one.second("three");
     assert_eq!(status(&three, &new), 200);

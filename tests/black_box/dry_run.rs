@@ -116,6 +116,29 @@ fn on_sqlite() {
     keeps_nothing(Engine::Sqlite);
 }
 
+/// What PostgreSQL would say at the commit it says of a dry run, too.
+#[test]
+fn what_is_checked_at_the_commit() {
+    let database = Database::small(Engine::Postgres);
+    database.execute("ALTER TABLE people ADD CONSTRAINT titles UNIQUE (title) DEFERRABLE INITIALLY DEFERRED");
+    let service = Service::start(&database, Options::small().identity_servers(SERVERS));
+    let mut real = service.client();
+    let person = |name: &str, title: &str| client::user(name, json!({ "title": title }));
+    real.post("/Users", &person("ada", "Countess")).expect(201);
+    real.post("/Users", &person("eve", "Countess")).expect_error(409, Some("uniqueness"), "already has");
+    let mut dry = service.client_with("/scim/dry/v2", Some(service.issue("dry")));
+    dry.post("/Users", &person("eve", "Countess")).expect_error(409, Some("uniqueness"), "already has");
+    dry.post("/Users", &person("eve", "Lady")).expect(201);
+    let mut whole = service.client_with("/scim/whole/v2", Some(service.issue("whole")));
+    let operations = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": [
+        { "method": "POST", "path": "/Users", "bulkId": "a", "data": person("a", "Countess") },
+        { "method": "PATCH", "path": "/Users/bulkId:a", "data": client::patch(json!([{ "op": "replace", "path": "title", "value": "Dame" }])) },
+    ] });
+    let answer = whole.post("/Bulk", &operations).expect(200).json();
+    assert_eq!(answer["Operations"][0]["status"], "201", "at the end it is unique: {answer}");
+    assert_eq!(database.count("SELECT COUNT(*) FROM people"), 1);
+}
+
 /// Without its journal a dry run is good for nothing: it is refused as a write is.
 #[test]
 fn without_a_journal() {

@@ -34,7 +34,8 @@ fn zero_dates() {
                             ADD COLUMN seen timestamp(3) NOT NULL DEFAULT '0000-00-00 00:00:00';
          INSERT INTO people (id, login, enabled, created_at, updated_at, gone_at, born, seen) VALUES
             (1, 'ann', 1, '0000-00-00', '0000-00-00', '0000-00-00', '2026-02-00', '2026-01-02 03:04:05.678'),
-            (2, 'bob', 1, '2026-02-31 01:02:03', '0000-00-00', NULL, '0000-00-00', '0000-00-00');",
+            (2, 'bob', 1, '2026-02-31 01:02:03', '0000-00-00', NULL, '0000-00-00', '0000-00-00'),
+            (3, 'eve', 1, NULL, NULL, NULL, '2000-01-01', '0000-00-00'), (4, 'dan', 1, NULL, '2026-01-01', NULL, '2000-01-01', '0000-00-00');",
     );
     let service = Service::start(&database, Options::written(deleting));
     let mut client = service.client();

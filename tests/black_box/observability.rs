@@ -2,8 +2,10 @@
 //! documentation speak of what there is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -314,6 +316,65 @@ fn a_log_that_nobody_reads() {
     assert!(log.len() > 40_000 && !log.contains("stopping"), "the pipe was full: {} bytes", log.len());
 }
 
+/// systemd's journal is told each line's priority, and only the journal is.
+#[test]
+fn priorities_for_the_journal() {
+    let database = Database::small(Engine::Sqlite);
+    let mut service = Service::start(&database, Options::small());
+    assert!(service.stop().success(), "{}", service.stderr());
+    for is_journal in [true, false] {
+        let mut file = tempfile::tempfile().expect("a file");
+        let known = file.metadata().expect("its inode");
+        let inode = if is_journal { known.ino() } else { known.ino() + 1 };
+        let mut child = std::process::Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--", crate::support::service::BINARY, "serve", "--config"])
+            .arg(service.config())
+            .envs(database.environment())
+            .env("JOURNAL_STREAM", format!("{}:{inode}", known.dev()))
+            .stdin(std::process::Stdio::null())
+            .stderr(file.try_clone().expect("a handle"))
+            .spawn()
+            .expect("scimshim starts");
+        let patience = Instant::now() + Duration::from_secs(20);
+        while !service.ready() {
+            assert!(Instant::now() < patience, "not ready");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        service.client().get("/Users").expect(200);
+        // What is wrong with it is a warning.
+        std::fs::write(service.config(), "nothing: of this\n").expect("a broken configuration");
+        crate::support::service::signal(child.id(), "HUP");
+        let mut log = String::new();
+        while !log.contains("nothing") {
+            assert!(Instant::now() < patience, "{log}");
+            std::thread::sleep(Duration::from_millis(20));
+            log = std::fs::read_to_string(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("text");
+        }
+        crate::support::service::signal(child.id(), "TERM");
+        assert!(child.wait().expect("a status").success());
+        service.configure(str::to_owned);
+        file.rewind().expect("its beginning");
+        log.clear();
+        file.read_to_string(&mut log).expect("text");
+        let mut seen = BTreeSet::new();
+        for line in log.lines() {
+            let (priority, line) = if is_journal { line.split_at(3) } else { ("", line) };
+            let Ok(line) = serde_json::from_str::<Value>(line) else { panic!("{line}") };
+            let expected = match (is_journal, line["level"].as_str()) {
+                (false, _) => "",
+                (true, Some("ERROR")) => "<3>",
+                (true, Some("WARN")) => "<4>",
+                (true, Some("INFO")) => "<6>",
+                _ => panic!("{line}"),
+            };
+            assert_eq!(priority, expected, "{line}");
+            assert_eq!(line.get("timestamp").is_some(), !is_journal, "{line}");
+            seen.insert(priority.to_owned());
+        }
+        assert_eq!(seen.len(), if is_journal { 2 } else { 1 }, "{log}");
+    }
+}
+
 /// The names of metrics in a text.
 fn metrics_in(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'));
@@ -384,4 +445,28 @@ fn metrics_dashboard_and_alerts() {
     ] {
         assert!(shown.lines().any(|line| line == series), "{series}\n{shown}");
     }
+}
+
+/// At level debug the log says why a request was refused, and of whom nothing.
+#[test]
+fn why_it_was_refused() {
+    let database = Database::small(Engine::Sqlite);
+    let service = Service::start(&database, Options::small().more("log: { level: debug }\n"));
+    let mut client = service.client();
+    client.post("/Users", &client::user("somebody.secret", json!({}))).expect(201);
+    client.post("/Users", &client::user("somebody.secret", json!({}))).expect(409);
+    client.post("/Users", &json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"]})).expect(400);
+    client.get("/Nothing").expect(404);
+    let log = service.said("no such SCIM endpoint");
+    let reasons: Vec<String> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|line| line["message"] == "refused")
+        .map(|line| line["reason"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(reasons.len(), 3, "{log}");
+    for (reason, part) in reasons.iter().zip(["userName", "userName", "no such SCIM endpoint"]) {
+        assert!(reason.contains(part), "{reason:?}");
+    }
+    assert!(!log.contains("somebody.secret"), "{log}");
 }

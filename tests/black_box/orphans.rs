@@ -1,8 +1,7 @@
 //! What is deleted at the very moment in which something is made to refer to it: no member and no manager is left that is
 //! nobody. The small application has no foreign keys, as most of its kind.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -128,24 +127,31 @@ fn deleted_by_us(engine: Engine) {
         .map(|name| format!("/Groups/{}", client.post("/Groups", &client::group(name, &[])).expect(201).id()))
         .collect();
     let people: Vec<String> = (0..30).map(|number| person(&mut client, &format!("p{number}"))).collect();
-    let over = Arc::new(AtomicBool::new(false));
+    let (begun, over) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (mut joined, mut refused) = (0, 0);
     std::thread::scope(|scope| {
         let joining: Vec<_> = teams
             .iter()
             .map(|team| {
-                let (mut client, over, people) = (two.client(), Arc::clone(&over), &people);
+                let (mut client, begun, over, people) = (two.client(), &begun, &over, &people);
                 scope.spawn(move || {
                     let mut statuses = Vec::new();
-                    while !over.load(Ordering::Relaxed) {
+                    loop {
+                        let last = over.load(Ordering::Relaxed);
                         for id in people {
                             statuses.push(client.patch(team, add(&[id])).status);
+                            begun.fetch_add(1, Ordering::Relaxed);
+                        }
+                        if last {
+                            return statuses;
                         }
                     }
-                    statuses
                 })
             })
             .collect();
+        while begun.load(Ordering::Relaxed) < 5 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         for id in &people {
             client.delete(&format!("/Users/{id}")).expect(204);
         }

@@ -1,4 +1,4 @@
-//! Many clients, two processes, one name: exactly one of them gets it.
+//! Many clients, two processes, one name: exactly one of them gets it. One row that comes back, one that must be left.
 //!
 //! `SCIMSHIM_RACERS` (16) clients race `SCIMSHIM_RACES` (5) times.
 
@@ -102,4 +102,99 @@ fn on_snipe_it() {
         "SELECT COUNT(*) FROM action_logs WHERE action_type = 'create'",
     );
     crate::support::real_case("snipe-it 8.6.3 race");
+}
+
+/// Two creates under two names find one retired row by its externalId: one of them gets it.
+fn one_row_comes_back_once(engine: Engine) {
+    for (parameters, hold) in [
+        ("{ revive: externalId }", "SELECT id FROM people WHERE id = {id} FOR UPDATE"),
+        ("{ on_blocked: deactivate }", "SELECT resource_id FROM {own}tombstones WHERE resource_id = '{id}' FOR UPDATE"),
+    ] {
+        let database = Database::small(engine);
+        let one = Service::start(&database, Options::small().parameters(parameters));
+        let two = one.second("two");
+        let mut client = one.client();
+        let person = |name: &str| client::user(name, json!({ "externalId": "x-1", "title": name }));
+        let id = client.post("/Users", &person("ann")).expect(201).id();
+        database.execute(&format!("INSERT INTO equipment (holder_id, label) VALUES ({id}, 'laptop')"));
+        if parameters.contains("revive") {
+            database.execute("DELETE FROM equipment");
+        }
+        client.delete(&format!("/Users/{id}")).expect(204);
+        let hold = hold.replace("{id}", &id).replace("{own}", &database.own_tables());
+        let sleep = if engine == Engine::MariaDb { "SELECT SLEEP(1.5)" } else { "SELECT pg_sleep(1.5)" };
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            scope.spawn(|| database.execute(&format!("BEGIN; {hold}; {sleep}; COMMIT;")));
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            let racers: Vec<_> = [(&one, "anna"), (&two, "annika")]
+                .into_iter()
+                .map(|(service, name)| {
+                    let (mut client, body) = (service.client(), person(name));
+                    scope.spawn(move || client.post("/Users", &body))
+                })
+                .collect();
+            racers.into_iter().map(|racer| racer.join().expect("a racer").expect(201)).collect()
+        });
+        let ids: Vec<String> = answers.iter().map(|answer| answer.id()).collect();
+        assert_ne!(ids[0], ids[1], "{engine:?} {parameters}: both were told that the row is theirs");
+        assert!(ids.contains(&id), "{engine:?} {parameters}: {ids:?}");
+        for answer in answers {
+            let there = client.get(&format!("/Users/{}", answer.id())).expect(200).json();
+            assert_eq!(there["userName"], answer.json()["userName"], "{engine:?} {parameters}");
+        }
+    }
+}
+
+#[test]
+fn one_row_comes_back_once_on_mariadb() {
+    one_row_comes_back_once(Engine::MariaDb);
+}
+
+#[test]
+fn one_row_comes_back_once_on_postgres() {
+    one_row_comes_back_once(Engine::Postgres);
+}
+
+/// Of the last two who must not all go, two processes take one each: one of them is refused.
+fn somebody_is_left(engine: Engine) {
+    let database = Database::small(engine);
+    let adapter = std::fs::read_to_string(crate::support::file("tests/adapters/small.yaml")).expect("an adapter");
+    let guard = "- { count: { table: people, where: { id: { not: \"${id}\" }, title: boss, enabled: 1, gone_at: null } }, at_least: 1, says: \"the last boss\" }";
+    let guarded = adapter
+        .replace("      guard:\n        - count", &format!("      guard:\n        {guard}\n        - count"))
+        .replace("    update:\n", &format!("    update:\n      guard:\n        {guard}\n"));
+    assert_eq!(guarded.matches("the last boss").count(), 2);
+    let one = Service::start(&database, Options::written(guarded));
+    let two = one.second("two");
+    let mut client = one.client();
+    let boss = |name: &str| client::user(name, json!({ "title": "boss" }));
+    let [ann, bob] = ["ann", "bob"].map(|name| client.post("/Users", &boss(name)).expect(201).id());
+    // Both are made to wait once they have counted.
+    let hold = match engine {
+        Engine::MariaDb => "LOCK TABLES history WRITE; SELECT SLEEP(1.5); UNLOCK TABLES;",
+        _ => "BEGIN; LOCK TABLE history IN EXCLUSIVE MODE; SELECT pg_sleep(1.5); COMMIT;",
+    };
+    let (deleted, deactivated) = std::thread::scope(|scope| {
+        scope.spawn(|| database.execute(hold));
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let (mut client, mut other) = (one.client(), two.client());
+        let deleting = scope.spawn(move || client.delete(&format!("/Users/{ann}")).status);
+        let inactive = json!([{ "op": "replace", "path": "active", "value": false }]);
+        let deactivating = scope.spawn(move || other.patch(&format!("/Users/{bob}"), inactive).status);
+        (deleting.join().expect("a client"), deactivating.join().expect("a client"))
+    });
+    assert!(matches!((deleted, deactivated), (204, 403) | (409, 200)), "{engine:?}: {deleted} {deactivated}");
+    let left = "SELECT COUNT(*) FROM people WHERE title = 'boss' AND enabled = 1 AND gone_at IS NULL";
+    assert_eq!(database.count(left), 1, "{engine:?}");
+    assert!(database.table(&format!("{}claims", database.own_tables())).is_empty());
+}
+
+#[test]
+fn somebody_is_left_on_mariadb() {
+    somebody_is_left(Engine::MariaDb);
+}
+
+#[test]
+fn somebody_is_left_on_postgres() {
+    somebody_is_left(Engine::Postgres);
 }

@@ -156,5 +156,24 @@ fn a_rename_makes_no_stranger_for_who_waited() {
         std::thread::sleep(std::time::Duration::from_millis(500));
         client.patch(&at_ann, json!([{ "op": "replace", "path": "title", "value": "T" }])).expect(200);
     });
+    // Nor for who makes her a member, or a manager.
+    client.patch(&at_ann, named("ann")).expect(200);
+    let bob = format!("/Users/{}", client.post("/Users", &client::user("bob", json!({}))).expect(201).id());
+    let team = format!("/Groups/{}", client.post("/Groups", &client::group("team", &[])).expect(201).id());
+    let manager = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager";
+    let (mut other, mut third) = (service.client(), service.client());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            database.execute(&format!(
+                "BEGIN; SELECT id FROM people WHERE id = {ann} FOR UPDATE;
+                 UPDATE people SET login = 'anna', mail = 'anna@example.org' WHERE id = {ann};
+                 UPDATE {own}identities SET identity = '{anna}' {of}; SELECT pg_sleep(1.5); COMMIT;"
+            ));
+        });
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let joining = json!([{ "op": "add", "path": "members", "value": [{ "value": ann }] }]);
+        scope.spawn(move || other.patch(&team, joining).expect(204));
+        third.patch(&bob, json!([{ "op": "replace", "path": manager, "value": ann }])).expect(200);
+    });
     client.delete(&at_ann).expect(204);
 }

@@ -383,3 +383,18 @@ fn profiles() {
         assert!(checked.status.success(), "{profile}: {}", crate::support::service::describe(&checked));
     }
 }
+
+/// An adapter's parameters, for scripts: defaults are values.
+#[test]
+fn parameters_of_an_adapter() {
+    let database = Database::small(Engine::Sqlite);
+    let service = Service::prepare(&database, Options::small());
+    let told = service.run(&["adapters", crate::support::file("adapters/snipe-it.yaml").to_str().unwrap(), "--json"]);
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    let default = |name: &str| {
+        let parameters = told["parameters"].as_array().unwrap();
+        &parameters.iter().find(|parameter| parameter["name"] == name).unwrap()["default"]
+    };
+    assert_eq!((default("table_prefix"), default("time_zone")), (&json!(""), &json!("UTC")));
+    assert_eq!(default("passwords"), &json!(false));
+}

@@ -163,3 +163,84 @@ fn may() {
     assert_eq!(database.rows("SELECT login, enabled, gone_at FROM people"), [[text("kept"), text("0"), None]]);
     assert_eq!(database.count("SELECT COUNT(*) FROM teams"), 0);
 }
+
+/// A token that is rotated is followed by one that may do the same, is called the same, lives as long and has the same form;
+/// where it is not clear which one is meant, nothing happens.
+#[test]
+fn rotated() {
+    let database = Database::small(Engine::Sqlite);
+    let service = Service::start(&database, Options::small().identity_servers(TWO_SERVERS));
+    let run = |arguments: &[&str]| {
+        let output = service.run(arguments);
+        assert!(output.status.success(), "{}", describe(&output));
+        let token = String::from_utf8(output.stdout).expect("text").trim().to_owned();
+        (token, String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let list = || -> Vec<serde_json::Value> {
+        let list: serde_json::Value =
+            serde_json::from_str(&run(&["token", "list", "other", "--json"]).0).expect("JSON");
+        list.as_array().expect("a list").clone()
+    };
+    let seconds = |row: &serde_json::Value, key: &str| {
+        let text = row[key].as_str().unwrap_or_else(|| panic!("{row}"));
+        chrono::DateTime::parse_from_rfc3339(text).expect("an instant").timestamp()
+    };
+    let find = |label: &str, state: &str| -> serde_json::Value {
+        let rows = list();
+        let mut found = rows.iter().filter(|row| row["label"] == label && row["state"] == state);
+        let one = found.next().unwrap_or_else(|| panic!("{label} {state}: {rows:?}")).clone();
+        assert!(found.next().is_none(), "{label} {state}: {rows:?}");
+        one
+    };
+    let status = |token: &str| service.client_with("/scim/other/v2", Some(token.to_owned())).get("/Users").status;
+    let post = |token: &str, name: &str| {
+        let mut client = service.client_with("/scim/other/v2", Some(token.to_owned()));
+        client.post("/Users", &client::user(name, serde_json::json!({}))).status
+    };
+
+    let (prod, _) = run(&["token", "issue", "other", "--label", "prod", "--expires", "5d"]);
+    let (monitoring, _) =
+        run(&["token", "issue", "other", "--label", "monitoring", "--read-only", "--opaque", "--expires", "40d"]);
+    let before = list();
+    let refused = service.run(&["token", "rotate", "other", "--overlap", "1h"]);
+    assert!(!refused.status.success() && refused.stdout.is_empty(), "{}", describe(&refused));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("\"prod\"") && said.contains("\"monitoring\" (read only)"), "{said}");
+    assert!(said.contains("scimshim token rotate other ID"), "{said}");
+    assert_eq!(list(), before, "nothing changed");
+    // Nor for a token that is not there, or of another identity server.
+    let of_test = run(&["token", "list", "test", "--json"]).0;
+    let of_test: serde_json::Value = serde_json::from_str(&of_test).expect("JSON");
+    for id in ["nobody", of_test[0]["id"].as_str().expect("an id")] {
+        let refused = service.run(&["token", "rotate", "other", id]);
+        assert!(!refused.status.success() && describe(&refused).contains("has no token"), "{}", describe(&refused));
+    }
+
+    // One of them: the other is not touched, and what is rotated keeps its form, rights, label and life.
+    let id = find("monitoring", "live")["id"].as_str().expect("an id").to_owned();
+    let (fresh, said) = run(&["token", "rotate", "other", &id]);
+    assert!(fresh.starts_with("scimshim_st_"), "{fresh}");
+    assert!(said.contains(&format!("takes the place of {id} \"monitoring\" (read only)")), "{said}");
+    std::thread::sleep(Duration::from_millis(1100));
+    assert_eq!((status(&fresh), post(&fresh, "a"), status(&monitoring), post(&prod, "b")), (200, 403, 401, 201));
+    let row = find("monitoring", "live");
+    assert_eq!(row["read_only"], true, "{row}");
+    assert!((seconds(&row, "expires") - seconds(&row, "created") - 40 * 86_400).abs() <= 1, "{row}");
+    let again = service.run(&["token", "rotate", "other", &id]);
+    assert!(!again.status.success() && describe(&again).contains("ended already"), "{}", describe(&again));
+
+    // All of them, where they may do the same; an overlap shortens the old one, and not what follows the new one.
+    let revoked = run(&["token", "revoke", "other", row["id"].as_str().expect("an id")]).1;
+    assert!(revoked.contains("1 token(s) revoked"), "{revoked}");
+    let (second, said) = run(&["token", "rotate", "other", "--overlap", "1h"]);
+    assert!(said.contains("\"prod\"") && said.contains("1 older token(s) end at"), "{said}");
+    assert_eq!((post(&prod, "c"), post(&second, "d")), (201, 201));
+    // The key's rotation shortens what there is, too.
+    run(&["token", "rotate-key", "--overlap", "2h"]);
+    let (third, _) = run(&["token", "rotate", "other"]);
+    std::thread::sleep(Duration::from_millis(1100));
+    assert_eq!((status(&prod), status(&second), post(&third, "e")), (401, 401, 201));
+    let row = find("prod", "live");
+    assert!((seconds(&row, "expires") - seconds(&row, "created") - 5 * 86_400).abs() <= 1, "{row}");
+    assert_eq!(row["read_only"], false);
+}

@@ -124,7 +124,7 @@ fn integer(mut number: usize, block: &mut Vec<u8>) {
 }
 
 /// The `:status` that a header block begins with.
-fn status(block: &[u8]) -> String {
+pub fn status(block: &[u8]) -> String {
     let known = ["200", "204", "206", "304", "400", "404", "500"];
     // A change of the table's size may come first.
     let block = block.iter().position(|byte| byte & 0xe0 != 0x20).map_or(block, |at| &block[at..]);

@@ -26,6 +26,7 @@ mod nginx;
 mod streams;
 mod upstream;
 mod upstream_2;
+mod windows;
 
 use support::databases::{Database, Engine};
 use support::service::{Options, Service};

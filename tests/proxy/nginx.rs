@@ -46,7 +46,7 @@ impl Nginx {
                  client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4;
                  scgi_temp_path {dir}/t5;
                  server {{ listen 127.0.0.1:{plain}; listen unix:{dir}/http.sock; {locations} }}
-                 server {{ listen 127.0.0.1:{tls} ssl http2; ssl_certificate {dir}/certificate.pem;
+                 server {{ listen 127.0.0.1:{tls} ssl http2; http2_max_concurrent_streams 8; ssl_certificate {dir}/certificate.pem;
                      ssl_certificate_key {dir}/key.pem; {locations} }}
              }}"
         );
@@ -143,7 +143,12 @@ fn over_every_kind_of_connection() {
             format!("{{ url: \"https://localhost:{}\", ca: {}, http: \"1.1\" }}", nginx.tls, ca.display()),
             "HTTP/1.1",
         ),
-        ("h2", format!("{{ url: \"https://localhost:{}\", ca: {} }}", nginx.tls, ca.display()), "HTTP/2.0"),
+        ("auto", format!("{{ url: \"https://localhost:{}\", ca: {} }}", nginx.tls, ca.display()), "HTTP/1.1"),
+        (
+            "h2",
+            format!("{{ url: \"https://localhost:{}\", ca: {}, http: \"2\" }}", nginx.tls, ca.display()),
+            "HTTP/2.0",
+        ),
     ] {
         serves(&crate::service(&upstream), name, protocol, &nginx);
     }
@@ -158,6 +163,22 @@ fn over_every_kind_of_connection() {
     let service = crate::service(&format!("{{ url: \"https://localhost:{}\", ca: {} }}", nginx.tls, wrong.display()));
     service.client().send("GET", "/page.txt", &[], None).expect("an answer").expect(502);
     service.said("TLS failed");
+}
+
+#[test]
+fn slow_readers_over_http_2() {
+    let nginx = Nginx::start();
+    let file = std::fs::File::create(nginx.file("www/large.bin")).expect("a file");
+    file.set_len(64 << 20).expect("its length");
+    let ca = nginx.file("ca.pem");
+    let upstream = format!("{{ url: \"https://localhost:{}\", ca: {}, http: \"2\" }}", nginx.tls, ca.display());
+    let connections = || {
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("the system's connections");
+        let (to, established) = (format!(":{:04X}", nginx.tls), "01");
+        let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        fields.filter(|fields| fields[2].ends_with(&to) && fields[3] == established).count()
+    };
+    crate::windows::answers_that_stand_still(&upstream, connections);
 }
 
 #[test]

@@ -298,5 +298,93 @@ fn a_slow_reader() {
     assert!(service.memory().most < 200 << 10);
     // And is not waited for for ever: then the upstream's connection ends too.
     ended.recv_timeout(Duration::from_secs(20)).expect("a client that does not read is still there");
+    service.said("a client took nothing of its answers for too long");
+    assert_eq!(service.metric("scimshim_upstream_failures_total{kind=\"client\"}"), Some(1.0));
     drop(stream);
+}
+
+/// Who reads slowly, but steadily, is no client that does not read, however much the system's buffers hold.
+#[test]
+fn a_steady_reader() {
+    const RATE: usize = 250 << 10;
+    const ALL: usize = 6 << 20;
+    let upstream = Upstream::scripted(|_, socket| {
+        let _ = socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n");
+        let piece = vec![b'x'; 64 << 10];
+        while socket.write_all(&piece).is_ok() {}
+        false
+    });
+    let service = crate::service_with(&upstream.url(), "limits: { idle: 2s }");
+    let mut stream = service.client().connect().expect("a connection");
+    socket2::SockRef::from(&stream.sock).set_recv_buffer_size(64 << 10).expect("a small buffer");
+    write!(stream, "GET /a HTTP/1.1\r\n{}\r\n", host(&service)).unwrap();
+    let (began, mut read, mut piece) = (Instant::now(), 0, vec![0; RATE / 8]);
+    while read < ALL {
+        let length = stream.read(&mut piece).unwrap_or_default();
+        assert!(length > 0, "cut off after {read} bytes, {:?}", began.elapsed());
+        read += length;
+        let due = Duration::from_secs_f64(read as f64 / RATE as f64);
+        std::thread::sleep(due.saturating_sub(began.elapsed()));
+    }
+}
+
+/// A stop does not wait for events, which have no end of their own.
+#[test]
+fn events_end_with_the_service() {
+    let upstream = Upstream::scripted(|_, socket| {
+        let _ = socket.write_all(
+            b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n",
+        );
+        while socket.write_all(b"9\r\ndata: x\n\n\r\n").is_ok() {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        false
+    });
+    let mut service = crate::service(&upstream.url());
+    let mut stream = service.client().connect().expect("a connection");
+    write!(stream, "GET /events HTTP/1.1\r\n{}\r\n", host(&service)).expect("written");
+    read_until(&mut stream, "data: x\n\n");
+    let authority = format!("localhost:{}", service.address().port());
+    let mut connection = crate::frames::Connection::open(&service);
+    connection.ask("GET", "/events", &authority, 1).expect("sent");
+    while connection.receive().expect("events").kind != crate::frames::DATA {}
+    let began = Instant::now();
+    assert!(service.stop().success());
+    // The second client, which answers to no farewell, is not waited for either.
+    assert!(began.elapsed() < Duration::from_secs(12), "it took {:?}", began.elapsed());
+    // Both see an end, and no broken connection.
+    read_until(&mut stream, "0\r\n\r\n");
+    loop {
+        let frame = connection.receive().expect("an end");
+        if frame.kind == crate::frames::DATA && frame.flags & crate::frames::END_STREAM != 0 {
+            break;
+        }
+    }
+}
+
+/// An answer that is there is not lost because writing fails.
+#[test]
+fn an_answer_and_a_reset() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().flatten() {
+            let mut piece = [0_u8; 1024];
+            let _ = socket.read(&mut piece);
+            let _ = socket.write_all(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 7\r\n\r\ntoo big");
+        }
+    });
+    let service = crate::service(&url);
+    for round in 0..30 {
+        let mut stream = service.client().connect().expect("a connection");
+        write!(stream, "POST /a HTTP/1.1\r\n{}Content-Length: {}\r\n\r\n", host(&service), 4 << 20).expect("written");
+        let piece = vec![b'x'; 64 << 10];
+        for _ in 0..64 {
+            if stream.write_all(&piece).is_err() {
+                break;
+            }
+        }
+        let answer = read_until(&mut stream, "too big");
+        assert!(answer.starts_with("HTTP/1.1 413"), "round {round}: {answer}");
+    }
 }

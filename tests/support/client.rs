@@ -13,7 +13,8 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
-type Stream = StreamOwned<ClientConnection, TcpStream>;
+/// A connection over TLS.
+pub type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// An HTTP answer.
 #[derive(Debug, Clone)]

@@ -27,9 +27,8 @@ pub(super) fn write(file: &str, roff: &mut Roff) {
     }
 }
 
-/// The key of a setting of the first level, planned ones (`#: `) included.
+/// The key of a setting of the first level.
 fn first_level(line: &str) -> Option<&str> {
-    let line = line.strip_prefix("#: ").unwrap_or(line);
     let (key, _) = line.split_once(':')?;
     (!key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')).then_some(key)
 }
@@ -50,7 +49,7 @@ fn write_block(block: &[&str], roff: &mut Roff) {
 
 fn kind(line: &str) -> Kind {
     let line = line.trim_start();
-    if line.starts_with('#') && !line.starts_with("#:") { Kind::Comment } else { Kind::Setting }
+    if line.starts_with('#') { Kind::Comment } else { Kind::Setting }
 }
 
 /// Sentences become one paragraph; what is indented further within a comment stays a line of its own.
@@ -82,7 +81,7 @@ mod tests {
     fn comments_become_paragraphs_and_settings_stay() {
         let mut roff = Roff::new();
         write(
-            "# All\n# of it.\n\n# Where.\n# Or:\n#   listen: 1\nlisten: 2    # two\n  # Inside.\n  x: .y\n\n#: later: 1\n",
+            "# All\n# of it.\n\n# Where.\n# Or:\n#   listen: 1\nlisten: 2    # two\n  # Inside.\n  x: .y\n",
             &mut roff,
         );
         let expected = "\
@@ -111,13 +110,6 @@ Inside.
 .RS 4
 .EX
   x: .y
-.EE
-.RE
-.SS later
-.PP
-.RS 4
-.EX
-#: later: 1
 .EE
 .RE
 ";

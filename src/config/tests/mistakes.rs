@@ -45,6 +45,17 @@ pub(super) const CASES: &[(&str, &str)] = &[
          `/scim/v2`",
     ),
     ("public_url: \"https://[2001:db8::1]:8443/legacy\"", ""),
+    ("public_url: https://scim.example.com/scim", ""),
+    (
+        "public_url: https://scim.example.com/scim/v2",
+        "1:13: warning: `public_url` ends in the path of SCIM, which would stand there twice | for example \
+         `https://scim.example.com`, without `/scim/v2`",
+    ),
+    (
+        "public_url: https://scim.example.com/hr/scim/entra/v2",
+        "1:13: warning: `public_url` ends in the path of SCIM, which would stand there twice | for example \
+         `https://scim.example.com`, without `/scim/v2`",
+    ),
     (
         "public_url: https://",
         "1:13: error: `public_url` must name a host | for example `https://scim.example.com`, without \

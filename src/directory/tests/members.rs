@@ -94,3 +94,82 @@ fn a_link_may_hold_something_else_than_the_id() {
     assert_eq!(application.shown("crew", &["person_id"]), ["b2", "b3"]);
     assert_eq!(application.get(USER, "3").unwrap()["groups"][0]["display"], "Crew");
 }
+
+/// Teams whose crew the application fills too: its rows say `app`, and are left alone.
+const SHARED: (&str, &str) = (
+    "CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL);
+     CREATE TABLE teams(id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+     CREATE TABLE crew(team_id INTEGER NOT NULL, person_id INTEGER NOT NULL, src TEXT, over INTEGER NOT NULL DEFAULT 0);
+     CREATE TABLE history(person_id INTEGER NOT NULL, what TEXT NOT NULL);
+     INSERT INTO people VALUES (1, 'ada'), (2, 'bob'), (3, 'gil');
+     INSERT INTO teams VALUES (1, 'Crew');
+     INSERT INTO crew(team_id, person_id, src) VALUES (1, 1, 'app'), (1, 2, 'app'), (1, 2, 'scim'), (1, 3, NULL);",
+    r#"
+adapter: shared
+title: Shared
+databases: [sqlite]
+resources:
+  User: { table: people, id: id, attributes: { userName: { column: login, required: true }, displayName: { column: login, mutability: readOnly } } }
+  Group:
+    table: teams
+    id: id
+    attributes:
+      displayName: { column: name, required: true }
+      members:
+        link:
+          table: crew
+          parent: team_id
+          child: person_id
+          resource: User
+          where: { over: 0 }
+          set: { src: scim }
+          leave: { src: app }
+          removed: [ { insert: history, values: { person_id: "${each.person_id}", what: parted } } ]
+    delete: row
+"#,
+);
+
+#[test]
+fn rows_that_are_left_stay_beside_one_that_goes() {
+    let put = json!({ "displayName": "Crew", "members": [] });
+    let remove = |ids: &str| json!([{ "op": "remove", "path": format!("members[{ids}]") }]);
+    let each = remove("value eq \"1\" or value eq \"2\" or value eq \"3\"");
+    for stays in [false, true] {
+        for way in [json!([{ "op": "remove", "path": "members" }]), each.clone(), put.clone()] {
+            let yaml = match stays {
+                false => SHARED.1.to_owned(),
+                true => SHARED
+                    .1
+                    .replace("          removed: [", "          delete: { set: { over: 1 } }\n          removed: ["),
+            };
+            let application = Application::with(SHARED.0, &yaml);
+            match way.is_array() {
+                true => drop(application.patch(GROUP, "1", way.clone()).unwrap()),
+                false => drop(application.put(GROUP, "1", way.clone()).unwrap()),
+            }
+            let rows = application.shown("crew", &["person_id", "src", "over"]);
+            let there: Vec<_> = rows.iter().filter(|row| row.ends_with(" 0")).collect();
+            assert_eq!(there, ["1 app 0", "2 app 0"], "{way} {stays}");
+            assert_eq!(application.shown("history", &["person_id"]), ["2", "3"], "{way}");
+        }
+    }
+}
+
+#[test]
+fn who_may_not_read_users_cannot_pick_members_by_their_names() {
+    let mut application = Application::with(SHARED.0, SHARED.1);
+    application.server(|server| {
+        server.may = super::super::permissions::Permissions::only(vec![(
+            "Group".to_owned(),
+            vec![permissions::Operation::Read, permissions::Operation::Update],
+        )]);
+    });
+    for filter in ["not (display eq \"x\")", "display ne \"x\"", "value eq \"3\" and not (display pr)"] {
+        let remove = json!([{ "op": "remove", "path": format!("members[{filter}]") }]);
+        let refused = application.patch(GROUP, "1", remove).unwrap_err();
+        assert_eq!((refused.status, refused.scim_type), (400, Some(crate::scim::ScimType::InvalidFilter)), "{filter}");
+    }
+    assert_eq!(application.rows("crew", &["person_id"]).len(), 4);
+    application.patch(GROUP, "1", json!([{ "op": "remove", "path": "members[not (value eq \"2\")]" }])).unwrap();
+    assert_eq!(application.shown("crew", &["person_id", "src"]), ["1 app", "2 app", "2 scim"]);
+}

@@ -12,6 +12,7 @@ mod retire;
 mod rights;
 mod sorting;
 mod steps;
+mod unique;
 mod writes;
 
 use super::*;

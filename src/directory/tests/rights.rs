@@ -199,12 +199,14 @@ fn a_unique_external_id_is_unique_to_its_server() {
     application.create(USER, json!({ "userName": "new", "externalId": "hers" })).unwrap();
 }
 
-/// Somebody active, in a column of this type; PUT and PATCH that leave `active` out, each in an application of its own.
-fn without_active(column: &str, conversion: &str, active: &str) -> Vec<(Application, Result<Object, Error>)> {
-    let tables = format!(
+fn states_tables(column: &str, active: &str) -> String {
+    format!(
         "CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL, state {column}, told TEXT); INSERT INTO people(id, login, state) VALUES (2, 'bob', {active});"
-    );
-    let yaml = format!(
+    )
+}
+
+fn states(conversion: &str) -> String {
+    format!(
         r#"
 adapter: states
 title: States
@@ -220,7 +222,12 @@ resources:
     update: {{ then: [ {{ update: people, when: {{ active: {{ becomes: false }} }}, values: {{ told: "yes" }}, where: {{ id: "${{id}}" }} }} ] }}
     delete: deactivate
 "#
-    );
+    )
+}
+
+/// Somebody active, in a column of this type; PUT and PATCH that leave `active` out, each in an application of its own.
+fn without_active(column: &str, conversion: &str, active: &str) -> Vec<(Application, Result<Object, Error>)> {
+    let (tables, yaml) = (states_tables(column, active), states(conversion));
     let bodies = [
         json!([{ "op": "remove", "path": "active" }]),
         json!([{ "op": "replace", "value": { "active": null } }]),
@@ -283,6 +290,117 @@ fn leaving_active_out_is_nothing_where_it_stays() {
 }
 
 #[test]
+fn leaving_active_out_activates_nobody() {
+    for (mut application, refused) in
+        without_active("TEXT", "{ true: null, false: \"${now}\" }", "'2020-01-01 00:00:00'")
+    {
+        application.server(|server| server.may = Permissions::all());
+        let locked = || application.person("2", "state");
+        assert_eq!(locked().as_deref(), Some("2020-01-01 00:00:00"));
+        if let Err(refused) = refused {
+            assert_eq!(
+                (refused.status, refused.detail.contains("active cannot be removed")),
+                (400, true),
+                "{refused:?}"
+            );
+        }
+        let put = application.put(USER, "2", json!({ "userName": "bert" })).unwrap();
+        assert_eq!((&put["userName"], &put["active"]), (&json!("bert"), &json!(false)));
+        assert_eq!(locked().as_deref(), Some("2020-01-01 00:00:00"), "an administrator's lock stays");
+        let remove = json!([{ "op": "remove", "path": "active" }]);
+        assert_eq!(application.patch(USER, "2", remove).unwrap_err().status, 400);
+        application.set("2", "active", json!(true)).unwrap();
+        assert_eq!(locked(), None);
+    }
+}
+
+#[test]
+fn a_column_that_is_left_empty_counts_as_the_stored_false() {
+    for conversion in ["{ true: 1, false: 0 }", "{ true: 1, false: [0, null] }"] {
+        for operation in [json!({ "op": "remove", "path": "active" }), Json::Null] {
+            let yaml =
+                states(conversion).replace("when: { active: { becomes: false } }", "when: { state: { becomes: 0 } }");
+            let tables = states_tables("INTEGER", "1");
+            let application = Application::with(&tables, &yaml);
+            match operation {
+                Json::Null => application.put(USER, "2", json!({ "userName": "bob" })).map(|_| ()).unwrap(),
+                operation => application.patch(USER, "2", json!([operation])).map(|_| ()).unwrap(),
+            }
+            assert_eq!(application.person("2", "state"), None, "what is left out is unassigned");
+            assert_eq!(application.person("2", "told").as_deref(), Some("yes"), "{conversion}");
+            // Nobody who was not active: NULL stays NULL, or becomes 1.
+            application.application_runs("UPDATE people SET told = NULL");
+            application.put(USER, "2", json!({ "userName": "bert" })).unwrap();
+            application.set("2", "active", json!(true)).unwrap();
+            assert_eq!(application.person("2", "told"), None, "{conversion}");
+        }
+    }
+}
+
+#[test]
+fn the_brake_counts_who_loses_something() {
+    let braked = |state: &str| {
+        let mut application = Application::with(&states_tables("TEXT", state), &states("{ true: '1', false: '0' }"));
+        application.application_runs("INSERT INTO people(id, login, state) VALUES (3, 'first', '1')");
+        application.server(|server| server.deactivations_per_hour = Some(1));
+        application.set("3", "active", json!(false)).unwrap();
+        application.set("2", "active", json!(false)).map_err(|refused| refused.status).err()
+    };
+    assert_eq!(braked("'1'"), Some(429));
+    assert_eq!(braked("'odd'"), Some(429), "who knows what that is");
+    assert_eq!(braked("NULL"), None, "nothing is lost");
+    assert_eq!(braked("'0'"), None);
+    // Brought back by a POST that wants them inactive: their row says active still.
+    let mut application = Application::new();
+    let body = json!({ "userName": "cy", "externalId": "c", "name": { "givenName": "C", "familyName": "Y" } });
+    let id = text(&application.create(USER, body.clone()).unwrap(), "id").to_owned();
+    application.server(|server| server.deactivations_per_hour = Some(1));
+    application.delete(USER, &id).unwrap();
+    application.application_runs("UPDATE people SET enabled = 1");
+    let mut body = body;
+    body["active"] = json!(false);
+    let back = application.create(USER, body).unwrap();
+    assert_eq!((text(&back, "id"), &back["active"]), (id.as_str(), &json!(false)));
+}
+
+#[test]
+fn a_put_that_keeps_leaves_out_what_is_read_only_here_like_any_other() {
+    let mut application = Application::new();
+    for keeps in [true, false] {
+        application.server(|server| server.put_keeps_unmentioned = keeps);
+        let body = json!({ "displayName": "Renamed", "externalId": "x", "members": [{ "value": "2" }] });
+        let put = application.put(GROUP, "project-1", body).unwrap();
+        assert_eq!((&put["displayName"], &put["externalId"]), (&json!("Engine"), &json!("x")), "{keeps}");
+        assert!(put["members"].to_string().contains(r#""2""#), "{put:?}");
+        assert_eq!(application.get(GROUP, "project-1").unwrap()["displayName"], "Engine");
+    }
+    let told = application.patch(GROUP, "project-1", json!([{ "op": "replace", "path": "displayName", "value": "R" }]));
+    assert_eq!(told.unwrap_err().status, 400, "a PATCH is told");
+}
+
+#[test]
+fn an_omission_that_leaves_its_column_is_no_change() {
+    let yaml = STAFF.1.replace(
+        "        - { insert: flags, when: { title: { becomes: Weaver } }, enabled: false,",
+        "        - { insert: flags, when: { any: [ { name.givenName: { changed: true } }, { nickName: { changed: true } }, { userType: { changed: true } } ] }, values: { person_id: \"${id}\", flag: changed } }\n        - { insert: flags, when: { title: { becomes: Weaver } }, enabled: false,",
+    );
+    // Names whose column takes no NULL, read-only, without a fallback; the state cannot be NULL either.
+    let yaml = yaml.replace(", fallback: [\"${displayName}\", \"${local_part:userName}\"]", "");
+    let yaml = yaml.replace("nickName: { column: room,", "nickName: { column: room, mutability: readOnly,");
+    let mut application = Application::with(STAFF.0, &yaml);
+    application.application_runs("UPDATE people SET room = 'R1', family = NULL, title = NULL");
+    application.may(&[Read, Deactivate]);
+    let put = application.put(USER, "2", json!({ "userName": "bob", "active": false })).unwrap();
+    assert_eq!(
+        (&put["active"], &put["name"]["givenName"], &put["nickName"]),
+        (&json!(false), &json!("Bob"), &json!("R1"))
+    );
+    assert_eq!(application.shown("flags", &["flag"]), ["off"], "nothing else changed");
+    let more = application.put(USER, "2", json!({ "userName": "bob", "title": "T" }));
+    assert_eq!(more.unwrap_err().status, 403);
+}
+
+#[test]
 fn what_goes_takes_no_protected_membership_along() {
     let application = Application::staff();
     // A protected member that nobody sees, because it was retired.
@@ -328,7 +446,8 @@ fn who_may_not_read_users_is_not_told_their_names() {
     assert!(application.list(GROUP, &[("filter", "members.display sw \"B\"")]).is_err());
     assert_eq!(application.names(GROUP, &[("filter", "members.value eq \"2\"")]), ["Crew"]);
     application.application_runs("UPDATE people SET boss = 0");
-    application.patch(GROUP, "1", json!([{ "op": "remove", "path": "members[display sw \"B\"]" }])).unwrap();
+    let named = application.patch(GROUP, "1", json!([{ "op": "remove", "path": "members[display sw \"B\"]" }]));
+    assert_eq!(named.unwrap_err().scim_type, Some(crate::scim::ScimType::InvalidFilter));
     assert_eq!(application.shown("crew", &["person_id"]), ["1", "2"]);
     // What it writes itself names others by their ids.
     let gil = application.set("3", "title", json!("T")).unwrap().unwrap();

@@ -4,6 +4,7 @@
 //! The form is bound to the browser by a `__Host-` cookie that no other site can set or read, to its own parameters, to
 //! ten minutes, and to being sent once.
 
+use super::super::outgoing::Broken;
 use super::Call;
 use super::answer::{Answer, Problem};
 use super::page::{self, Ask};
@@ -51,7 +52,7 @@ impl Call<'_> {
     /// `POST /oauth2/NAME/authorize`.
     pub(super) async fn decide<B>(&self, body: B) -> Result<Answer, Problem>
     where
-        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<Broken>> + Unpin + Send + 'static,
     {
         self.refuse_other_sites()?;
         let parameters = self.form(body).await?;

@@ -19,6 +19,7 @@ use super::address;
 use super::body::{self, BodyError, Taken};
 use super::listener::Peer;
 use super::note::Note;
+use super::outgoing::Broken;
 use super::refusals::refuse;
 use super::state::{App, Ready, Served};
 use super::tls::Shown;
@@ -128,7 +129,7 @@ impl App {
         note: &mut Note<'_>,
     ) -> Response<Full<Bytes>>
     where
-        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<Broken>> + Unpin + Send + 'static,
     {
         let limit = self.config.limits.request_timeout;
         let tls = peer.tls;
@@ -153,7 +154,7 @@ impl App {
         note: &mut Note<'_>,
     ) -> Result<Answer, Problem>
     where
-        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<Broken>> + Unpin + Send + 'static,
     {
         if let Some(refusal) = refuse(head, peer.doubt) {
             return Err(Problem::Malformed(refusal.status, refusal.detail));
@@ -217,7 +218,7 @@ impl Call<'_> {
     /// The parameters of the body, which must be a form.
     async fn form<B>(&self, mut body: B) -> Result<Parameters, Problem>
     where
-        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<Broken>> + Unpin + Send + 'static,
     {
         let headers = &self.head.headers;
         if headers.get(CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {

@@ -1,5 +1,6 @@
 //! What clients call: the token endpoint (RFC 6749 3.2) and revocation (RFC 7009).
 
+use super::super::outgoing::Broken;
 use super::answer::{Answer, Problem};
 use super::{Call, Note};
 use crate::identity::oauth2::clients::Presented;
@@ -19,7 +20,7 @@ impl Call<'_> {
     /// `POST /oauth2/NAME/token`.
     pub(super) async fn token<B>(&self, body: B, note: &mut Note<'_>) -> Result<Answer, Problem>
     where
-        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<Broken>> + Unpin + Send + 'static,
     {
         self.admit()?;
         let parameters = self.form(body).await?;
@@ -50,7 +51,7 @@ impl Call<'_> {
     /// `POST /oauth2/NAME/revoke`. What is not known needs no revoking: 200 as well (RFC 7009 2.2).
     pub(super) async fn revoke<B>(&self, body: B, note: &mut Note<'_>) -> Result<Answer, Problem>
     where
-        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<Broken>> + Unpin + Send + 'static,
     {
         self.admit()?;
         let parameters = self.form(body).await?;

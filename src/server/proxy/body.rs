@@ -3,8 +3,11 @@
 //! Each piece is asked for when the other side has room for it, so that a slow reader slows its writer. What is waited for
 //! is known at each moment: a client that pauses is 408, an upstream that pauses 504, or a broken body once the answer began.
 
+use super::super::listener::Stay;
 use super::super::outgoing::Broken;
+use super::super::stock::NoRoom;
 use super::places::Place;
+use super::pool::Hold;
 use super::request::is_trailer;
 use bytes::Bytes;
 use hyper::HeaderMap;
@@ -15,7 +18,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep};
 
 /// How an upload goes on, for whoever waits for the answer.
@@ -39,9 +41,11 @@ pub(super) enum Turn {
     ClientSlow,
     /// The client's body broke off.
     ClientBroken,
+    /// Nobody's: there was no room for what the client sent while the upstream did not read.
+    NoRoom,
 }
 
-const TURNS: [Turn; 4] = [Turn::Upstream, Turn::Client, Turn::ClientSlow, Turn::ClientBroken];
+const TURNS: [Turn; 5] = [Turn::Upstream, Turn::Client, Turn::ClientSlow, Turn::ClientBroken, Turn::NoRoom];
 
 impl Progress {
     pub(super) fn new() -> Arc<Self> {
@@ -159,7 +163,7 @@ impl Body for Upload {
         let Some(body) = body else { return Poll::Ready(None) };
         match body.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Err(error))) => {
-                progress.turn_to(Turn::ClientBroken);
+                progress.turn_to(if error.is::<NoRoom>() { Turn::NoRoom } else { Turn::ClientBroken });
                 Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(frame) => {
@@ -206,8 +210,10 @@ fn without_odd_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
 pub(super) struct Held {
     /// The place among the requests in flight.
     pub(super) place: Place,
-    /// The upload that may still go on, and what ends its connection.
-    pub(super) upload: Option<(Arc<Progress>, AbortHandle)>,
+    /// The upstream's connection.
+    pub(super) hold: Hold,
+    /// The upload that may still go on.
+    pub(super) upload: Option<Arc<Progress>>,
     /// For the log.
     pub(super) request_id: Arc<str>,
 }
@@ -216,20 +222,24 @@ pub(super) struct Held {
 pub(super) struct Download {
     body: Incoming,
     patience: Patience,
-    held: Option<Held>,
+    /// The end of the service, where it ends the answer.
+    stop: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    held: Held,
 }
 
 impl Download {
-    /// A body whose upstream may pause for `idle`.
-    pub(super) fn new(body: Incoming, idle: Duration, held: Held) -> Self {
-        Self { body, patience: Patience::new(idle), held: Some(held) }
+    /// A body whose upstream may pause for `idle`. Where there is a `stay`, it ends with the service.
+    pub(super) fn new(body: Incoming, idle: Duration, stay: Option<Stay>, held: Held) -> Self {
+        let stop: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = match stay {
+            Some(mut stay) => Some(Box::pin(async move { stay.ended().await })),
+            None => None,
+        };
+        Self { body, patience: Patience::new(idle), stop, held }
     }
 
     fn failed(&mut self, kind: &'static str, why: &str) {
-        if let Some(held) = &self.held {
-            metrics::counter!("scimshim_upstream_failures_total", "kind" => kind).increment(1);
-            tracing::warn!(request = &*held.request_id, kind, why, "the upstream's answer broke off");
-        }
+        metrics::counter!("scimshim_upstream_failures_total", "kind" => kind).increment(1);
+        tracing::warn!(request = &*self.held.request_id, kind, why, "the upstream's answer broke off");
     }
 }
 
@@ -238,6 +248,10 @@ impl Body for Download {
     type Error = Broken;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if self.stop.as_mut().is_some_and(|stop| stop.as_mut().poll(cx).is_ready()) {
+            self.stop = Some(Box::pin(std::future::ready(())));
+            return Poll::Ready(None);
+        }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.patience.rest();
@@ -269,7 +283,7 @@ impl Drop for Download {
     fn drop(&mut self) {
         // The answer ended before the upload did. Whoever answered does not read on, or need not; the client must be able
         // to read, and what it still sends is taken elsewhere.
-        if let Some(Held { upload: Some((progress, connection)), .. }) = &self.held
+        if let Held { upload: Some(progress), hold: Hold::All(connection), .. } = &self.held
             && !progress.ended.load(Relaxed)
         {
             connection.abort();

@@ -1,8 +1,10 @@
 //! Connections to the upstream: TCP, TLS with its certificate checked, or a unix socket.
 
 use super::failure::Failure;
-use crate::config::{Place, Upstream, UpstreamHttp};
+use super::last_words::LastWords;
+use crate::config::{Place, Target, Upstream, UpstreamHttp};
 use crate::identity::fetch::{Trust, client_tls};
+use rustls::AlertDescription;
 use rustls::pki_types::ServerName;
 use std::io;
 use std::sync::Arc;
@@ -22,12 +24,21 @@ pub(super) struct Connected {
     pub(super) is_http_2: bool,
 }
 
+/// How TLS is spoken.
+struct Tls {
+    /// Offers HTTP/1.1.
+    one: TlsConnector,
+    /// Offers HTTP/2.
+    two: TlsConnector,
+    name: ServerName<'static>,
+}
+
 /// Makes connections.
 pub(super) struct Connector {
     place: Place,
-    /// Over TLS: which versions are offered; the other offers HTTP/1.1 alone, for upgrades.
-    tls: Option<(TlsConnector, TlsConnector, ServerName<'static>)>,
-    prior_knowledge: bool,
+    /// Over TLS.
+    tls: Option<Tls>,
+    http: UpstreamHttp,
     /// How long a connection may take.
     pub(super) time: Duration,
 }
@@ -37,24 +48,18 @@ impl Connector {
     pub(super) fn new(upstream: &Upstream) -> Result<Self, String> {
         let tls = match &upstream.place {
             Place::Tls(target, ca) => {
-                let offers: &[&[u8]] = match upstream.http {
-                    UpstreamHttp::Auto => &[b"h2", b"http/1.1"],
-                    UpstreamHttp::One => &[b"http/1.1"],
-                    UpstreamHttp::Two => &[b"h2"],
-                };
                 let config = client_tls(&Trust { ca: ca.clone(), private_network: true })?;
-                let connector = |offers: &[&[u8]]| {
+                let offers = |protocol: &[u8]| {
                     let mut config = config.clone();
-                    config.alpn_protocols = offers.iter().map(|protocol| protocol.to_vec()).collect();
+                    config.alpn_protocols = vec![protocol.to_vec()];
                     TlsConnector::from(Arc::new(config))
                 };
                 let name = ServerName::try_from(target.host.clone()).map_err(|error| error.to_string())?;
-                Some((connector(offers), connector(&[b"http/1.1"]), name))
+                Some(Tls { one: offers(b"http/1.1"), two: offers(b"h2"), name })
             }
             Place::Plain(_) | Place::Unix(_) => None,
         };
-        let prior_knowledge = upstream.http == UpstreamHttp::Two && tls.is_none();
-        Ok(Self { place: upstream.place.clone(), tls, prior_knowledge, time: upstream.connect_timeout })
+        Ok(Self { place: upstream.place.clone(), tls, http: upstream.http, time: upstream.connect_timeout })
     }
 
     /// Connects. `upgrades` asks for HTTP/1.1, the only version in which an upgrade is possible.
@@ -67,24 +72,38 @@ impl Connector {
 
     async fn attempt(&self, upgrades: bool) -> Result<Connected, Failure> {
         let cannot = |error: io::Error| Failure::Connect(error.to_string());
-        let is_http_2 = self.prior_knowledge && !upgrades;
+        let is_http_2 = self.http == UpstreamHttp::Two && !upgrades;
         match &self.place {
             Place::Unix(path) => {
                 let stream = UnixStream::connect(path).await.map_err(cannot)?;
-                Ok(Connected { stream: Box::new(stream), is_http_2 })
+                Ok(Connected { stream: Box::new(LastWords::new(stream)), is_http_2 })
             }
             Place::Plain(target) | Place::Tls(target, _) => {
-                let stream = TcpStream::connect((target.host.as_str(), target.port)).await.map_err(cannot)?;
-                let _ = stream.set_nodelay(true);
-                let Some((tls, http_1, name)) = &self.tls else {
+                let stream = dial(target).await.map_err(cannot)?;
+                let Some(Tls { one, two, name }) = &self.tls else {
                     return Ok(Connected { stream: Box::new(stream), is_http_2 });
                 };
-                let connector = if upgrades { http_1 } else { tls };
-                let stream = connector.connect(name.clone(), stream).await;
+                let connector = if is_http_2 { two } else { one };
+                let mut stream = connector.connect(name.clone(), stream).await;
+                if !upgrades && self.http == UpstreamHttp::Auto && stream.as_ref().is_err_and(is_other_protocol) {
+                    stream = two.connect(name.clone(), dial(target).await.map_err(cannot)?).await;
+                }
                 let stream = stream.map_err(|error| Failure::Tls(error.to_string()))?;
                 let is_http_2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 Ok(Connected { stream: Box::new(stream), is_http_2 })
             }
         }
     }
+}
+
+async fn dial(target: &Target) -> io::Result<LastWords<TcpStream>> {
+    let stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
+    let _ = stream.set_nodelay(true);
+    Ok(LastWords::new(stream))
+}
+
+/// Whether the other end speaks none of the protocols that it was offered (RFC 7301 3.2).
+fn is_other_protocol(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)))
 }

@@ -31,6 +31,8 @@ pub(super) enum Failure {
     SlowClient,
     /// The client's body broke off.
     BrokenClient,
+    /// More than there is room for waited for the upstream to read it.
+    NoRoom,
     /// A request came back that was forwarded before.
     Loop,
 }
@@ -45,7 +47,7 @@ impl Failure {
             Failure::Silent(_) => "timeout",
             Failure::Broken(_) => "broken",
             Failure::Malformed(_) => "malformed",
-            Failure::Full(_) => "full",
+            Failure::Full(_) | Failure::NoRoom => "full",
             Failure::FullShare(_) => "full_share",
             Failure::SlowClient | Failure::BrokenClient => "client",
             Failure::Loop => "loop",
@@ -79,7 +81,7 @@ impl Failure {
             Failure::Malformed(_) => {
                 (StatusCode::BAD_GATEWAY, "The application's answer is not well-formed HTTP and was not passed on.")
             }
-            Failure::Full(_) | Failure::FullShare(_) => (
+            Failure::Full(_) | Failure::FullShare(_) | Failure::NoRoom => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Too many requests wait for the application. Please try again in a moment.",
             ),
@@ -108,6 +110,7 @@ impl fmt::Display for Failure {
             Failure::FullShare(most) => write!(f, "its client has {most} requests in flight already"),
             Failure::SlowClient => f.write_str("the client's body came too slowly"),
             Failure::BrokenClient => f.write_str("the client's body broke off"),
+            Failure::NoRoom => f.write_str("too much of what clients sent waits to be read"),
             Failure::Loop => {
                 f.write_str("the request was forwarded by this process before: `upstream` leads back here")
             }

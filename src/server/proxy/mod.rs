@@ -9,6 +9,7 @@ mod body;
 mod connect;
 mod failure;
 mod health;
+mod last_words;
 mod page;
 mod places;
 mod pool;
@@ -34,17 +35,16 @@ pub(super) use failure::FAILURES;
 use failure::Failure;
 use health::Health;
 use hyper::body::{Body, Incoming};
-use hyper::header::EXPECT;
+use hyper::header::{CONTENT_TYPE, EXPECT, HeaderMap};
 use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use page::Page;
 use places::Places;
-use pool::{Line, Pool, Sender, Unanswered};
+use pool::{Hold, Line, Pool, Sender, Unanswered};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::task::AbortHandle;
 use tunnel::Tunnel;
 
 /// How long an upload waits for the upstream's 100 before it begins without.
@@ -238,13 +238,14 @@ impl App {
             upgrades: !has_body && request::upgrades(&head),
             expects: has_body && head.version == Version::HTTP_11 && head.headers.contains_key(EXPECT),
         };
-        let (answer, upload) = if has_body {
+        let (answer, hold, upload) = if has_body {
             proxy.send_body(&head, &about, body, idle).await?
         } else {
-            (proxy.send_head(&head, &about).await?, None)
+            let (answer, hold) = proxy.send_head(&head, &about).await?;
+            (answer, hold, None)
         };
         proxy.health.is_up();
-        let held = Held { place, upload, request_id: Arc::clone(note.request_id()) };
+        let held = Held { place, hold, upload, request_id: Arc::clone(note.request_id()) };
         Ok(answer.pass(proxy, &head.method, &peer, client_side, held))
     }
 }
@@ -259,7 +260,9 @@ impl Answer {
         let idle = proxy.upstream.idle_timeout;
         if head.status != StatusCode::SWITCHING_PROTOCOLS {
             response::rebuild(&mut head, method, peer.tls, &held.request_id);
-            return Response::from_parts(head, Outgoing::Stream(Box::pin(Download::new(body, idle, held))));
+            // Events never end by themselves, and their readers come again.
+            let stay = is_events(&head.headers).then(|| peer.stay.clone());
+            return Response::from_parts(head, Outgoing::Stream(Box::pin(Download::new(body, idle, stay, held))));
         }
         let mut answer = Response::from_parts(head, body);
         let upstream = hyper::upgrade::on(&mut answer);
@@ -274,7 +277,7 @@ impl Answer {
 
 impl Proxy {
     /// Sends what has no body: once more on a new connection, where that is safe.
-    async fn send_head(&self, head: &Parts, about: &request::About<'_>) -> Result<Answer, Failure> {
+    async fn send_head(&self, head: &Parts, about: &request::About<'_>) -> Result<(Answer, Hold), Failure> {
         let repeatable = head.method.is_idempotent() && !about.upgrades;
         let progress = Progress::new();
         let mut attempts = 0_usize;
@@ -283,7 +286,7 @@ impl Proxy {
             let used = line.used;
             let request = built(head, about, &line.sender)?.map(|()| Upload::empty(&progress));
             match self.await_head(line, request, about.upgrades, &progress, None).await {
-                Ok((answer, _)) => return Ok(answer),
+                Ok(answer) => return Ok(answer),
                 Err(Unanswered { unsent, lost, .. })
                     if attempts == 0 && used && (unsent.is_some() || (repeatable && lost)) =>
                 {
@@ -301,7 +304,7 @@ impl Proxy {
         about: &request::About<'_>,
         body: B,
         idle: Duration,
-    ) -> Result<(Answer, Option<(Arc<Progress>, AbortHandle)>), Failure>
+    ) -> Result<(Answer, Hold, Option<Arc<Progress>>), Failure>
     where
         B: Body<Data = Bytes> + Unpin + Send + 'static,
         B::Error: Into<Broken>,
@@ -322,7 +325,7 @@ impl Proxy {
                 });
             }
             match self.await_head(line, request, false, &progress, gate.as_deref()).await {
-                Ok((answer, connection)) => return Ok((answer, connection.map(|connection| (progress, connection)))),
+                Ok((answer, hold)) => return Ok((answer, hold, Some(progress))),
                 Err(Unanswered { unsent: Some(unsent), .. }) if attempts < STALE_LINES => {
                     attempts += 1;
                     upload = unsent.into_body();
@@ -332,6 +335,7 @@ impl Proxy {
                     return Err(match progress.turn() {
                         Turn::ClientSlow => Failure::SlowClient,
                         Turn::ClientBroken => Failure::BrokenClient,
+                        Turn::NoRoom => Failure::NoRoom,
                         Turn::Client | Turn::Upstream => failure,
                     });
                 }
@@ -347,7 +351,7 @@ impl Proxy {
         upgrades: bool,
         progress: &Progress,
         gate: Option<&Gate>,
-    ) -> Result<(Answer, Option<AbortHandle>), Unanswered> {
+    ) -> Result<(Answer, Hold), Unanswered> {
         let idle = self.upstream.idle_timeout;
         let began = tokio::time::Instant::now();
         let mut sending = pin!(self.pool.send(line.sender, request, upgrades));
@@ -359,9 +363,9 @@ impl Proxy {
             tokio::select! {
                 biased;
                 answer = &mut sending => {
-                    let (answer, connection) = answer?;
+                    let (answer, hold) = answer?;
                     let (head, body) = answer.into_parts();
-                    return Ok((Answer(head, body), connection));
+                    return Ok((Answer(head, body), hold));
                 }
                 () = tokio::time::sleep_until(until) => {}
             }
@@ -378,6 +382,12 @@ impl Proxy {
             }
         }
     }
+}
+
+/// Whether an answer is a stream of events (HTML, 9.2).
+fn is_events(headers: &HeaderMap) -> bool {
+    let media = headers.get(CONTENT_TYPE).and_then(|value| value.as_bytes().split(|byte| *byte == b';').next());
+    media.is_some_and(|media| media.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
 }
 
 fn built(head: &Parts, about: &request::About<'_>, sender: &Sender) -> Result<Request<()>, Failure> {

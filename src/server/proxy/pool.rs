@@ -13,7 +13,9 @@ use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
@@ -27,15 +29,21 @@ const KEPT: Duration = Duration::from_secs(30);
 const FRESH: Duration = Duration::from_secs(1);
 /// The most bytes of an answer's head.
 const HEAD: usize = 128 * 1024;
-/// How much of an answer that nobody reads yet is held, at most, on one HTTP/2 connection and one of its streams.
-const WINDOW: (u32, u32) = (1 << 20, 256 << 10);
+/// So many requests go on one HTTP/2 connection at once, and fewer where the upstream says so.
+const STREAMS: usize = 100;
+/// How much of an answer that nobody reads yet is held, at most, on one stream of an HTTP/2 connection.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// And on all of them: answers that their clients do not read must leave room for all others.
+const CONNECTION_WINDOW: u32 = 100 * STREAM_WINDOW;
 
 /// Connections to one upstream.
 pub(super) struct Pool {
     connector: Connector,
     idle: Mutex<Vec<Idle>>,
-    /// The one connection that speaks HTTP/2, and its number.
-    shared: Mutex<(u64, Option<http2::SendRequest<Upload>>)>,
+    /// The connections that speak HTTP/2.
+    shared: Mutex<Vec<Shared>>,
+    /// How many of them there were.
+    numbers: AtomicU64,
     /// HTTP/2 was spoken last: those who find no connection wait for the one that is being made.
     speaks_2: AtomicBool,
     /// Held by whoever makes it: when the last attempt failed, and why.
@@ -48,12 +56,35 @@ struct Idle {
     since: Instant,
 }
 
+/// A connection that speaks HTTP/2.
+struct Shared {
+    number: u64,
+    sender: http2::SendRequest<Upload>,
+    /// So many requests at once are what the upstream takes.
+    most: Arc<AtomicUsize>,
+    /// Held by each of its requests, until the end of the answer.
+    streams: Arc<()>,
+    /// When the last of them began.
+    used: Instant,
+}
+
+/// A place on an HTTP/2 connection, until dropped.
+pub(super) struct Stream(#[expect(dead_code, reason = "counted")] Arc<()>);
+
 /// The right to one request.
 pub(super) enum Sender {
     /// HTTP/1.1, and what ends the connection at once.
     One(http1::SendRequest<Upload>, AbortHandle),
     /// HTTP/2, and the number of the connection.
-    Two(http2::SendRequest<Upload>, u64),
+    Two(http2::SendRequest<Upload>, u64, Stream),
+}
+
+/// What an answer's connection is to it.
+pub(super) enum Hold {
+    /// It has it alone; what ends it at once.
+    All(AbortHandle),
+    /// It has a place on it.
+    One(#[expect(dead_code, reason = "held")] Stream),
 }
 
 /// A connection for one request.
@@ -79,6 +110,7 @@ impl Pool {
             connector: Connector::new(upstream)?,
             idle: Mutex::default(),
             shared: Mutex::default(),
+            numbers: AtomicU64::new(0),
             speaks_2: AtomicBool::new(upstream.http == UpstreamHttp::Two),
             making: tokio::sync::Mutex::default(),
         })
@@ -111,11 +143,9 @@ impl Pool {
 
     fn kept(&self, upgrades: bool, repeatable: bool, anew: bool) -> Option<Line> {
         if !upgrades {
-            let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-            if let (number, Some(sender)) = &*shared
-                && !sender.is_closed()
-            {
-                return Some(Line { sender: Sender::Two(sender.clone(), *number), used: true });
+            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(sender) = shared.iter_mut().find_map(Shared::place) {
+                return Some(Line { sender, used: true });
             }
         }
         if anew {
@@ -158,31 +188,52 @@ impl Pool {
             .timer(TokioTimer::new())
             .keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(Duration::from_secs(10))
-            .initial_connection_window_size(WINDOW.0)
-            .initial_stream_window_size(WINDOW.1)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_stream_window_size(STREAM_WINDOW)
             .max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
+            .initial_max_send_streams(0) // until the upstream says
             .handshake(stream)
             .await
             .map_err(broken)?;
+        let (began, time) = (Instant::now(), self.connector.time);
+        let mut pause = Duration::from_millis(1);
+        while connection.current_max_send_streams() == 0 && !sender.is_closed() {
+            if began.elapsed() > time {
+                return Err(Failure::ConnectTimeout(time));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+        let most = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
+        let known = Arc::clone(&most);
         tokio::spawn(async move {
-            let _ = connection.await;
+            let mut connection = pin!(connection);
+            // It is polled at each request.
+            let _ = poll_fn(|cx| {
+                let polled = connection.as_mut().poll(cx);
+                known.store(connection.current_max_send_streams(), Relaxed);
+                polled
+            })
+            .await;
         });
+        let (number, streams) = (self.numbers.fetch_add(1, Relaxed), Arc::new(()));
+        let line = Sender::Two(sender.clone(), number, Stream(Arc::clone(&streams)));
+        self.tidy();
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        *shared = (shared.0.wrapping_add(1), Some(sender.clone()));
-        Ok(Line { sender: Sender::Two(sender, shared.0), used: false })
+        shared.push(Shared { number, sender, most, streams, used: Instant::now() });
+        Ok(Line { sender: line, used: false })
     }
 
-    /// Sends a request, and keeps its connection once the answer was read. With the answer comes what ends the connection
-    /// at once, where it is this request's alone. Behind an answer that can be read in two ways nobody knows where the next
+    /// Sends a request, and keeps its connection once the answer was read. Behind an answer that can be read in two ways nobody knows where the next
     /// one begins: it is none, and its connection ends.
     pub(super) async fn send(
         self: &Arc<Self>,
         sender: Sender,
         request: Request<Upload>,
         upgrades: bool,
-    ) -> Result<(Response<Incoming>, Option<AbortHandle>), Unanswered> {
+    ) -> Result<(Response<Incoming>, Hold), Unanswered> {
         match sender {
-            Sender::Two(mut sender, number) => {
+            Sender::Two(mut sender, number, stream) => {
                 let answer = sender.try_send_request(request).await.map_err(|error| {
                     let unanswered = unanswered(error);
                     if unanswered.lost {
@@ -192,7 +243,7 @@ impl Pool {
                 })?;
                 match response::wrong(&answer, upgrades) {
                     Some(why) => Err(malformed(why)),
-                    None => Ok((answer, None)),
+                    None => Ok((answer, Hold::One(stream))),
                 }
             }
             Sender::One(mut sender, connection) => {
@@ -207,7 +258,7 @@ impl Pool {
                         pool.keep(sender, kept);
                     }
                 });
-                Ok((answer, Some(connection)))
+                Ok((answer, Hold::All(connection)))
             }
         }
     }
@@ -215,9 +266,7 @@ impl Pool {
     /// Requests to come do without this HTTP/2 connection.
     fn forget(&self, number: u64) {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if shared.0 == number {
-            shared.1 = None;
-        }
+        shared.retain(|shared| shared.number != number);
     }
 
     fn keep(&self, sender: http1::SendRequest<Upload>, connection: AbortHandle) {
@@ -233,6 +282,9 @@ impl Pool {
     pub(super) fn tidy(&self) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|kept| kept.since.elapsed() <= KEPT && !kept.sender.is_closed());
+        drop(idle);
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.retain(|shared| !shared.sender.is_closed() && (shared.in_use() > 0 || shared.used.elapsed() <= KEPT));
     }
 
     /// Whether the upstream can be reached: by a connection that is kept, or one that is made now and kept.
@@ -245,6 +297,23 @@ impl Pool {
             self.keep(sender, connection);
         }
         Ok(())
+    }
+}
+
+impl Shared {
+    /// How many requests are on it.
+    fn in_use(&self) -> usize {
+        Arc::strong_count(&self.streams).saturating_sub(1)
+    }
+
+    /// A place on it, where there is one: a request beyond what the upstream takes would wait for others to end.
+    fn place(&mut self) -> Option<Sender> {
+        let most = self.most.load(Relaxed).min(STREAMS);
+        if self.sender.is_closed() || self.in_use() >= most {
+            return None;
+        }
+        self.used = Instant::now();
+        Some(Sender::Two(self.sender.clone(), self.number, Stream(Arc::clone(&self.streams))))
     }
 }
 

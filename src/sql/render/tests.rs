@@ -67,6 +67,16 @@ fn a_page() {
 }
 
 #[test]
+fn rows_that_are_to_stay() {
+    check(
+        Select { lock: Some(Lock::Stay), ..select(vec![column("id")], Predicate::True) },
+        "SELECT t0.`id` FROM `users` AS t0 LOCK IN SHARE MODE",
+        "SELECT t0.\"id\" FROM \"users\" AS t0 FOR KEY SHARE",
+        "SELECT t0.`id` FROM `users` AS t0",
+    );
+}
+
+#[test]
 fn an_offset_alone() {
     check(
         Select { offset: Some(5), ..select(vec![], Predicate::True) },
