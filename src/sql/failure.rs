@@ -16,7 +16,7 @@ pub(super) fn of_statement(dialect: Dialect, error: Diesel) -> Complaint {
             let failure = of_kind(kind).or(known.map(|(_, failure)| *failure)).unwrap_or(Failure::Other);
             let told = match known {
                 Some((pattern, _)) if quotes_values(dialect, failure, words) => {
-                    format!("{}...{}", pattern.text(), place(words))
+                    format!("{}{}", pattern.text(), place(words))
                 }
                 Some(_) => words.to_owned(),
                 None => match (failure, information.constraint_name()) {
@@ -35,7 +35,7 @@ pub(super) fn of_statement(dialect: Dialect, error: Diesel) -> Complaint {
             if all != told {
                 tracing::debug!(words = all, "the database complains");
             }
-            Complaint { error: Error::new(failure, told), words: words.to_owned(), may_be_refusal }
+            Complaint { error: Error::new(failure, told), may_be_refusal }
         }
         Diesel::InvalidCString(_) => Error::new(Failure::Value, "a text holds the character U+0000").into(),
         other => Error::new(Failure::Other, other.to_string()).into(),
@@ -46,43 +46,32 @@ pub(super) fn of_statement(dialect: Dialect, error: Diesel) -> Complaint {
 pub(super) struct Complaint {
     /// What may be told of it: no value, and no word of the application's own.
     pub(super) error: Error,
-    /// What the database said.
-    pub(super) words: String,
     /// The words are nobody's that is known: the application's, where it was a write.
     pub(super) may_be_refusal: bool,
 }
 
 impl From<Error> for Complaint {
     fn from(error: Error) -> Self {
-        Self { words: error.message.clone(), error, may_be_refusal: false }
+        Self { error, may_be_refusal: false }
     }
 }
 
 impl Complaint {
-    /// What it is where a write failed, on a database that does not say whose words they are.
+    /// What it is where a write failed. Diesel keeps numbers and SQLSTATEs (45000, P0001) to itself, so what no server is known
+    /// to say is what a trigger says.
     pub(super) fn of_write(self) -> Error {
         match self.may_be_refusal {
             true => Error::new(Failure::Refused, "a trigger of the application refused it"),
             false => self.error,
         }
     }
-
-    /// What it is by the SQLSTATE and the number that belong to it. Class 45 is the application's: `SIGNAL`.
-    pub(super) fn of_code(self, state: &str, number: i64) -> Error {
-        let code = format!("SQLSTATE {state}, error {number}");
-        match self.error.failure {
-            _ if state.starts_with("45") => {
-                Error::new(Failure::Refused, format!("a trigger of the application refused it ({code})"))
-            }
-            Failure::Other => Error::new(Failure::Other, format!("{} ({code})", self.error.message)),
-            _ => self.error,
-        }
-    }
 }
 
-/// Whether the message of a known failure quotes a value, which may be anybody's name.
+/// Whether the message of a known failure quotes a value, which may be anybody's name; or begins in a way that a trigger's
+/// own may, too.
 fn quotes_values(dialect: Dialect, failure: Failure, words: &str) -> bool {
     match dialect {
+        _ if failure == Failure::Other => true,
         Dialect::Sqlite => false,
         Dialect::Mysql => failure == Failure::Value || words.starts_with("Duplicate entry "),
         Dialect::Postgres => failure == Failure::Value,
@@ -170,9 +159,11 @@ impl Pattern {
     }
 
     /// What of it is the database's own.
-    fn text(&self) -> &'static str {
+    fn text(&self) -> String {
         match self {
-            Begins(text) | Then(text, _) | Within(text) => text.trim(),
+            Begins(text) => format!("{}...", text.trim()),
+            Then(text, more) => format!("{}... {}", text.trim(), more.trim()),
+            Within(text) => format!("... {}...", text.trim()),
         }
     }
 }
@@ -226,7 +217,49 @@ const MYSQL: &[(Pattern, Failure)] = &[
     // Closing this connection frees its statements.
     (Begins("Can't create more than max_prepared_stmt_count"), Failure::Connection), // 1461
     (Begins("The client was disconnected by the server because of inactivity"), Failure::Connection), // 4031
+    // What is the server's own trouble, and not what a trigger of the application says.
     (Begins("This command is not supported in the prepared statement protocol"), Failure::Other), // 1295
+    (Then("The table ", " is full"), Failure::Other),                                             // 1114
+    (Then("Table ", " is read only"), Failure::Other),                                            // 1036
+    (Then("Table ", " is marked as crashed"), Failure::Other),                                    // 145, 194, 1194
+    (Then("Table ", " was not locked with LOCK TABLES"), Failure::Other),                         // 1100
+    (Begins("Table has no partition for value"), Failure::Value),                                 // 1526
+    (Begins("The total number of locks exceeds"), Failure::Other),                                // 1206
+    (Begins("The user specified as a definer"), Failure::Other),                                  // 1449
+    (Begins("Got error "), Failure::Other),                                                       // 1030, 1296
+    (Begins("Got a packet bigger than"), Failure::Other),                                         // 1153
+    (Begins("Got temporary error"), Failure::Retry),                                              // 1297
+    (Begins("Out of memory"), Failure::Other),                                                    // 1037, 1041
+    (Begins("Out of sort memory"), Failure::Other),                                               // 1038
+    (Begins("Disk full"), Failure::Other),                                                        // 1021
+    (Begins("Disk got full"), Failure::Other),                                                    // 1021, MariaDB 11
+    (Begins("Error writing file"), Failure::Other),                                               // 1026
+    (Begins("Error reading file"), Failure::Other),                                               // 1024
+    (Begins("Error on "), Failure::Other),                                                        // 1023
+    (Begins("Unexpected "), Failure::Other),                                                      // 1039
+    (Begins("Can't "), Failure::Other),                    // 1016, 1017, 1020, 1442
+    (Begins("Cannot "), Failure::Other),                   // 1476
+    (Begins("Row size too large"), Failure::Other),        // 1118
+    (Begins("Thread stack overrun"), Failure::Other),      // 1436
+    (Begins("Recursive "), Failure::Other),                // 1424, 1456
+    (Begins("Illegal mix of collations"), Failure::Other), // 1267
+    (Begins("You have an error in your SQL syntax"), Failure::Other), // 1064
+    (Begins("Result consisted of more than one row"), Failure::Other), // 1172
+    (Begins("Subquery returns more than 1 row"), Failure::Other), // 1242
+    (Begins("Operand should contain"), Failure::Other),    // 1241
+    (Begins("Column count doesn't match"), Failure::Other), // 1136
+    (Then("FUNCTION ", " does not exist"), Failure::Other), // 1305
+    (Then("PROCEDURE ", " does not exist"), Failure::Other), // 1305
+    (Begins("Internal error"), Failure::Other),            // 1815
+    (Begins("InnoDB"), Failure::Other),                    // 1713
+    (Begins("Tablespace "), Failure::Other),               // 1813, 1814
+    (Begins("Undo Log error"), Failure::Other),            // 1713
+    (Begins("Too many "), Failure::Other),                 // 1117, 1637
+    (Begins("Too big "), Failure::Other),                  // 1713
+    (Begins("Maximum "), Failure::Other),                  // 1971
+    (Begins("WSREP "), Failure::Connection),               // 1047, 1180
+    (Begins("Failed to read auto-increment value"), Failure::Other), // 1467
+    (Begins("Unknown "), Failure::Other),                  // 1105 and others
 ];
 
 /// PostgreSQL's, with their SQLSTATEs.
@@ -420,9 +453,12 @@ mod tests {
         let refused = |words| complaint(Dialect::Postgres, unknown(), words).of_write().failure;
         assert_eq!(refused("no licence left for john"), Failure::Refused);
         assert_eq!(refused("could not extend file \"base/1/2\": No space left on device"), Failure::Other);
-        let signal = complaint(Dialect::Mysql, unknown(), "Table of john doesn't exist").of_code("45000", 1644);
-        assert_eq!(signal.failure, Failure::Refused, "{signal}");
-        let full = complaint(Dialect::Mysql, unknown(), "The table 'people' is full").of_code("HY000", 1114);
-        assert_eq!((full.failure, full.message.contains("1114")), (Failure::Other, true));
+        let of_mysql = |words| complaint(Dialect::Mysql, unknown(), words).of_write();
+        assert_eq!(of_mysql("no licence left for john").failure, Failure::Refused);
+        assert_eq!(of_mysql("Cannot give john a licence").message, "Cannot...");
+        let full = of_mysql("The table 'people' is full");
+        assert_eq!((full.failure, full.message.as_str()), (Failure::Other, "The table... is full"));
+        let syntax = complaint(Dialect::Postgres, unknown(), "no licence left for john");
+        assert_eq!(syntax.error.failure, Failure::Other, "a SELECT has no trigger");
     }
 }

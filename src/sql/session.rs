@@ -5,7 +5,7 @@ use super::backend::SqlBackend;
 use super::catalogue::{self, Catalogue};
 use super::connection::{Connection, Isolation, Row};
 use super::error::{Error, Failure};
-use super::failure::{self, Complaint};
+use super::failure;
 use super::meter;
 use super::name::Ident;
 use super::render::{Body, Bound, JsonGuard};
@@ -121,44 +121,12 @@ where
                 Ok(done)
             }
             Err(error) => {
-                let error = self.explained(kind, failure::of_statement(C::Backend::DIALECT, error));
+                let complaint = failure::of_statement(C::Backend::DIALECT, error);
+                let is_write = matches!(kind, "insert" | "update" | "delete" | "transaction");
+                let error = if is_write { complaint.of_write() } else { complaint.error };
                 Err(self.failed(error))
             }
         }
-    }
-
-    /// Whether a complaint is the database's or the application's, which has words of its own in its triggers.
-    fn explained(&mut self, kind: &str, complaint: Complaint) -> Error {
-        let is_write = matches!(kind, "insert" | "update" | "delete" | "transaction");
-        match C::Backend::DIALECT {
-            Dialect::Mysql
-                if matches!(complaint.error.failure, Failure::Other | Failure::Schema | Failure::Privilege) =>
-            {
-                match self.diagnosis(&complaint.words) {
-                    Some((state, number)) => complaint.of_code(&state, number),
-                    None => complaint.error,
-                }
-            }
-            Dialect::Mysql => complaint.error,
-            Dialect::Postgres | Dialect::Sqlite if is_write => complaint.of_write(),
-            Dialect::Postgres | Dialect::Sqlite => complaint.error,
-        }
-    }
-
-    /// MySQL: the SQLSTATE and the number of the error with this message, which was the last. Diesel keeps them to itself.
-    fn diagnosis(&mut self, message: &str) -> Option<(String, i64)> {
-        let asked = self.inner.batch_execute(
-            "GET DIAGNOSTICS @scimshim_count = NUMBER; \
-             GET DIAGNOSTICS CONDITION @scimshim_count @scimshim_state = RETURNED_SQLSTATE, \
-             @scimshim_number = MYSQL_ERRNO, @scimshim_text = MESSAGE_TEXT",
-        );
-        asked.ok()?;
-        let body = Body::Text("SELECT @scimshim_state, @scimshim_number, @scimshim_text");
-        let rows = Bound { body, params: &[], json: self.json }.load::<Row>(&mut self.inner).ok()?;
-        let Row(values) = rows.into_iter().next()?;
-        let [state, number, text] = values.as_slice() else { return None };
-        let is_it = text.to_text()?.trim_end() == message;
-        is_it.then(|| Some((state.to_text()?, number.as_int()?))).flatten()
     }
 
     fn failed(&mut self, error: Error) -> Error {
