@@ -94,7 +94,36 @@ pub(super) fn source(source: &Source, outline: &Outline<'_>, context: &Context<'
             });
         }
         created_inside(source, create, outline, findings);
+        documents_begin(source, create, outline, findings);
         unique_within(source, &filled, outline, findings);
+    }
+}
+
+/// Warns of a JSON column whose DEFAULT a new row does not get, because an attribute writes a key in it.
+fn documents_begin(source: &Source, create: &Create, outline: &Outline<'_>, findings: &mut Findings) {
+    let mut told = Vec::new();
+    for (attribute, entry) in source.attributes.iter().zip(&outline.entries) {
+        let Binding::Column(binding) = &attribute.binding else { continue };
+        if binding.json.is_empty() || !binding.writes || told.contains(&binding.column) {
+            continue;
+        }
+        let given = create.set.iter().any(|(id, _)| *id == binding.column);
+        let Some(column) = source.columns.get(binding.column).filter(|_| !given) else { continue };
+        if outline.relation.find(column.name.as_str()).is_some_and(|info| info.has_default) {
+            told.push(binding.column);
+            findings
+                .warning(
+                    &entry.key,
+                    format!(
+                        "`{}.{}` has a DEFAULT, which a new row gets only where no attribute in the document is given",
+                        source.table, column.name
+                    ),
+                )
+                .help(format!(
+                    "say it here too, and attributes add to it: `create: {{ set: {{ {}: '...' }} }}`",
+                    column.name
+                ));
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use super::names::Names;
 use super::outline::{base, outlines};
 use super::schema::{add_groups, schema};
 use super::scope;
+use super::told;
 use super::tree::{settle, tree};
 use super::written::written;
 use super::{Adapter, Attribute, Binding, ResourceType, Rule, Source, Timestamps, Unique};
@@ -101,6 +102,8 @@ fn compiled(
     for resource in resource_types.iter_mut().filter(|resource| pointed.contains(&resource.name)) {
         add_groups(&mut resource.schema);
     }
+    let told_by = told::told_by(document.root()).into_iter();
+    let told_by = told_by.filter_map(|table| Some(context.names.find(&table.to_string())?.table)).collect();
     let administrators = administrators(root.get("administrators"), &context, findings);
     unused_types(&root, findings);
     let mut adapter = Adapter {
@@ -111,6 +114,7 @@ fn compiled(
         strict,
         resource_types,
         administrators,
+        told_by,
         written: Vec::new(),
     };
     adapter.written = written(&adapter, catalogue);

@@ -9,7 +9,7 @@ use super::{Column, Conversion, Expression, TextRule};
 use crate::sql::{ColumnKind, Expr, Value, entities};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use chrono::{DateTime, Duration, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde_json::Value as Json;
 use std::borrow::Cow;
@@ -30,6 +30,12 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// 23:59:59.
+const LAST_SECOND: NaiveTime = match NaiveTime::from_hms_opt(23, 59, 59) {
+    Some(time) => time,
+    None => NaiveTime::MIN,
+};
 
 fn refuse<T>(sentence: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal(sentence.into()))
@@ -200,6 +206,7 @@ pub fn same(left: &Value, right: &Value, ignore_case: bool) -> bool {
 
 /// An instant as its column holds it: a wall clock in `zone`, or an instant, a day, text.
 pub fn stored_instant(at: DateTime<Utc>, column: &Column, zone: Tz) -> Value {
+    let at = in_calendar(at, zone);
     let wall = at.with_timezone(&zone).naive_local();
     match column.kind {
         ColumnKind::Instant => Value::Instant(at),
@@ -208,6 +215,16 @@ pub fn stored_instant(at: DateTime<Utc>, column: &Column, zone: Tz) -> Value {
         ColumnKind::Text(_) | ColumnKind::Other => Value::Text(wall.format("%Y-%m-%d %H:%M:%S").to_string()),
         _ => Value::DateTime(wall),
     }
+}
+
+/// The instant itself, or the nearest whose year has four digits in UTC and on the wall clock of `zone`: no database, and
+/// no application, knows what comes after. Clients say "for ever" so (`9999-12-31T23:59:59.9999999Z`), and mean no zone.
+pub fn in_calendar(at: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
+    let day = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap_or_default();
+    // Without a fraction, which a column of whole seconds would round up.
+    let (first, last) = (day(1, 1, 1).and_time(NaiveTime::MIN), day(9999, 12, 31).and_time(LAST_SECOND));
+    let seen = |wall: NaiveDateTime| from_wall(wall, zone).unwrap_or(wall.and_utc());
+    at.max(first.and_utc().max(seen(first))).min(last.and_utc().min(seen(last)))
 }
 
 /// The instant that a column's value stands for; `None` where it is not one.
@@ -355,13 +372,27 @@ fn write_decimal(value: &Json, column: &Column) -> Result<Value, Refusal> {
 fn instant(value: &Json) -> Result<DateTime<Utc>, Refusal> {
     let text = text(value)?;
     let text = text.trim();
-    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
-        return Ok(at.with_timezone(&Utc));
+    let said = DateTime::parse_from_rfc3339(text).or_else(|error| match wall_clock(text) {
+        Some(wall) => Ok(wall.and_utc().fixed_offset()),
+        None => Err(error),
+    });
+    match said {
+        Ok(at) if known_year(at.year()) => Ok(without_leap_second(at.with_timezone(&Utc))),
+        Ok(_) => refuse("is not between the years 1 and 9999"),
+        Err(_) => refuse("is not a date and time like 2026-11-21T19:00:00Z"),
     }
-    match wall_clock(text) {
-        Some(wall) => Ok(wall.and_utc()),
-        None => refuse("is not a date and time like 2026-11-21T19:00:00Z"),
+}
+
+/// `23:59:60` is the second after it, which databases have.
+pub fn without_leap_second(at: DateTime<Utc>) -> DateTime<Utc> {
+    match at.timestamp_subsec_nanos().checked_sub(1_000_000_000) {
+        Some(nanos) => DateTime::from_timestamp(at.timestamp().saturating_add(1), nanos).unwrap_or(at),
+        None => at,
     }
+}
+
+fn known_year(year: i32) -> bool {
+    (1..=9999).contains(&year)
 }
 
 /// A day; of a date and time, the day that is written there, whatever its offset.
@@ -372,6 +403,7 @@ fn write_date(text: &str, column: &Column) -> Result<Value, Refusal> {
         .or_else(|| wall_clock(text).map(|wall| wall.date()));
     match (day, &column.kind) {
         (None, _) => refuse("is not a date like 2026-11-21"),
+        (Some(day), _) if !known_year(day.year()) => refuse("is not between the years 1 and 9999"),
         (Some(day), ColumnKind::DateTime) => Ok(Value::DateTime(day.and_time(NaiveTime::MIN))),
         (Some(day), ColumnKind::Instant) => Ok(Value::Instant(day.and_time(NaiveTime::MIN).and_utc())),
         (Some(day), ColumnKind::Text(_)) => fit_text(day.format("%Y-%m-%d").to_string(), column),

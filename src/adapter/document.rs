@@ -6,6 +6,7 @@ use crate::sql::{Catalogue, Dialect, Ident, Table};
 use std::path::{Path, PathBuf};
 
 use super::names::Names;
+use super::told;
 
 /// How many documents may extend one another.
 const MAX_EXTENDS: usize = 8;
@@ -103,6 +104,9 @@ fn same_file(one: &Path, other: &Path) -> bool {
         _ => one == other,
     }
 }
+
+/// What helps where tables are hidden.
+const UNSEEN: &str = "tables that the database user may do nothing with are hidden from it: `scimshim setup` prints the GRANTs with which it sees them";
 
 const TOP: &[&str] = &[
     "adapter",
@@ -209,11 +213,24 @@ impl Document {
         &self.root
     }
 
+    /// The resource types that it has, in any version.
+    pub fn resource_types(&self) -> Vec<&str> {
+        let versions = self.root.get("versions").map(Node::entries).unwrap_or_default();
+        let all = std::iter::once(&self.root).chain(versions.iter().map(|(_, version)| version));
+        let mut types = Vec::new();
+        for (key, _) in all.filter_map(|root| root.get("resources")).flat_map(Node::entries) {
+            if !types.contains(&key.text.as_str()) {
+                types.push(key.text.as_str());
+            }
+        }
+        types
+    }
+
     /// The schemas (PostgreSQL) or databases (MySQL) whose catalogue compiling needs; `None` is the
     /// connection's own.
     pub fn schemas(&self) -> Vec<Option<Ident>> {
         let mut schemas = vec![None];
-        for table in tables_needed(self) {
+        for table in tables_in(&self.root).into_iter().chain(told::told_by(&self.root)) {
             if table.schema.is_some() && !schemas.contains(&table.schema) {
                 schemas.push(table.schema);
             }
@@ -269,18 +286,42 @@ impl Document {
                 reasons.extend(present.iter().map(|name| format!("has {name}")));
                 wants.push(format!("not {}: the database {}", key.text, reasons.join(", ")));
             }
-            if version.is_none() {
+            let known = tables_in(&self.root);
+            let hidden = |name: &str| names.hides(&told::table_of(name, &known));
+            let Some(chosen) = &version else {
+                if told::told_by(&self.root).iter().any(|table| names.hides(table)) {
+                    wants.push(UNSEEN.to_owned());
+                }
                 findings
                     .error(versions, format!("none of the versions of `{}` fits this database", self.name))
                     .help(wants.join("; "));
                 return None;
+            };
+            for (key, node) in versions.entries().iter().filter(|(key, _)| key.text != *chosen) {
+                let list = |word: &str| -> Vec<String> {
+                    let named = node.get("when").and_then(|when| when.get(word)).map(Node::one_or_many);
+                    named.unwrap_or_default().iter().map(text_of).collect()
+                };
+                let has = list("has");
+                let unseen: Vec<String> =
+                    has.iter().filter(|name| hidden(name)).map(|name| format!("`{name}`")).collect();
+                let possible = has.iter().all(|name| names.has(name) || hidden(name))
+                    && !list("lacks").iter().any(|name| names.has(name));
+                if possible && !unseen.is_empty() {
+                    let message = format!(
+                        "version {chosen} is taken, but it may be {}: whether there is {} cannot be seen",
+                        key.text,
+                        unseen.join(", ")
+                    );
+                    findings.warning(key, message).help(UNSEEN);
+                }
             }
         }
         let root = without(&root, &["versions", "parameters", "extends"]);
         Some((self.filled(&root, None, false, findings), version))
     }
 
-    fn prefix(&self, findings: &mut Findings) -> String {
+    pub(super) fn prefix(&self, findings: &mut Findings) -> String {
         let Some(prefix) = self.root.get("table_prefix") else {
             return String::new();
         };
@@ -370,12 +411,7 @@ impl Document {
     }
 }
 
-/// Every table that the document speaks of, in any version, prefix not included.
-pub fn tables_needed(document: &Document) -> Vec<Table> {
-    tables_in(&document.root)
-}
-
-/// Every table that a piece of an adapter, or a scope, speaks of.
+/// Every table that a piece of an adapter, or a scope, speaks of, prefix not included.
 pub fn tables_in(node: &Node) -> Vec<Table> {
     fn walk(node: &Node, tables: &mut Vec<Table>) {
         for (key, value) in node.entries() {

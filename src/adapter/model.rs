@@ -28,6 +28,8 @@ pub struct Adapter {
     pub resource_types: Vec<ResourceType>,
     /// Who may agree that a client gets access, where the document says.
     pub administrators: Option<super::Administrators>,
+    /// The tables by which the application and its version were told, those that are there.
+    pub told_by: Vec<crate::sql::Table>,
     /// What the journal must know of the tables that it writes.
     pub written: Vec<super::Written>,
 }

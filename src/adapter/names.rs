@@ -32,7 +32,13 @@ impl<'a> Names<'a> {
         }
     }
 
-    fn find(&self, name: &str) -> Option<Relation<'a>> {
+    /// Whether a table (without the prefix) is not seen although it may be there.
+    pub(super) fn hides(&self, table: &Table) -> bool {
+        self.catalogue.partly.contains(&table.schema) && self.find(&table.to_string()).is_none()
+    }
+
+    /// The table of this name, without the prefix, if it is there.
+    pub(super) fn find(&self, name: &str) -> Option<Relation<'a>> {
         let mut wanted = Self::split(name);
         wanted.name = Ident::new(format!("{}{}", self.prefix, wanted.name));
         let exact = self.catalogue.tables.get_key_value(&wanted);
@@ -73,7 +79,9 @@ impl<'a> Names<'a> {
             let finding = findings.error(node, format!("there is no table `{shown}` in the database"));
             match near {
                 Some(near) => finding.help(format!("did you mean `{near}`?")),
-                None => finding.help("a table that scimshim's database user may not read is not seen either"),
+                None => finding.help(
+                    "a table that scimshim's database user may not read is not seen either: `scimshim setup` prints the GRANTs",
+                ),
             };
         }
         found

@@ -6,6 +6,7 @@ use super::names::{Names, compiled};
 use super::{Slot, Target};
 use crate::document::{self, Data, Findings, Key, Kind, Node, nearest};
 use crate::scim::{self, Attribute, ResourceSchema, Schema, name, urn};
+use crate::sql::ColumnKind;
 use std::cell::RefCell;
 
 /// The schemas that a resource type may draw on.
@@ -72,6 +73,17 @@ fn outline<'a>(
             node.get("id")?,
             format!("`{}` is not the primary key of `{}`, nor unique", id.name, relation.table),
         );
+    }
+    if matches!(id.kind, ColumnKind::Binary(_)) {
+        findings
+            .error(
+                node.get("id")?,
+                format!("`{}.{}` holds bytes ({}), and a SCIM id is text", relation.table, id.name, id.sql_type),
+            )
+            .help(
+                "name a unique column that people can read: another key of the table, or one that the database \
+                 generates of this one, such as HEX(id) or encode(id, 'hex')",
+            );
     }
     Some(Outline {
         resource: resource.to_owned(),

@@ -35,6 +35,10 @@ pub fn privileges_of(adapters: &[&Adapter]) -> Vec<(Table, Needs)> {
         all.needs(&administrators.table);
         all.condition(&administrators.filter);
     }
+    // What an upgrade of the application changes is seen by these.
+    for table in adapters.iter().flat_map(|adapter| &adapter.told_by) {
+        all.needs(table);
+    }
     all.0.into_iter().collect()
 }
 

@@ -31,12 +31,28 @@ impl Condition {
         }
     }
 
-    /// Of the parts that must all hold those that look at none of these columns.
+    /// What is left of it whatever these columns hold: each test of one of them may hold, and may not.
     pub fn without(&self, columns: &[&Ident]) -> Condition {
+        self.supposing(columns, true)
+    }
+
+    /// The same with every test of these columns answered.
+    fn supposing(&self, columns: &[&Ident], holds: bool) -> Condition {
+        let parts = |all: &[Condition]| all.iter().map(|part| part.supposing(columns, holds)).collect();
         match self {
-            Condition::And(all) => Condition::And(all.iter().map(|part| part.without(columns)).collect()),
-            _ if self.columns().iter().any(|column| columns.contains(column)) => Condition::True,
-            _ => self.clone(),
+            Condition::And(all) => Condition::And(parts(all)),
+            Condition::Or(any) => Condition::Or(parts(any)),
+            Condition::Not(inner) => Condition::Not(Box::new(inner.supposing(columns, !holds))),
+            Condition::Test(Operand::Column(column) | Operand::Json(column, _), _)
+                if columns.contains(&&column.name) =>
+            {
+                if holds {
+                    Condition::True
+                } else {
+                    Condition::Or(Vec::new())
+                }
+            }
+            Condition::True | Condition::Test(..) => self.clone(),
         }
     }
 }
@@ -165,4 +181,32 @@ pub enum Variable {
     EachNew,
     /// `${each.code}`.
     EachCode,
+}
+
+#[test]
+fn a_test_left_out_may_hold_and_may_not() {
+    let column = |name: &str| Column {
+        name: name.into(),
+        kind: crate::sql::ColumnKind::Text(None),
+        cast: None,
+        nullable: true,
+        ignores_case: false,
+    };
+    let is = |name: &str| Condition::Test(Operand::Column(column(name)), Test::Is(Expression::Literal(Value::Null)));
+    let not = |inner| Condition::Not(Box::new(inner));
+    let never = || Condition::Or(Vec::new());
+    let ended = Ident::new("ended");
+    for (condition, left) in [
+        (is("ended"), Condition::True),
+        (is("kind"), is("kind")),
+        (not(is("ended")), not(never())),
+        (
+            Condition::Or(vec![Condition::And(vec![is("kind"), is("ended")]), is("pinned")]),
+            Condition::Or(vec![Condition::And(vec![is("kind"), Condition::True]), is("pinned")]),
+        ),
+        (not(Condition::Or(vec![is("kind"), is("ended")])), not(Condition::Or(vec![is("kind"), never()]))),
+        (not(not(is("ended"))), not(not(Condition::True))),
+    ] {
+        assert_eq!(format!("{:?}", condition.without(&[&ended])), format!("{left:?}"), "{condition:?}");
+    }
 }

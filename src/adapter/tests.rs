@@ -23,6 +23,7 @@ fn catalogue(lines: &str) -> Catalogue {
                 "flag" => ColumnKind::Integer { min: -128, max: 127 },
                 "datetime" => ColumnKind::DateTime,
                 "json" => ColumnKind::Json,
+                "binary" => ColumnKind::Binary(Some(16)),
                 text => ColumnKind::Text(text[5..text.len() - 1].parse().ok()),
             };
             if words[0] == "key" || words.contains(&"unique") {
@@ -510,6 +511,18 @@ fn one_adapter_extends_another() {
     assert_eq!(paths, ["userName", "nickName"]);
     assert!(load(&folder.path().join("one.yaml"), &[], &mut findings).is_none());
     assert!(findings.render(false).contains("extends itself"), "{}", findings.render(false));
+}
+
+#[test]
+fn bytes_are_no_id() {
+    let mut findings = Findings::new();
+    let yaml = "adapter: bytes\ntitle: Bytes\nresources:\n  User:\n    table: people\n    id: id\n    attributes: { userName: login }\n    create: refuse\n    delete: refuse\n";
+    let document = read(Text::new("adapter.yaml", yaml), &[], &mut findings).unwrap();
+    let tables = "people: id binary unique, login text(20)";
+    assert!(compile(&document, &catalogue(tables), Dialect::Mysql, &mut findings).is_none());
+    let said = findings.render(false);
+    assert!(said.contains("`people.id` holds bytes (binary), and a SCIM id is text"), "{said}");
+    assert!(said.contains("adapter.yaml:6:") && said.contains("HEX(id)"), "{said}");
 }
 
 fn shipped(name: &str) -> PathBuf {

@@ -1,6 +1,7 @@
 //! `scimshim check`: the loader that `serve` has, all findings at once, without serving.
 
-use super::common::{Failure, config_path, print, print_findings};
+use super::common::{Failure, config_path, lacks_rights, print, print_findings};
+use super::public;
 use crate::adapter;
 use crate::config::{self, Upstream};
 use crate::document::Findings;
@@ -51,10 +52,13 @@ fn look(path: &std::path::Path, arguments: &Arguments, findings: &mut Findings) 
         return said;
     };
     said.push(format!("configuration  {}", path.display()));
-    if let Some(tls) = &config.tls
-        && let Err(why) = Tls::load(tls, false)
-    {
-        findings.error(&(), why);
+    if let Some(tls) = &config.tls {
+        match Tls::load(tls, false) {
+            Ok(_) => public::look(&config, findings),
+            Err(why) => {
+                findings.error(&(), why);
+            }
+        }
     }
     if let Some(settings) = &config.upstream {
         said.extend(upstream(settings, arguments.offline, findings));
@@ -131,8 +135,13 @@ fn upstream(settings: &Upstream, offline: bool, findings: &mut Findings) -> Opti
 fn note(trouble: Trouble, findings: &mut Findings) {
     match trouble {
         Trouble::Findings(more) => findings.extend(more),
-        trouble @ (Trouble::Database(_) | Trouble::Setup(_)) => {
-            findings.error(&(), trouble.to_string());
+        trouble => {
+            let finding = findings.error(&(), trouble.to_string());
+            if let Trouble::Database(error) = trouble
+                && lacks_rights(&error)
+            {
+                finding.help("`scimshim setup` prints the GRANTs that the database user needs");
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ mod grants;
 mod log;
 mod man;
 mod profiles;
+mod public;
 mod secret;
 mod serve;
 mod setup;

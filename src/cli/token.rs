@@ -90,6 +90,7 @@ pub fn run(given: Option<PathBuf>, verb: &Verb) -> Result<(), Failure> {
     match verb {
         Verb::Issue { server, label, expires, read_only, opaque } => {
             known(&config, server)?;
+            heard(&config, server)?;
             let (token, _) =
                 make(&config, &assembler, server, label.as_deref().unwrap_or_default(), *expires, *read_only, *opaque)?;
             print(&token)?;
@@ -98,6 +99,7 @@ pub fn run(given: Option<PathBuf>, verb: &Verb) -> Result<(), Failure> {
         }
         Verb::Rotate { server, id, overlap, opaque } => {
             known(&config, server)?;
+            heard(&config, server)?;
             rotate(&config, &assembler, server, id.as_deref(), *overlap, *opaque)
         }
         Verb::RotateKey { overlap } => {
@@ -270,6 +272,18 @@ fn known(config: &Config, server: &str) -> Result<(), Failure> {
     let near = crate::document::nearest(server, names.iter().copied());
     let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     Err(Failure::Message(format!("there is no identity server `{server}`{near} (there are: {})", names.join(", "))))
+}
+
+/// Whether anybody could come with a token of ours.
+fn heard(config: &Config, name: &str) -> Result<(), Failure> {
+    let server = config.identity_server(name);
+    if server.is_none_or(|server| server.authentication.bearer.is_some()) {
+        return Ok(());
+    }
+    Err(Failure::Message(format!(
+        "`{name}` takes no tokens of `scimshim token`: its `authentication` names other ways only; \
+         add `bearer: {{}}` to them to let it"
+    )))
 }
 
 /// What the administrator does with the token.

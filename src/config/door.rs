@@ -168,7 +168,17 @@ fn public_url(reader: &mut Reader<'_>, listen: &[SocketAddr], plain: bool, findi
         _ => Some("must start with `https://`"),
     };
     match problem {
-        None => Some(text.to_owned()),
+        None => {
+            // `/scim/v2`, or `/scim/NAME/v2`.
+            let mut segments = text.rsplit('/');
+            let last = [segments.next(), segments.next(), segments.next()];
+            if matches!(last, [Some("v2"), Some("scim"), _] | [Some("v2"), _, Some("scim")]) {
+                findings
+                    .warning(node, "`public_url` ends in the path of SCIM, which would stand there twice")
+                    .help("for example `https://scim.example.com`, without `/scim/v2`");
+            }
+            Some(text.to_owned())
+        }
         Some(problem) => {
             let finding = findings.error(node, format!("`public_url` {problem}"));
             finding.help("for example `https://scim.example.com`, without `/scim/v2`");

@@ -106,6 +106,12 @@ pub(super) fn read_verifier(node: &Node, context: Context<'_>, findings: &mut Fi
         findings.error(node, "the secret is empty");
         return None;
     }
+    let around = |c: char| c.is_whitespace() || c == '\u{feff}' || c.is_control();
+    if text.starts_with(around) || text.ends_with(around) {
+        findings
+            .warning(node, "the secret begins or ends with white space, a newline or a byte order mark, which is taken as part of it")
+            .help("`printf %s 'the secret' >FILE` writes nothing besides; of a file one newline at its end is left out");
+    }
     Some(Secret(text))
 }
 

@@ -174,6 +174,11 @@ fn place(
         findings.error(node, what).help("name the address on which the application listens");
         return None;
     }
+    if door.is_some_and(|door| is_public(&target, door)) {
+        let what = "the upstream is this service's `public_url`: requests go round in a circle unless that name, asked for here, \
+                    leads to the application";
+        findings.warning(node, what).help("name the address on which the application listens");
+    }
     if is_tls {
         return Some(Place::Tls(target, ca.map(|(_, pem)| pem.clone())));
     }
@@ -218,12 +223,15 @@ fn is_ours(target: &Target, door: &Door) -> Option<&'static str> {
     if door.listen.iter().any(is) {
         return Some("this service");
     }
-    if is(&door.admin.listen) {
-        return Some("this service's private listener");
-    }
-    let public: Uri = door.public_url.parse().ok()?;
+    is(&door.admin.listen).then_some("this service's private listener")
+}
+
+/// Whether it has the name and port by which others reach this service. Where the name leads, the configuration does not say:
+/// here it may be the application that has it.
+fn is_public(target: &Target, door: &Door) -> bool {
+    let Ok(public) = door.public_url.parse::<Uri>() else { return false };
     let public = Target::of(&public, if public.scheme_str() == Some("http") { 80 } else { 443 });
-    (public.as_ref() == Ok(target)).then_some("this service's `public_url`")
+    public.as_ref() == Ok(target)
 }
 
 /// Whether an address is on this machine or in a private network.

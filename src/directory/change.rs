@@ -1,6 +1,7 @@
 //! From what a client wants to the columns of a row: rules, conversions, lookups, references and
 //! fallbacks. Only attributes that change are looked at.
 
+use super::document;
 use super::row::is_of;
 use super::rows;
 use super::stranger;
@@ -57,7 +58,7 @@ pub(super) struct Assignment {
 }
 
 impl Assignment {
-    fn new(attribute: usize, column: ColumnId, value: Value) -> Self {
+    pub fn new(attribute: usize, column: ColumnId, value: Value) -> Self {
         Self { column, value, attribute, beside: None }
     }
 }
@@ -71,6 +72,8 @@ pub(super) struct Wish<'a> {
     /// An attribute that is absent and whose column cannot be emptied is left as it is (PUT), rather
     /// than refused (PATCH).
     pub lenient: bool,
+    /// What JSON columns hold of a row that is still to be made: `create.set`.
+    pub documents: &'a [(ColumnId, Value)],
 }
 
 impl Directory {
@@ -148,7 +151,7 @@ impl Directory {
                     Some(value) => self.scalar(writing, binding, value, &name)?,
                     None => Json::Null,
                 };
-                json_key(writing, index, binding, inner, &name, columns)?;
+                document::write(writing, wish.documents, (index, binding), inner, &name, columns)?;
                 return Ok(());
             }
             (Some(value), None) => match binding.conversion.write_boolean(truth(value).unwrap_or_default()) {
@@ -175,28 +178,6 @@ impl Directory {
         columns.push(Assignment::new(index, binding.column, stored));
         also(writing, index, binding, columns);
         Ok(())
-    }
-
-    /// A client's value as it stands inside a document.
-    fn scalar(&self, writing: &Writing<'_>, binding: &ColumnBinding, value: &Json, name: &str) -> Result<Json, Error> {
-        let stored = match truth(value).and_then(|truth| binding.conversion.write_boolean(truth)) {
-            Some(expression) => writing.environment.value(expression, Some(&binding.cell)).unwrap_or_default(),
-            None => binding
-                .conversion
-                .write(value, &binding.cell, self.adapter.time_zone)
-                .map_err(|refusal| Error::invalid_value(format!("{name} {refusal}")))?,
-        };
-        Ok(match stored {
-            Value::Null => Json::Null,
-            Value::Bool(b) => Json::Bool(b),
-            Value::Int(i) => Json::from(i),
-            Value::UInt(u) => Json::from(u),
-            Value::Float(f) => Json::from(f),
-            Value::Text(text) if matches!(binding.conversion, Conversion::Json) => {
-                serde_json::from_str(&text).unwrap_or(Json::Null)
-            }
-            other => other.to_text().map(Json::String).unwrap_or(Json::Null),
-        })
     }
 
     /// The hash to store; `None` where the stored one is of this very password.
@@ -361,52 +342,8 @@ impl Directory {
     }
 }
 
-/// One key inside a JSON column; several attributes may share the column.
-fn json_key(
-    writing: &Writing<'_>,
-    attribute: usize,
-    binding: &ColumnBinding,
-    value: Json,
-    name: &str,
-    columns: &mut Vec<Assignment>,
-) -> Result<(), Error> {
-    let known = columns.iter().position(|known| known.column == binding.column);
-    let current = match known.and_then(|known| columns.get(known)) {
-        Some(known) => known.value.to_text(),
-        None => writing.environment.row.and_then(|(_, row)| row.get(binding.column)?.to_text()),
-    };
-    let mut document = match current.filter(|text| !text.trim().is_empty()) {
-        None => Json::Object(Default::default()),
-        // What cannot be read is not overwritten.
-        Some(text) => match serde_json::from_str(&text) {
-            Ok(Json::Object(_)) if !numbers_survive(&text) => {
-                return Err(Error::conflict(format!(
-                    "{name} stands in a document of the application with a number that would lose digits: it is left as it is"
-                )));
-            }
-            Ok(document @ Json::Object(_)) => document,
-            Ok(Json::Null) => Json::Object(Default::default()),
-            // PHP writes an empty document so.
-            Ok(Json::Array(items)) if items.is_empty() => Json::Object(Default::default()),
-            _ => {
-                return Err(Error::conflict(format!(
-                    "{name} stands in a document of the application that is no JSON object: it is left as it is"
-                )));
-            }
-        },
-    };
-    set_json(&mut document, &binding.json, value);
-    let text = Value::Text(document.to_string());
-    match known.and_then(|known| columns.get_mut(known)) {
-        Some(entry) => entry.value = text,
-        None => columns.push(Assignment::new(attribute, binding.column, text)),
-    }
-    also(writing, attribute, binding, columns);
-    Ok(())
-}
-
 /// The columns that are written whenever this one is.
-fn also(writing: &Writing<'_>, attribute: usize, binding: &ColumnBinding, columns: &mut Vec<Assignment>) {
+pub(super) fn also(writing: &Writing<'_>, attribute: usize, binding: &ColumnBinding, columns: &mut Vec<Assignment>) {
     for (also, expression) in &binding.also {
         let column = writing.place.source.columns.get(*also);
         let value = writing.environment.value(expression, column).unwrap_or_default();
@@ -507,47 +444,11 @@ pub(super) fn empty(conversion: &Conversion) -> Value {
     }
 }
 
-fn truth(value: &Json) -> Option<bool> {
+pub(super) fn truth(value: &Json) -> Option<bool> {
     match value {
         Json::Bool(b) => Some(*b),
         Json::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
         Json::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
         _ => None,
-    }
-}
-
-/// Whether every number of a JSON document has all its digits once it was read and written.
-fn numbers_survive(document: &str) -> bool {
-    // What is in quotes is no number; an escaped quote ends nothing.
-    let unescaped = document.replace("\\\\", "").replace("\\\"", "");
-    let outside = unescaped.split('"').step_by(2);
-    let words = outside.flat_map(|text| text.split([',', ':', '[', ']', '{', '}']).map(str::trim));
-    let mut numbers = words.filter(|word| word.starts_with(|c: char| c == '-' || c.is_ascii_digit()));
-    numbers.all(|number| {
-        let read = serde_json::from_str::<serde_json::Number>(number);
-        read.is_ok_and(|read| digits(&read.to_string()) == digits(number))
-    })
-}
-
-/// The digits of a number that say something, without its exponent.
-fn digits(number: &str) -> String {
-    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
-    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
-    digits.trim_matches('0').to_owned()
-}
-
-fn set_json(document: &mut Json, path: &[String], value: Json) {
-    let Some((key, rest)) = path.split_first() else {
-        *document = value;
-        return;
-    };
-    if !document.is_object() {
-        *document = Json::Object(Default::default());
-    }
-    let Json::Object(object) = document else { return };
-    if rest.is_empty() && value.is_null() {
-        object.remove(key);
-    } else {
-        set_json(object.entry(key.clone()).or_insert(Json::Null), rest, value);
     }
 }

@@ -8,6 +8,7 @@
 
 use super::change::{Wish, Writing};
 use super::child_rows::{ChildRow, ChildRows, rows_of};
+use super::document;
 use super::rows;
 use super::transaction::Fault;
 use super::{Directory, Place};
@@ -241,7 +242,9 @@ impl Directory {
         };
         let claims = std::mem::take(&mut writing.claims);
         let mut inner = Writing { caller: writing.caller, place, environment, secrets: &[], claims };
-        let columns = self.columns(connection, &mut inner, &Wish { values, changed, lenient: true });
+        let documents = document::given(&rows.child, &rows.set, &environment);
+        let wish = Wish { values, changed, lenient: true, documents: &documents };
+        let columns = self.columns(connection, &mut inner, &wish);
         writing.claims = inner.claims;
         let mut set: Vec<(ColumnId, Value)> = Vec::new();
         for assignment in columns? {

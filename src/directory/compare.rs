@@ -243,7 +243,7 @@ impl Compiler<'_> {
         match &attribute.binding {
             Binding::Column(binding) if binding.json.is_empty() => match &column {
                 Some(column) => self.converted(expr, column, binding, (case_exact, unique), asked, path),
-                None => self.computed(expr, case_exact, asked, path),
+                None => self.as_written(expr, binding, case_exact, asked, path),
             },
             Binding::Column(binding)
                 if matches!(binding.conversion, Conversion::Enum(_) | Conversion::Boolean { .. }) =>
@@ -290,8 +290,43 @@ impl Compiler<'_> {
                     _ => Ok(self.id(target, expr, asked, path)?.and(present)),
                 }
             }
+            Binding::Column(binding) if matches!(attribute.schema.kind, Kind::String | Kind::Reference) => {
+                self.as_written(expr, binding, case_exact, asked, path)
+            }
             _ => self.in_document(expr, (attribute.schema.kind, case_exact), asked, path),
         }
+    }
+
+    /// Text that a client may have written, though it is no column alone that shows it: what was sent is found by what
+    /// was sent, also where it was stored in another form (trimmed, lower case).
+    fn as_written(
+        &mut self,
+        expr: Expr,
+        binding: &ColumnBinding,
+        case_exact: bool,
+        asked: Asked<'_>,
+        path: &AttributePath,
+    ) -> Result<Predicate, Error> {
+        if let Some(opposite) = asked.opposite() {
+            return Ok(self.as_written(expr, binding, case_exact, opposite, path)?.negate());
+        }
+        let plain = self.computed(expr.clone(), case_exact, asked, path)?;
+        let Asked::Compare(Operator::Eq, Literal::String(text)) = asked else {
+            return Ok(plain);
+        };
+        if !matches!(binding.conversion, Conversion::Text(_) | Conversion::Locale { .. }) {
+            return Ok(plain);
+        }
+        let written = binding.conversion.write(&Json::from(text.as_str()), &binding.cell, self.adapter.time_zone);
+        let Some(written) = written.ok().and_then(|stored| stored.to_text()) else {
+            return Ok(plain);
+        };
+        let shown = binding.conversion.shown(&written);
+        if shown.is_empty() || shown == text.as_str() {
+            return Ok(plain);
+        }
+        let shown = Literal::String(shown.into_owned());
+        Ok(plain.or(self.computed(expr, case_exact, Asked::Compare(Operator::Eq, &shown), path)?))
     }
 
     /// A value inside a JSON document, the application's or ours: SQL sees its text.

@@ -3,6 +3,7 @@
 use super::adopt::{note_out_of_sight, note_retired};
 use super::change::{Secret, Wish, Writing, check_required};
 use super::child_rows::{ChildRow, ChildRows};
+use super::document;
 use super::journal::Done;
 use super::members::Collections;
 use super::permissions::Operation;
@@ -146,7 +147,8 @@ impl Directory {
         let given: Vec<bool> = wanted.values.iter().map(Option::is_some).collect();
         let shown = rows::shown(source, &[], wanted.values.to_vec(), &given, &base);
         let environment = Environment { attributes: Some(&shown), ..base };
-        let wish = Wish { values: wanted.values, changed: &given, lenient: true };
+        let documents = document::given(source, &rules.set, &environment);
+        let wish = Wish { values: wanted.values, changed: &given, lenient: true, documents: &documents };
         let set = writing.within(environment, |writing| self.columns(connection, writing, &wish))?;
         let holder = self.holder_beside(connection, writing, beside, wanted.values, None, &set)?;
         match holder {

@@ -23,6 +23,7 @@ mod create;
 mod cursor;
 mod delete;
 mod display;
+mod document;
 mod filter;
 mod journal;
 mod keyset;

@@ -7,7 +7,7 @@
 
 use super::asked::{Asked, not_text, null_is_not_ordered};
 use super::filter::Compiler;
-use crate::adapter::{Column, Conversion, read_instant};
+use crate::adapter::{Column, Conversion, in_calendar, read_instant, without_leap_second};
 use crate::scim::{AttributePath, Error, Literal, Operator};
 use crate::sql::{ColumnKind, Comparison, Dialect, Expr, Predicate, Value};
 use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Utc};
@@ -207,11 +207,7 @@ fn instant(literal: &Literal) -> Result<DateTime<Utc>, String> {
     let Literal::String(text) = literal else {
         return Err(refused());
     };
-    let at = read_instant(&Value::Text(text.clone()), Tz::UTC).ok_or_else(refused)?;
-    if at.timestamp_subsec_nanos() < 1_000_000_000 {
-        return Ok(at);
-    }
-    DateTime::from_timestamp(at.timestamp() + 1, 0).ok_or_else(refused)
+    read_instant(&Value::Text(text.clone()), Tz::UTC).map(without_leap_second).ok_or_else(refused)
 }
 
 fn day_of(literal: &Literal) -> Result<Value, String> {
@@ -224,6 +220,8 @@ fn day_of(literal: &Literal) -> Result<Value, String> {
 
 /// An instant among those that a column can hold, in microseconds at best.
 fn stored(at: DateTime<Utc>, column: &Column, zone: Tz) -> Point {
+    // What comes after the last second is stored as that.
+    let at = at.min(in_calendar(at, zone));
     let nanos = at.timestamp_subsec_nanos() % 1000;
     let rounded = at - Duration::nanoseconds(i64::from(nanos));
     let (at, exact) = match nanos {

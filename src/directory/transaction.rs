@@ -196,6 +196,11 @@ pub(super) fn scim_error(fault: Fault) -> Error {
             Error::conflict("other rows of the application depend on this one, or one it names is gone")
                 .because(error.message)
         }
+        Failure::Refused => Error::conflict(
+            "the application's own database refused the change: a trigger of the application forbids it, and the application's \
+             administrators can say why",
+        )
+        .because(error.message),
         Failure::Constraint | Failure::Value => {
             Error::invalid_value("a value does not fit the column that it is stored in").because(error.message)
         }

@@ -439,7 +439,7 @@ impl Directory {
         collections: &Collections,
     ) -> Result<bool, Fault> {
         let Stage { place, locked, was, will, seen, counts_as, changed, lenient, children } = *stage;
-        let wish = Wish { values: will, changed, lenient };
+        let wish = Wish { values: will, changed, lenient, documents: &[] };
         let (holder, beside) = self.holder(connection, writing, will, changed, Some(key))?;
         if let Some(holder) = holder {
             return Err(Error::uniqueness(&holder.attribute).into());

@@ -260,9 +260,21 @@ impl<'f> Builder<'f> {
         let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
         self.findings.hide_suspect(&place);
         let info = error.info();
+        // The parser tells of what was open when the tab came.
+        let number = place.position.line;
+        let tab = (number..number.saturating_add(20)).find(|number| {
+            place.source.line(*number).is_some_and(|line| line.trim_start_matches(' ').starts_with('\t'))
+        });
+        let tabbed =
+            tab.map(|tab| format!("line {tab} is indented with a tab: indent with spaces")).unwrap_or_default();
+        let before: String = line.chars().take(place.position.column.saturating_sub(1)).collect();
         let help = match info {
             _ if indent.contains('\t') => "indent with spaces, not with tabs",
+            _ if !tabbed.is_empty() && info.contains("tab") => &tabbed,
             _ if info.starts_with("unexpected character") => "put the value in quotes",
+            _ if info.contains("mapping values are not allowed") && !before.contains(": ") => {
+                "this line is indented deeper than the one before it, which has a value already: indent both alike"
+            }
             _ if info.contains("mapping values are not allowed") => "a value that contains `: ` needs quotes",
             _ if info.contains("simple key") => "the line before is no `key: value`",
             _ if info.contains("flow") || info.contains("placement of ':'") => {

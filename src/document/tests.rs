@@ -136,3 +136,24 @@ fn leaves_deserialise_with_their_place() {
     assert!(printed.starts_with("a.yaml:2:6: error: "), "{printed}");
     assert!(printed.contains("a.yaml:3:1: error: expected text, found nothing\n"), "{printed}");
 }
+
+/// What is wrong is often a line above, or below, the place that the parser tells.
+#[test]
+fn indentation_that_was_lost() {
+    for (text, help) in [
+        (
+            "database:\nurl: mysql://scimshim@db/app\n  max: 5\n",
+            "this line is indented deeper than the one before it, which has a value already: indent both alike",
+        ),
+        ("title: SCIM: the second\n", "a value that contains `: ` needs quotes"),
+        ("database:\n  url: sqlite:///x\n\tpool: 1\n", "indented with a tab: indent with spaces"),
+    ] {
+        let mut findings = Findings::new();
+        assert!(parse(Source::new("a.yaml", text), &mut findings).is_none(), "{text}");
+        let rendered = findings.render(false);
+        assert!(
+            rendered.contains(help) || rendered.contains("indent with spaces, not with tabs"),
+            "{text}: {rendered}"
+        );
+    }
+}

@@ -10,16 +10,22 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Certificate {
     names: Vec<CertificateName>,
-    /// When it ends, in seconds since 1970.
+    /// When it begins and ends, in seconds since 1970.
+    begins: i64,
     ends: i64,
+    /// Its issuer is who it is for.
+    self_issued: bool,
 }
 
 impl Certificate {
     /// Reads a certificate. One whose names cannot be read has none.
     pub fn read(der: &[u8]) -> Self {
-        let Ok((_, certificate)) = X509Certificate::from_der(der) else {
-            return Self::default();
-        };
+        Self::parse(der).unwrap_or_default()
+    }
+
+    /// The same; None where it cannot be read.
+    pub fn parse(der: &[u8]) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let mut names = Vec::new();
         if let Ok(Some(extension)) = certificate.subject_alternative_name() {
             names.extend(extension.value.general_names.iter().filter_map(alternative));
@@ -28,7 +34,36 @@ impl Certificate {
         if let (Some(name), None) = (common.next(), common.next()) {
             names.push(CertificateName::CommonName(name.to_owned()));
         }
-        Self { names, ends: certificate.validity().not_after.timestamp() }
+        let validity = certificate.validity();
+        Some(Self {
+            names,
+            begins: validity.not_before.timestamp(),
+            ends: validity.not_after.timestamp(),
+            self_issued: certificate.issuer() == certificate.subject(),
+        })
+    }
+
+    /// When it begins, in seconds since 1970.
+    pub fn begins(&self) -> i64 {
+        self.begins
+    }
+
+    /// Whether it is not signed by another.
+    pub fn is_self_issued(&self) -> bool {
+        self.self_issued
+    }
+
+    /// Whether a server with it may be called `host`: a name, also by a wildcard for its first label, or an address (RFC 9525).
+    pub fn is_for(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let below = host.split_once('.').map(|(_, below)| below);
+        self.names.iter().any(|name| match name {
+            CertificateName::Dns(name) => {
+                *name == host || name.strip_prefix("*.").is_some_and(|rest| below == Some(rest))
+            }
+            CertificateName::Address(address) => host.parse() == Ok(*address),
+            _ => false,
+        })
     }
 
     /// When it ends, in seconds since 1970.
@@ -103,6 +138,28 @@ mod tests {
         }
         let key = KeyPair::generate().unwrap();
         Certificate::read(params.self_signed(&key).unwrap().der())
+    }
+
+    #[test]
+    fn hosts() {
+        let dns = |name: &str| SanType::DnsName(name.try_into().unwrap());
+        let one = certificate(
+            vec![dns("scim.Example.com"), dns("*.example.org"), SanType::IpAddress("192.0.2.1".parse().unwrap())],
+            &["cn.example.com"],
+        );
+        for (host, expected) in [
+            ("SCIM.example.com", true),
+            ("example.com", false),
+            ("a.example.org", true),
+            ("a.b.example.org", false),
+            ("example.org", false),
+            ("192.0.2.1", true),
+            ("192.0.2.2", false),
+            ("cn.example.com", false),
+        ] {
+            assert_eq!(one.is_for(host), expected, "{host}");
+        }
+        assert!(one.is_self_issued() && one.begins() < one.ends());
     }
 
     #[test]

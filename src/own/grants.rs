@@ -39,15 +39,10 @@ impl Own {
     /// schema are: the database on MySQL, the schema on PostgreSQL.
     pub fn grants(&self, user: &str, home: &str, needs: &[(Table, Needs)]) -> Vec<String> {
         let dialect = self.dialect;
-        let user = match dialect {
-            Dialect::Sqlite => return Vec::new(),
-            Dialect::Postgres => quote(dialect, user),
-            Dialect::Mysql => {
-                let (name, host) = user.rsplit_once('@').unwrap_or((user, "%"));
-                let text = |text: &str| format!("'{}'", text.trim_matches(['\'', '`']).replace('\'', "''"));
-                format!("{}@{}", text(name), text(host))
-            }
-        };
+        if dialect == Dialect::Sqlite {
+            return Vec::new();
+        }
+        let user = self.user(user);
         let mut statements = Vec::new();
         let at_home = |table: &Table| Table {
             schema: Some(table.schema.clone().unwrap_or_else(|| Ident::new(home))),
@@ -77,13 +72,71 @@ impl Own {
             }
         }
         for table in OwnTable::ALL {
-            let privileges = match table {
-                OwnTable::SchemaVersion => "SELECT",
-                _ => "SELECT, INSERT, UPDATE, DELETE",
-            };
+            let privileges = table.verbs().join(", ");
             statements.push(format!("GRANT {privileges} ON {} TO {user}", qualified(dialect, &self.table(table))));
         }
         statements
+    }
+
+    /// A GRANT with which tables and columns of a schema are seen, whatever may be done with them, and which gives no row of
+    /// theirs away: on MySQL, where a table is hidden from users who may do nothing with it. None elsewhere.
+    pub fn sight(&self, user: &str, schema: &str) -> Option<String> {
+        // In the schema of a GRANT `_` and `%` are patterns.
+        let schema = schema.replace('\\', r"\\").replace('_', r"\_").replace('%', r"\%");
+        let on = quote(self.dialect, &schema);
+        (self.dialect == Dialect::Mysql).then(|| format!("GRANT REFERENCES ON {on}.* TO {}", self.user(user)))
+    }
+
+    /// A GRANT on one of the application's tables that is given where the table is there when it runs: several statements.
+    pub fn grant_if_there(&self, user: &str, home: &str, table: &Table, needs: &Needs) -> Vec<String> {
+        let dialect = self.dialect;
+        let schema = table.schema.clone().unwrap_or_else(|| Ident::new(home));
+        let on = qualified(dialect, &Table { schema: Some(schema.clone()), name: table.name.clone() });
+        let grant = format!("GRANT {} ON {on} TO {}", privileges(dialect, needs).join(", "), self.user(user));
+        match dialect {
+            Dialect::Mysql => {
+                let text = |text: &str| format!("'{}'", text.replace('\\', r"\\").replace('\'', "''"));
+                let there = format!(
+                    "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+                    text(schema.as_str()),
+                    text(table.name.as_str())
+                );
+                vec![
+                    format!("SET @scimshim = IF(EXISTS({there}), {}, 'DO 0')", text(&grant)),
+                    "PREPARE scimshim FROM @scimshim".to_owned(),
+                    "EXECUTE scimshim".to_owned(),
+                ]
+            }
+            Dialect::Postgres => {
+                let on = on.replace('\'', "''");
+                vec![format!(
+                    "DO $scimshim$ BEGIN IF to_regclass('{on}') IS NOT NULL THEN {grant}; END IF; END $scimshim$"
+                )]
+            }
+            Dialect::Sqlite => Vec::new(),
+        }
+    }
+
+    /// As GRANT names it.
+    fn user(&self, user: &str) -> String {
+        match self.dialect {
+            Dialect::Mysql => {
+                let (name, host) = user.rsplit_once('@').unwrap_or((user, "%"));
+                let text = |text: &str| format!("'{}'", text.trim_matches(['\'', '`']).replace('\'', "''"));
+                format!("{}@{}", text(name), text(host))
+            }
+            Dialect::Postgres | Dialect::Sqlite => quote(self.dialect, user),
+        }
+    }
+}
+
+impl OwnTable {
+    /// What the service does with it.
+    pub(super) fn verbs(self) -> &'static [&'static str] {
+        match self {
+            OwnTable::SchemaVersion => &["SELECT"],
+            _ => &["SELECT", "INSERT", "UPDATE", "DELETE"],
+        }
     }
 }
 
@@ -141,5 +194,27 @@ mod tests {
         );
         assert_eq!(postgres[4], "GRANT USAGE ON SEQUENCE \"public\".\"users_id_seq\" TO \"sync\"");
         assert!(Own::new(Dialect::Sqlite, "shim").grants("x", "main", &needs).is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_known_is_granted_where_it_is_there() {
+        let all = Needs { select: Access::Table, ..Needs::default() };
+        let mysql = Own::new(Dialect::Mysql, "shim");
+        assert_eq!(
+            mysql.grant_if_there("o'neil@localhost", "app", &Table::new("it's"), &all)[0],
+            "SET @scimshim = IF(EXISTS(SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'app' AND TABLE_NAME = \
+             'it''s'), 'GRANT SELECT ON `app`.`it''s` TO ''o''''neil''@''localhost''', 'DO 0')"
+        );
+        assert_eq!(mysql.sight("sync", "my_app").as_deref(), Some(r"GRANT REFERENCES ON `my\_app`.* TO 'sync'@'%'"));
+        let postgres = Own::new(Dialect::Postgres, "shim");
+        assert_eq!(postgres.sight("sync", "public"), None);
+        assert_eq!(
+            postgres.grant_if_there("sync", "public", &Table::new("t"), &all),
+            [
+                r#"DO $scimshim$ BEGIN IF to_regclass('"public"."t"') IS NOT NULL THEN GRANT SELECT ON "public"."t" TO "sync"; END IF; END $scimshim$"#
+            ]
+        );
+        let sqlite = Own::new(Dialect::Sqlite, "shim");
+        assert!(sqlite.grant_if_there("x", "main", &Table::new("t"), &all).is_empty());
     }
 }

@@ -131,6 +131,10 @@ pub enum Missing {
         /// The version known.
         known: i64,
     },
+    /// Some of them are not there.
+    Some(Vec<String>),
+    /// What the database user may not do with them.
+    Rights(Vec<String>),
     /// They may not be read.
     Privilege(Error),
     /// The database failed.
@@ -148,6 +152,14 @@ impl fmt::Display for Missing {
             Missing::Newer { found, known } => write!(
                 f,
                 "scimshim's own tables are of version {found}, this scimshim knows only {known}: upgrade scimshim"
+            ),
+            Missing::Some(tables) => {
+                write!(f, "of scimshim's own tables these are not there: {}: run `scimshim setup`", tables.join(", "))
+            }
+            Missing::Rights(verbs) => write!(
+                f,
+                "the database user may not use scimshim's own tables as it must ({}): run the GRANTs that `scimshim setup` prints",
+                verbs.join("; ")
             ),
             Missing::Privilege(error) => {
                 write!(
@@ -207,13 +219,49 @@ impl Own {
             Err(error) if error.failure == Failure::Schema => 0,
             Err(error) => return Err(error),
         };
-        for statement in ddl::statements(self, found) {
+        // Some of them may be gone, by a restore for example.
+        let complete = !matches!(self.is_complete(connection), Err(Missing::Some(_)));
+        for statement in ddl::statements(self, if complete { found } else { 0 }) {
             connection.batch(&statement)?;
         }
         Ok(())
     }
 
-    /// Whether the tables are there and of this scimshim's version.
+    /// Whether all tables are there, and may be used as they are.
+    fn is_complete(&self, connection: &mut dyn Connection) -> Result<(), Missing> {
+        let catalogue =
+            connection.catalogue(&[self.table(OwnTable::SchemaVersion).schema]).map_err(Missing::Database)?;
+        let (mut gone, mut verbs) = (Vec::new(), Vec::new());
+        for own in OwnTable::ALL {
+            let table = self.table(own);
+            let Some(info) = catalogue.table(&table) else {
+                // Unseen: it may be there.
+                match catalogue.partly.contains(&table.schema) {
+                    true => verbs.push(format!("nothing on `{table}`, if it is there")),
+                    false => gone.push(format!("`{table}`")),
+                }
+                continue;
+            };
+            let Some(held) = info.held else { continue };
+            let may = |verb: &&&str| match **verb {
+                "INSERT" => held.insert,
+                "UPDATE" => held.update,
+                "DELETE" => held.delete,
+                _ => held.select,
+            };
+            let lacking: Vec<&str> = own.verbs().iter().filter(|verb| !may(verb)).copied().collect();
+            if !lacking.is_empty() {
+                verbs.push(format!("{} on `{table}`", lacking.join(", ")));
+            }
+        }
+        match (gone.is_empty(), verbs.is_empty()) {
+            (true, true) => Ok(()),
+            (true, false) => Err(Missing::Rights(verbs)),
+            (false, _) => Err(Missing::Some(gone)),
+        }
+    }
+
+    /// Whether the tables are there, of this scimshim's version, and may be used.
     pub fn is_ready(&self, connection: &mut dyn Connection) -> Result<(), Missing> {
         let found = self.version(connection).map_err(|error| match error.failure {
             Failure::Schema => Missing::Tables,
@@ -224,7 +272,7 @@ impl Own {
             0 => Err(Missing::Tables),
             found if found < ddl::VERSION => Err(Missing::Older { found, needed: ddl::VERSION }),
             found if found > ddl::VERSION => Err(Missing::Newer { found, known: ddl::VERSION }),
-            _ => Ok(()),
+            _ => self.is_complete(connection),
         }
     }
 

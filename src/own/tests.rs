@@ -183,6 +183,20 @@ fn a_count_is_used_once_until_its_time_is_over() {
     });
 }
 
+/// A table that is gone is noticed, and made again.
+#[test]
+fn tables_that_are_gone_are_missed() {
+    with(|own, connection| {
+        connection.batch("ALTER TABLE scimshim_digest_counts RENAME TO elsewhere")?;
+        connection.batch("DROP TABLE scimshim_claims")?;
+        let missing = own.is_ready(connection).unwrap_err().to_string();
+        assert!(missing.contains("`scimshim_claims`, `scimshim_digest_counts`: run `scimshim setup`"), "{missing}");
+        own.apply(connection)?;
+        assert!(own.is_ready(connection).is_ok());
+        Ok(())
+    });
+}
+
 /// Tables of any older version become those of this one, with what they hold.
 #[test]
 fn older_versions_are_brought_up() {

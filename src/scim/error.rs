@@ -73,6 +73,37 @@ impl Error {
         Self { status, scim_type: None, detail: detail.into(), cause: None, location: None, retry_after: None }
     }
 
+    /// The detail for a log: which attribute, which rule. What it quotes may be somebody's: that, and every word that could be
+    /// a value although it stands there bare (with a digit, an @ or letters beyond ASCII), is left out.
+    pub fn reason(&self) -> String {
+        let mut reason = String::new();
+        let (mut quoted, mut escaped, mut word) = (false, false, String::new());
+        let end = |word: &mut String, reason: &mut String| {
+            let bare = word.chars().all(|c| c.is_ascii() && !c.is_ascii_digit() && c != '@' && !c.is_ascii_control());
+            reason.push_str(if bare { word } else { "..." });
+            word.clear();
+        };
+        for c in self.detail.chars() {
+            match c {
+                _ if escaped => escaped = false,
+                '\\' if quoted => escaped = true,
+                '"' => {
+                    end(&mut word, &mut reason);
+                    reason.push_str(if quoted { "\"" } else { "\"..." });
+                    quoted = !quoted;
+                }
+                _ if quoted => {}
+                ' ' => {
+                    end(&mut word, &mut reason);
+                    reason.push(' ');
+                }
+                c => word.push(c),
+            }
+        }
+        end(&mut word, &mut reason);
+        reason
+    }
+
     /// A 400 with a keyword.
     pub fn bad_request(scim_type: ScimType, detail: impl Into<String>) -> Self {
         Self { scim_type: Some(scim_type), ..Self::new(400, detail) }
@@ -199,6 +230,23 @@ impl std::error::Error for Error {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_hold_no_values() {
+        for (detail, reason) in [
+            ("userName is required", "userName is required"),
+            (r#"userName: "ann\"smith" is taken by "5""#, r#"userName: "..." is taken by "...""#),
+            (
+                r#"emails[type eq "work"].value is longer than 190 characters"#,
+                r#"emails[type eq "..."].value is longer than ... characters"#,
+            ),
+            ("manager: there is no User 17 or ann@example.com, Jürgen", "manager: there is no User ... or ... ..."),
+            (r#"an open "quote of a"#, r#"an open "..."#),
+            ("", ""),
+        ] {
+            assert_eq!(Error::new(400, detail).reason(), reason);
+        }
+    }
 
     #[test]
     fn on_the_wire() {

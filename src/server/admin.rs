@@ -70,6 +70,13 @@ impl Admin {
                 metrics::gauge!("scimshim_pool_connections", "state" => state).set(f64::from(count));
             }
         }
+        if let Some(proxy) = &app.proxy {
+            let (in_use, most) = proxy.usage();
+            for (state, count) in [("in_use", in_use), ("most", most)] {
+                let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+                metrics::gauge!("scimshim_upstream_requests", "state" => state).set(count);
+            }
+        }
         match &self.metrics {
             Some(metrics) => {
                 metrics.run_upkeep();

@@ -73,6 +73,9 @@ impl Assembler {
         let mut findings = Findings::new();
         let document = read_adapter(config, &mut findings);
         let own_documents = read_own_adapters(config, &mut findings);
+        if let Some(document) = &document {
+            known_types(config, document, &mut findings);
+        }
         let Some(document) = document.filter(|_| !findings.has_errors()) else {
             return Err(Trouble::Findings(findings));
         };
@@ -292,6 +295,8 @@ impl Assembler {
     fn missing(&self, missing: Missing) -> Trouble {
         match missing {
             Missing::Database(error) => Trouble::Database(error),
+            missing @ (Missing::Rights(_) | Missing::Privilege(_)) => Trouble::Setup(missing.to_string()),
+            missing @ Missing::Newer { .. } => Trouble::Setup(missing.to_string()),
             missing => Trouble::Setup(format!(
                 "{missing} (`scimshim setup --apply --config {}` creates them in `{}`)",
                 self.config.path.display(),
@@ -329,6 +334,12 @@ fn parameters_of(config: &Config, own: Option<&Node>) -> Vec<(String, Node)> {
 /// The pool of a configuration; no connection is made yet.
 pub fn open(config: &Config) -> Result<Arc<dyn Database>, sql::Error> {
     let database = &config.database;
+    // Asked for one that is not there, SQLite would make an empty one.
+    let path = database.url.strip_prefix("sqlite://");
+    let path = path.map(|path| percent_encoding::percent_decode_str(path).decode_utf8_lossy());
+    if let Some(path) = path.filter(|path| !std::path::Path::new(&**path).exists()) {
+        return Err(sql::Error::new(Failure::Connection, format!("there is no file {path}")));
+    }
     sql::open(
         &database.url,
         sql::Options {
@@ -342,6 +353,19 @@ pub fn open(config: &Config) -> Result<Arc<dyn Database>, sql::Error> {
             strict: true,
         },
     )
+}
+
+/// Resource types in an identity server's `may` that the adapter does not have, in any version of the application.
+fn known_types(config: &Config, document: &Document, findings: &mut Findings) {
+    let types = document.resource_types();
+    let named = config.identity_servers.iter().filter_map(|server| server.may.as_ref()).flatten();
+    for (key, _) in named.filter(|(key, _)| !types.contains(&key.text.as_str())) {
+        let finding = findings.error(key, format!("the adapter has no resource type `{}`", key.text));
+        match crate::document::nearest(&key.text, types.iter().copied()) {
+            Some(near) => finding.help(format!("did you mean `{near}`?")),
+            None => finding.help(format!("it has: {}", types.join(", "))),
+        };
+    }
 }
 
 /// The application's user whom an identity server acts as. One that is not there is an error: its

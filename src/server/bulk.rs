@@ -146,7 +146,11 @@ impl Run {
             worked?;
         }
         self.progress.end(self.errors);
-        Ok(Reply::message(StatusCode::OK, &bulk::response(&self.operations, self.outcomes)))
+        // When what was held back (429) can go, as the operation by itself would have been told.
+        let errors = self.outcomes.iter().flatten().filter_map(|outcome| outcome.error.as_ref());
+        let retry_after = errors.filter_map(|error| error.retry_after).max();
+        let reply = Reply::message(StatusCode::OK, &bulk::response(&self.operations, self.outcomes));
+        Ok(Reply { retry_after, ..reply })
     }
 
     /// Operations that are carried out together: one, or a circle of creations.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 /// Entries that wait to be written, at most. While the database is away they wait here.
 const WAITING: usize = 8192;
@@ -26,6 +27,8 @@ const LEASE_NAME: &str = "journal";
 /// How often it is looked for what is old, at least; and where somebody uses Digest, each request of which leaves a row.
 const OFTEN: Duration = Duration::from_secs(3600);
 const OFTEN_WITH_DIGEST: Duration = Duration::from_secs(60);
+/// How often it is seen whether a reload has changed that.
+const GLANCE: Duration = Duration::from_secs(5);
 /// Between two transactions that delete.
 const BREATH: Duration = Duration::from_millis(20);
 /// How long a stopping service waits for the last entries.
@@ -198,7 +201,12 @@ fn in_transaction(
 fn may_pass(error: &Error) -> bool {
     !matches!(
         error.failure,
-        Failure::Unique | Failure::ForeignKey | Failure::Constraint | Failure::Value | Failure::Other
+        Failure::Unique
+            | Failure::ForeignKey
+            | Failure::Constraint
+            | Failure::Value
+            | Failure::Refused
+            | Failure::Other
     )
 }
 
@@ -211,12 +219,24 @@ fn directory(app: &App) -> Option<Arc<Directory>> {
 pub async fn prune(service: Arc<Service>) {
     let holder = uuid::Uuid::new_v4().to_string();
     loop {
-        tokio::time::sleep(pause(&service.app().config)).await;
+        rest(|| pause(&service.app().config), GLANCE).await;
         match pass(&service, &holder).await {
             Ok(0) => {}
             Ok(requests) => tracing::info!(requests, "the journal was pruned"),
             Err(why) => tracing::warn!(why, "the journal cannot be pruned"),
         }
+    }
+}
+
+/// Sleeps for as long as `pause` says, which a reload may change.
+async fn rest(pause: impl Fn() -> Duration, glance: Duration) {
+    let began = Instant::now();
+    loop {
+        let left = pause().saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(glance)).await;
     }
 }
 
@@ -269,4 +289,26 @@ fn batch(own: &Own, connection: &mut dyn Connection, retain: Duration, holder: &
     let (_, more_counts) = own.tidy_digest_counts(connection, now)?;
     let (requests, more) = own.prune_journal(connection, now.saturating_sub(micros(retain)))?;
     Ok((requests, more || more_counts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    /// Digest that a reload switches on is tidied after a minute, not after what was left of an hour.
+    #[tokio::test]
+    async fn a_reload_shortens_the_rest() {
+        let pause = Mutex::new(OFTEN);
+        let began = Instant::now();
+        let reload = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            *pause.lock().unwrap() = OFTEN_WITH_DIGEST / 600;
+        };
+        tokio::join!(rest(|| *pause.lock().unwrap(), Duration::from_millis(20)), reload);
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        let began = Instant::now();
+        rest(|| Duration::from_millis(80), GLANCE).await;
+        assert!(began.elapsed() >= Duration::from_millis(80));
+    }
 }

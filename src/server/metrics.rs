@@ -1,6 +1,8 @@
 //! Numbers for Prometheus. Handles are made once for each combination of labels and kept; no label
 //! ever carries a user, an id or a path.
 
+use super::proxy::FAILURES;
+use crate::config::Config;
 use hyper::{Method, StatusCode};
 use metrics::{Counter, Histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -64,6 +66,10 @@ fn describe() {
     );
     metrics::describe_counter!("scimshim_journal_lost_total", "Requests without changes that could not be journalled");
     metrics::describe_gauge!("scimshim_upstream_up", "1 while the upstream can be reached, as far as is known");
+    metrics::describe_gauge!(
+        "scimshim_upstream_requests",
+        "Requests at the upstream until the last byte of their answer, WebSockets among them, and the most there may be"
+    );
     metrics::describe_gauge!("scimshim_upstream_tunnels", "WebSockets to the upstream that are open");
     metrics::describe_counter!("scimshim_upstream_failures_total", "Forwarded requests that failed, by kind");
     metrics::describe_histogram!(
@@ -75,6 +81,30 @@ fn describe() {
         "scimshim_ready",
         "1 while the database answers, the adapter fits it and the service does not stop"
     );
+}
+
+/// Makes known what is counted for a configuration: an alert sees that a counter grew only where it was there before.
+pub fn known_to_be(config: &Config) {
+    for server in &config.identity_servers {
+        for name in ["scimshim_brake_refusals_total", "scimshim_conflicts_out_of_sight_total"] {
+            metrics::counter!(name, "server" => server.name.clone()).increment(0);
+        }
+    }
+    for name in [
+        "scimshim_connections_refused_total",
+        "scimshim_tls_handshakes_failed_total",
+        "scimshim_pool_timeouts_total",
+        "scimshim_journal_lost_total",
+        "scimshim_journal_pruned_total",
+    ] {
+        metrics::counter!(name).increment(0);
+    }
+    if config.upstream.is_some() {
+        for kind in FAILURES {
+            metrics::counter!("scimshim_upstream_failures_total", "kind" => kind).increment(0);
+        }
+        metrics::gauge!("scimshim_upstream_tunnels").increment(0.0);
+    }
 }
 
 /// The configuration in force was read now.

@@ -152,7 +152,7 @@ impl<'a> Note<'a> {
         match error.status {
             500 => tracing::error!(request, cause, "internal error"),
             503 => tracing::warn!(request, cause, "unavailable"),
-            status => tracing::debug!(request, status, cause, "refused"),
+            status => tracing::debug!(request, status, reason = error.reason(), cause, "refused"),
         }
     }
 

@@ -26,7 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// How long the listeners wait for a slow database before they open and answer 503.
 const FIRST_ATTEMPT: Duration = Duration::from_secs(2);
@@ -37,6 +38,8 @@ const UPKEEP: Duration = Duration::from_secs(5);
 const CERTIFICATES: Duration = Duration::from_secs(60);
 /// What the end may take after the requests: the last of the journal, of log and traces, and the runtime.
 const AFTER_GRACE: Duration = Duration::from_secs(15);
+/// How long a configuration may take to be read, with a look at its database: less than systemd waits.
+const READING: Duration = Duration::from_secs(60);
 /// Where nobody watches.
 const NEVER: Duration = Duration::from_secs(86_400);
 
@@ -104,6 +107,7 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
     let config = Arc::new(config);
     telemetry::attach();
     let recorder = metrics::start();
+    metrics::known_to_be(&config);
     let tls = match &config.tls {
         Some(tls) => Some(Tls::load(tls, nobody_without_certificate(&config)).map_err(Failed::Message)?),
         None => None,
@@ -298,10 +302,14 @@ struct Read {
 /// One that is being read, or why it cannot be used.
 type Reading = JoinHandle<Result<Option<Read>, String>>;
 
-/// Waits for what is being read, for ever where nothing is.
-async fn ended<T>(reading: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+/// Waits for what is being read and should be by then, for ever where nothing is. A database that hangs is not waited for: the
+/// thread that asks it stays behind, and whatever it finds is nobody's any more.
+async fn ended<T>(reading: &mut Option<(JoinHandle<T>, Instant)>) -> Result<T, String> {
     match reading {
-        Some(reading) => reading.await,
+        Some((reading, until)) => match tokio::time::timeout_at(*until, reading).await {
+            Ok(read) => read.map_err(|panic| panic.to_string()),
+            Err(_) => Err(format!("the database was not looked at within {READING:?}: it does not answer")),
+        },
         None => std::future::pending().await,
     }
 }
@@ -331,14 +339,11 @@ impl Running {
                 // One that comes meanwhile is heard afterwards.
                 _ = hang_up.recv(), if reading.is_none() => {
                     notify::reloading();
-                    reading = Some(self.read_again(path.clone()));
+                    reading = Some((self.read_again(path.clone()), Instant::now() + READING));
                 }
                 read = ended(&mut reading) => {
                     reading = None;
-                    let outcome = match read {
-                        Ok(read) => read.and_then(|read| read.map_or(Ok(()), |read| self.reload(read))),
-                        Err(panic) => Err(panic.to_string()),
-                    };
+                    let outcome = read.and_then(|read| read).and_then(|read| read.map_or(Ok(()), |read| self.reload(read)));
                     metrics::reload_ended(outcome.is_ok());
                     match outcome {
                         Ok(()) => tracing::info!("reloaded"),
@@ -430,6 +435,7 @@ impl Running {
         }
         self.memory.allow_failures(config.limits.failures_per_minute);
         self.settings.store(Arc::new(settings_of(&config)));
+        metrics::known_to_be(&config);
         let app = App::new(Arc::new(config), proxy, Arc::clone(&self.queue));
         app.set_ready(ready);
         self.service.app.store(Arc::clone(&app));
@@ -456,5 +462,22 @@ impl From<Trouble> for Failed {
             Trouble::Database(error) => Failed::Message(format!("the database cannot be used: {error}")),
             Trouble::Setup(message) => Failed::Message(message),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A configuration that is never read is waited for no longer than that, and the next is read.
+    #[tokio::test]
+    async fn what_is_being_read_ends() {
+        let began = Instant::now();
+        let limit = Duration::from_millis(50);
+        let mut reading = Some((tokio::spawn(std::future::pending::<()>()), began + limit));
+        let why = ended(&mut reading).await.unwrap_err();
+        assert!(why.contains("does not answer") && began.elapsed() >= limit, "{why}");
+        let mut reading = Some((tokio::spawn(async { 7 }), Instant::now() + READING));
+        assert_eq!(ended(&mut reading).await, Ok(7));
     }
 }

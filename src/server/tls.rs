@@ -230,10 +230,21 @@ fn certified_key(provider: &CryptoProvider, certificate: &Path, private_key: &Pa
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| cannot(certificate, error))?;
+    let holds = |path: &Path, label: &str| {
+        std::fs::read_to_string(path)
+            .is_ok_and(|text| text.lines().any(|line| line.starts_with("-----BEGIN ") && line.contains(label)))
+    };
     if chain.is_empty() {
-        return Err(format!("{}: no certificate in it", certificate.display()));
+        let key = if holds(certificate, "PRIVATE KEY-----") { ": it is a private key" } else { "" };
+        return Err(format!("{}: no certificate in it{key}", certificate.display()));
     }
-    let key = PrivateKeyDer::from_pem_file(private_key).map_err(|error| cannot(private_key, error))?;
+    let key = PrivateKeyDer::from_pem_file(private_key).map_err(|error| match error {
+        rustls::pki_types::pem::Error::NoItemsFound => {
+            let certificate = if holds(private_key, "CERTIFICATE-----") { ": it is a certificate" } else { "" };
+            format!("{}: no private key in it{certificate}", private_key.display())
+        }
+        error => cannot(private_key, error),
+    })?;
     CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => {
             format!("{} is not the key of {}", private_key.display(), certificate.display())

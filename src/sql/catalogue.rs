@@ -5,13 +5,17 @@ mod postgres;
 mod sqlite;
 
 use super::{Cast, Dialect, Error, Ident, Row, Table, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The tables that were asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     /// By table, as the adapter names it: `schema` is `None` for the connection's own.
     pub tables: BTreeMap<Table, TableInfo>,
+    /// The schemas in which there may be tables that the user does not see, because it may do nothing with them.
+    pub partly: BTreeSet<Option<Ident>>,
+    /// As whom the connection was let in: `name@host`, on MySQL alone.
+    pub account: Option<String>,
 }
 
 impl Catalogue {

@@ -205,18 +205,20 @@ mod exact {
 }
 
 fn sqlite(path: &str, options: &Options, epoch: u64) -> Result<Box<dyn Pooled>, Error> {
-    let mut inner =
-        SqliteConnection::establish(path).map_err(|error| failure::of_connecting(Dialect::Sqlite, error))?;
+    let mut inner = SqliteConnection::establish(path).map_err(|error| {
+        let error = failure::of_connecting(Dialect::Sqlite, error);
+        Error { message: format!("{path}: {}", error.message), ..error }
+    })?;
     exact::exact_like_utils::register_impl(&mut inner, |text: Option<String>, pattern: Option<String>| {
         Some(like(&text?, &pattern?))
     })
-    .map_err(|error| failure::of_statement(Dialect::Sqlite, error))?;
+    .map_err(|error| failure::of_statement(Dialect::Sqlite, error).error)?;
     exact::unicode_lower_utils::register_impl(&mut inner, |text: Option<String>| Some(lower(&text?)))
-        .map_err(|error| failure::of_statement(Dialect::Sqlite, error))?;
+        .map_err(|error| failure::of_statement(Dialect::Sqlite, error).error)?;
     exact::html_decoded_utils::register_impl(&mut inner, |text: Option<String>, separator: Option<String>| {
         Some(super::entities::decoded(&text?, separator.as_deref()).into_owned())
     })
-    .map_err(|error| failure::of_statement(Dialect::Sqlite, error))?;
+    .map_err(|error| failure::of_statement(Dialect::Sqlite, error).error)?;
     let mut session = Session::new(inner, epoch);
     session.batch(&format!("PRAGMA busy_timeout = {}", options.lock_timeout.as_millis()))?;
     // A file that may only be read, or that another process holds just now, stays as it is.

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-/// A failure and, for the log alone, the database's own words.
+/// A failure and, for the log alone, what the database says of it.
 #[derive(Debug, Clone)]
 pub struct Error {
     /// What kind of failure.
     pub failure: Failure,
-    /// The database's message. It may quote values: for logs at debug level, never for clients.
+    /// What the database says, without the values that it quotes and without an application's own words, which may be
+    /// personal: for logs, never for clients. All its words are logged at debug level, where they came.
     pub message: String,
 }
 
@@ -24,6 +25,8 @@ pub enum Failure {
     Value,
     /// Deadlock or serialization failure: the transaction may be tried again (1213; 40001, 40P01; SQLITE_BUSY).
     Retry,
+    /// The application does not want it: a trigger of its own said so (SQLSTATE class 45; P0001; RAISE).
+    Refused,
     /// A lock or statement took longer than allowed (1205, 1969, 3024; 55P03, 57014).
     Timeout,
     /// A table or column is not there (1054, 1146; 42P01, 42703): the application was changed.

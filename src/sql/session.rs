@@ -120,7 +120,12 @@ where
                 self.health.answered += 1;
                 Ok(done)
             }
-            Err(error) => Err(self.failed(failure::of_statement(C::Backend::DIALECT, error))),
+            Err(error) => {
+                let complaint = failure::of_statement(C::Backend::DIALECT, error);
+                let is_write = matches!(kind, "insert" | "update" | "delete" | "transaction");
+                let error = if is_write { complaint.of_write() } else { complaint.error };
+                Err(self.failed(error))
+            }
         }
     }
 

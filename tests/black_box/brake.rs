@@ -58,7 +58,9 @@ fn holds_back(engine: Engine) {
         { "method": "DELETE", "path": all[3] },
         { "method": "PATCH", "path": all[3], "data": client::patch(json!([{ "op": "add", "path": "title", "value": "Dr" }])) },
     ] });
-    let bulk = client.post("/Bulk", &bulk).expect(200).json();
+    let answer = client.post("/Bulk", &bulk).expect(200);
+    assert!(answer.header("retry-after").and_then(|wait| wait.parse::<u64>().ok()).is_some_and(|wait| wait > 3000));
+    let bulk = answer.json();
     let status = |at: usize| bulk["Operations"][at]["status"].as_str().unwrap().to_owned();
     assert_eq!([status(0), status(1)], ["429", "200"], "{bulk}");
     // Everything else goes on.
@@ -166,7 +168,10 @@ fn a_whole_bulk_request() {
     let mut ask = |paths: &[String]| {
         let operations: Vec<Value> = paths.iter().map(|path| json!({ "method": "DELETE", "path": path })).collect();
         let schemas = ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"];
-        let answer = client.post("/Bulk", &json!({ "schemas": schemas, "Operations": operations })).expect(200).json();
+        let answer = client.post("/Bulk", &json!({ "schemas": schemas, "Operations": operations })).expect(200);
+        let held = paths.len() > 3;
+        assert_eq!(answer.header("retry-after").is_some(), held, "told when to come back, as a single one would be");
+        let answer = answer.json();
         let operations = answer["Operations"].as_array().unwrap().clone();
         operations.iter().map(|one| one["status"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };

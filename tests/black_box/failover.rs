@@ -32,6 +32,63 @@ fn a_database_that_is_away() {
     service.client().get("/Users").expect(200);
 }
 
+/// A database that stops answering while its connections stay: requests are 503 early, those that wait for their token's
+/// check among them; and although every connection is in use, nobody is told that the service is ready.
+#[test]
+fn a_database_that_freezes() {
+    let server = MariaDbServer::start();
+    let database = Database::create_on(Engine::MariaDb, server.server());
+    database.load(&Engine::MariaDb.small_schema());
+    let service = Service::start(&database, Options::small());
+    std::thread::scope(|scope| {
+        // All connections are warm.
+        let warm: Vec<_> = (0..16).map(|_| scope.spawn(|| service.client().get("/Users").expect(200))).collect();
+        warm.into_iter().for_each(|client| drop(client.join().expect("an answer")));
+        server.freeze();
+        let ask = || {
+            let began = Instant::now();
+            (service.client().get("/Users").status, began.elapsed())
+        };
+        let at_once: Vec<_> = (0..12).map(|_| scope.spawn(ask)).collect();
+        std::thread::sleep(Duration::from_millis(2000));
+        // By now no token is fresh enough: the tables are to be read again, and do not answer.
+        // Whoever asks for metrics waits for the database first, 2 or 3 s.
+        let waiting = scope.spawn(|| service.metric("scimshim_pool_waiting"));
+        std::thread::sleep(Duration::from_millis(1200));
+        let later: Vec<_> = (0..30).map(|_| scope.spawn(ask)).collect();
+        for client in later {
+            let (status, took) = client.join().expect("an answer");
+            assert!(status == 503 && took < Duration::from_secs(4), "{status} after {took:?}");
+        }
+        let waiting = waiting.join().expect("metrics");
+        assert!(waiting > Some(20.0), "{waiting:?}");
+        let patience = Instant::now() + Duration::from_secs(15);
+        loop {
+            let told = service.admin("/readyz").expect("the private listener answers");
+            if told.starts_with("HTTP/1.1 503") {
+                break;
+            }
+            assert!(Instant::now() < patience, "{told}");
+        }
+        // And so it stays, however often it is asked.
+        for _ in 0..4 {
+            let told = service.admin("/readyz").expect("the private listener answers");
+            assert!(told.starts_with("HTTP/1.1 503") && told.contains("does not answer"), "{told}");
+        }
+        assert_eq!(service.metric("scimshim_ready"), Some(0.0));
+        server.thaw();
+        for client in at_once {
+            client.join().expect("an answer");
+        }
+        let patience = Instant::now() + Duration::from_secs(10);
+        while service.metric("scimshim_ready") != Some(1.0) {
+            assert!(Instant::now() < patience, "{}", service.stderr());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        service.client().get("/Users").expect(200);
+    });
+}
+
 #[test]
 fn of_mariadb() {
     let mut first = MariaDbServer::start();

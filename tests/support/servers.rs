@@ -56,6 +56,16 @@ impl MariaDbServer {
         }
     }
 
+    /// SIGSTOP: its connections stay, and nothing answers on them.
+    pub fn freeze(&self) {
+        super::service::signal(self.child.as_ref().expect("a running server").id(), "STOP");
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        super::service::signal(self.child.as_ref().expect("a running server").id(), "CONT");
+    }
+
     /// Starts it on the same data and port; returns when it answers.
     pub fn start_again(&mut self) {
         let log = std::fs::OpenOptions::new()

@@ -46,6 +46,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let ca = certificate::create(&folder)?;
     let listen = listen_address(arguments.listen)?;
     let config = configuration(&folder, listen)?;
+    // A database that is not there is a mistake everywhere else.
+    std::fs::OpenOptions::new().append(true).create(true).open(folder.join("application.db"))?;
     let assembler = Assembler::new(&config)?;
     let database = assembler.database();
     // A folder that is used again holds the application already.

@@ -45,6 +45,17 @@ pub(super) const CASES: &[(&str, &str)] = &[
          `/scim/v2`",
     ),
     ("public_url: \"https://[2001:db8::1]:8443/legacy\"", ""),
+    ("public_url: https://scim.example.com/scim", ""),
+    (
+        "public_url: https://scim.example.com/scim/v2",
+        "1:13: warning: `public_url` ends in the path of SCIM, which would stand there twice | for example \
+         `https://scim.example.com`, without `/scim/v2`",
+    ),
+    (
+        "public_url: https://scim.example.com/hr/scim/entra/v2",
+        "1:13: warning: `public_url` ends in the path of SCIM, which would stand there twice | for example \
+         `https://scim.example.com`, without `/scim/v2`",
+    ),
     (
         "public_url: https://",
         "1:13: error: `public_url` must name a host | for example `https://scim.example.com`, without \
@@ -312,6 +323,11 @@ pub(super) const CASES: &[(&str, &str)] = &[
         "upstream: https://localhost:8443",
         "1:11: error: the upstream is this service itself: requests would go round in a circle | name the address on which \
          the application listens",
+    ),
+    (
+        "upstream: https://scim.example.com\npublic_url: https://scim.example.com",
+        "1:11: warning: the upstream is this service's `public_url`: requests go round in a circle unless that name, asked for \
+         here, leads to the application | name the address on which the application listens",
     ),
     (
         "upstream: http://127.0.0.1:9443",

@@ -274,3 +274,32 @@ fn rows_that_are_left_are_the_applications_when_somebody_comes_back_too() {
     assert_eq!(back["groups"].as_array().unwrap().len(), 1);
     assert_eq!(application.shown("crew", &["team_id", "person_id"]), ["1 1", "1 2"]);
 }
+
+#[test]
+fn a_delete_spares_the_link_rows_outside_where_also_where_that_has_alternatives() {
+    let tables = "CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL); CREATE TABLE teams(id INTEGER PRIMARY KEY, name TEXT NOT NULL); CREATE TABLE crew(team INTEGER, ref INTEGER, kind TEXT, ended TEXT, pinned INTEGER); INSERT INTO people VALUES (3, 'cy'), (4, 'di'); INSERT INTO teams VALUES (1, 'Crew'); INSERT INTO crew VALUES (1, 3, 'user', NULL, 0), (1, 3, 'user', 'x', 0), (1, 3, 'user', 'x', 1), (1, 3, 'asset', NULL, 0), (1, 3, 'asset', 'x', 1), (1, 4, 'user', NULL, 0);";
+    let yaml = r#"
+adapter: crews
+title: Crews
+databases: [sqlite]
+resources:
+  User:
+    table: people
+    id: id
+    attributes: { userName: { column: login, required: true } }
+    create: refuse
+    delete: row
+  Group:
+    table: teams
+    id: id
+    attributes:
+      displayName: { column: name, required: true }
+      members: { link: { table: crew, parent: team, child: ref, resource: User, where: WHERE, delete: { set: { ended: "${now}" } } } }
+    create: refuse
+    delete: refuse
+"#;
+    let all = "{ any: [ { kind: user, ended: null }, { kind: user, pinned: 1 } ] }";
+    let application = Application::with(tables, &yaml.replace("WHERE", all));
+    application.delete(USER, "3").unwrap();
+    assert_eq!(application.shown("crew", &["ref", "kind", "pinned"]), ["3 asset 0", "3 asset 1", "4 user 0"]);
+}

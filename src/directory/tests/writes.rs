@@ -303,3 +303,138 @@ resources:
         }
     }
 }
+
+/// People with a document; `create.set` gives it a theme.
+const SETTINGS: (&str, &str) = (
+    "CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL, settings TEXT); INSERT INTO people VALUES (2, 'bob', NULL);",
+    r#"
+adapter: settings
+title: Settings
+databases: [sqlite]
+resources:
+  User:
+    table: people
+    id: id
+    attributes:
+      userName: { column: login, required: true }
+      nickName: { column: settings, json: [ui, nick], type: { text: { trim: true, empty: null } } }
+      active: { column: settings, json: [on], type: { boolean: { true: 1, false: 0 } } }
+      urn:example:params:scim:schemas:2.0:Person:
+        floor: { column: settings, json: [floor], type: integer }
+        load: { column: settings, json: [load], type: decimal }
+    create: { set: { settings: '{"ui":{"theme":"dark"},"z":1}' } }
+    delete: refuse
+"#,
+);
+
+#[test]
+fn a_document_keeps_its_types_and_its_order() {
+    let application = Application::with(SETTINGS.0, SETTINGS.1);
+    let person = |settings: &str, path: &str, value: Json| {
+        application.application_runs(&format!("UPDATE people SET settings = '{settings}'"));
+        application.set("2", path, value).unwrap();
+        application.person("2", "settings").unwrap()
+    };
+    let (floor, load) =
+        ("urn:example:params:scim:schemas:2.0:Person:floor", "urn:example:params:scim:schemas:2.0:Person:load");
+    assert_eq!(person(r#"{"floor":5,"a":1}"#, floor, json!(6)), r#"{"floor":6,"a":1}"#);
+    assert_eq!(person(r#"{"floor":"5","a":1}"#, floor, json!(6)), r#"{"floor":"6","a":1}"#, "text where there is text");
+    assert_eq!(person("{}", floor, json!(6)), r#"{"floor":6}"#);
+    assert_eq!(person(r#"{"load":1}"#, load, json!(2.5)), r#"{"load":2.5}"#);
+    assert_eq!(person(r#"{"on":1}"#, "active", json!(false)), r#"{"on":0}"#);
+    assert_eq!(person(r#"{"on":"1"}"#, "active", json!(false)), r#"{"on":"0"}"#);
+    let remove = json!([{ "op": "remove", "path": floor }]);
+    application.application_runs(r#"UPDATE people SET settings = '{"a":1,"floor":5,"b":2,"c":3}'"#);
+    application.patch(USER, "2", remove).unwrap();
+    assert_eq!(application.person("2", "settings").unwrap(), r#"{"a":1,"b":2,"c":3}"#);
+    // What was sent is found by what was sent.
+    application.set("2", "nickName", json!("Foo ")).unwrap();
+    assert_eq!(application.names(USER, &[("filter", "nickName eq \"Foo \"")]), ["bob"]);
+    assert_eq!(application.names(USER, &[("filter", "nickName eq \"Foo\"")]), ["bob"]);
+}
+
+#[test]
+fn an_attribute_in_a_document_adds_to_what_create_gives_it() {
+    let application = Application::with(SETTINGS.0, SETTINGS.1);
+    let created = |body: Json| {
+        let id = text(&application.create(USER, body).unwrap(), "id").to_owned();
+        application.person(&id, "settings").unwrap()
+    };
+    assert_eq!(created(json!({ "userName": "a", "nickName": "q" })), r#"{"ui":{"theme":"dark","nick":"q"},"z":1}"#);
+    assert_eq!(created(json!({ "userName": "b" })), r#"{"ui":{"theme":"dark"},"z":1}"#);
+    // A default of the database is lost beside an attribute: `check` says so.
+    let defaulted = SETTINGS.0.replace("settings TEXT", r#"settings TEXT DEFAULT '{"z":1}'"#);
+    let said = warnings(&defaulted, &SETTINGS.1.replace("set: { settings:", "set: { login:"));
+    assert!(said.contains("`people.settings` has a DEFAULT") && said.matches("has a DEFAULT").count() == 1, "{said}");
+    assert!(!warnings(&defaulted, SETTINGS.1).contains("has a DEFAULT"));
+    assert!(!warnings(SETTINGS.0, &SETTINGS.1.replace("set: { settings:", "set: { login:")).contains("has a DEFAULT"));
+}
+
+/// What `check` says of an adapter that can serve.
+fn warnings(tables: &str, yaml: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let database = open_file(&folder.path().join("app.db"));
+    let mut catalogue = sql::Catalogue::default();
+    database
+        .with(&mut |connection| {
+            connection.batch(tables)?;
+            catalogue = connection.catalogue(&[None])?;
+            Ok(())
+        })
+        .unwrap();
+    let mut findings = Findings::new();
+    let document = adapter::read(Text::new("adapter.yaml", yaml), &[], &mut findings).unwrap();
+    adapter::compile(&document, &catalogue, Dialect::Sqlite, &mut findings).unwrap();
+    findings.render(false)
+}
+
+#[test]
+fn a_template_beside_a_column_is_found_by_what_was_sent() {
+    let application = Application::new();
+    application.set("1", "displayName", json!("Foo ")).unwrap();
+    assert_eq!(application.person("1", "shown_as").as_deref(), Some("Foo"));
+    assert_eq!(application.get(USER, "1").unwrap()["displayName"], "Foo ");
+    for found in ["displayName eq \"Foo \"", "displayName eq \"Foo\"", "displayName ne \"Bob\""] {
+        assert_eq!(application.names(USER, &[("filter", found)]), ["ada"], "{found}");
+    }
+    assert_eq!(application.names(USER, &[("filter", "displayName ne \"Foo \"")]), ["bob"]);
+    assert_eq!(application.names(USER, &[("filter", "displayName eq \"Bob \"")]), ["bob"], "as title has it");
+}
+
+#[test]
+fn for_ever_is_the_last_second_there_is() {
+    let tables = "CREATE TABLE people(id INTEGER PRIMARY KEY, login TEXT NOT NULL, until TEXT); INSERT INTO people VALUES (2, 'bob', NULL);";
+    let yaml = r#"
+adapter: until
+title: Until
+databases: [sqlite]
+time_zone: Europe/Berlin
+resources:
+  User:
+    table: people
+    id: id
+    attributes:
+      userName: { column: login, required: true }
+      urn:example:params:scim:schemas:2.0:Person:
+        until: { column: until, type: datetime }
+    create: refuse
+    delete: refuse
+"#;
+    let application = Application::with(tables, yaml);
+    let until = "urn:example:params:scim:schemas:2.0:Person:until";
+    for (sent, stored) in [
+        ("9999-12-31T23:59:59.9999999Z", "9999-12-31 23:59:59"),
+        ("9999-12-31T23:59:59-05:00", "9999-12-31 23:59:59"),
+        ("2016-12-31T23:59:60Z", "2017-01-01 01:00:00"),
+    ] {
+        let person = application.set("2", until, json!(sent)).unwrap().unwrap();
+        assert_eq!(person["urn:example:params:scim:schemas:2.0:Person"]["until"], sent, "as it was sent");
+        assert_eq!(application.person("2", "until").as_deref(), Some(stored));
+        for (operator, finds) in [("eq", 1), ("ge", 1), ("le", 1), ("gt", 0), ("lt", 0), ("ne", 0)] {
+            let filter = format!("{until} {operator} \"{sent}\"");
+            assert_eq!(application.names(USER, &[("filter", &filter)]).len(), finds, "{filter}");
+        }
+    }
+    let refused = application.set("2", until, json!("0000-01-01T00:00:00Z")).unwrap_err();
+    assert_eq!((refused.status, refused.detail.contains("between the years 1 and 9999")), (400, true), "{refused:?}");
+}

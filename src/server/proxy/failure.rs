@@ -4,6 +4,10 @@ use hyper::StatusCode;
 use std::fmt;
 use std::time::Duration;
 
+/// What [`Failure::kind`] says.
+pub(in crate::server) const FAILURES: [&str; 10] =
+    ["connect", "connect_timeout", "tls", "timeout", "broken", "malformed", "full", "full_share", "client", "loop"];
+
 /// Why there is no answer.
 #[derive(Clone, Debug)]
 pub(super) enum Failure {
@@ -43,7 +47,8 @@ impl Failure {
             Failure::Silent(_) => "timeout",
             Failure::Broken(_) => "broken",
             Failure::Malformed(_) => "malformed",
-            Failure::Full(_) | Failure::FullShare(_) | Failure::NoRoom => "full",
+            Failure::Full(_) | Failure::NoRoom => "full",
+            Failure::FullShare(_) => "full_share",
             Failure::SlowClient | Failure::BrokenClient => "client",
             Failure::Loop => "loop",
         }

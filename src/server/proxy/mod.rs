@@ -31,6 +31,7 @@ use super::state::App;
 use crate::config::Upstream;
 use body::{Download, Gate, Held, Progress, Turn, Upload};
 use bytes::Bytes;
+pub(super) use failure::FAILURES;
 use failure::Failure;
 use health::Health;
 use hyper::body::{Body, Incoming};
@@ -104,6 +105,11 @@ impl Proxy {
     /// For logs.
     pub fn name(&self) -> String {
         self.upstream.name()
+    }
+
+    /// Places for requests in use, and the most there may be.
+    pub fn usage(&self) -> (usize, usize) {
+        self.places.usage()
     }
 
     /// Whether it is there; the error says why not. Connects where nothing is known.

@@ -54,6 +54,11 @@ impl Places {
         Ok(place)
     }
 
+    /// How many are taken, and how many there are.
+    pub(super) fn usage(&self) -> (usize, usize) {
+        (self.most.saturating_sub(self.all.available_permits()), self.most)
+    }
+
     fn share(&self, network: IpAddr) -> Arc<Semaphore> {
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(shares.entry(network).or_insert_with(|| Arc::new(Semaphore::new(self.most_of_one))))
@@ -91,6 +96,7 @@ mod tests {
         let full = Err("4 requests are in flight already".to_owned());
         let of = |place: &Result<Place, String>| place.as_ref().map(|_| ()).map_err(Clone::clone);
 
+        assert_eq!(places.usage(), (0, 4));
         let first = take(Some("192.0.2.1")).await;
         let second = take(Some("192.0.2.1")).await;
         assert!(first.is_ok() && second.is_ok());
@@ -101,6 +107,7 @@ mod tests {
         assert!(third.is_ok() && fourth.is_ok());
         assert_eq!(of(&take(Some("2001:db8::3")).await), full_share);
         assert_eq!(of(&take(Some("192.0.2.2")).await), full);
+        assert_eq!(places.usage(), (4, 4));
         assert_eq!(of(&take(None).await), full);
         assert_eq!(places.shares.lock().expect("the shares").len(), 2, "who gave up left nothing behind");
         // Whoever waits gets the place that is given back.

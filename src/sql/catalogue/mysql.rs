@@ -1,16 +1,17 @@
 //! MySQL's and MariaDB's `information_schema`.
 
 use super::{ColumnInfo, ColumnKind, Held, Index, Reader, TableInfo, bounds, table_of, text_at};
-use crate::sql::{Catalogue, Error, Ident, Value};
+use crate::sql::{Catalogue, Error, Failure, Ident, Value};
 
 pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalogue, Error> {
-    let own = run("SELECT DATABASE(), VERSION()", &[])?;
+    let own = run("SELECT DATABASE(), VERSION(), CURRENT_USER()", &[])?;
+    let account = own.first().map(|row| text_at(row, 2));
     let own = own.first().map(|row| (text_at(row, 0), text_at(row, 1))).unwrap_or_default();
     let names: Vec<Value> = schemas
         .iter()
         .map(|schema| Value::Text(schema.as_ref().map_or(own.0.clone(), |schema| schema.as_str().to_owned())))
         .collect();
-    let mut catalogue = Catalogue::default();
+    let mut catalogue = Catalogue { account, ..Catalogue::default() };
     if names.is_empty() {
         return Ok(catalogue);
     }
@@ -91,7 +92,38 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
         }
     }
     privileges(&mut catalogue, &own.0, run)?;
+    for schema in schemas {
+        if !sees_all(schema.as_ref().map_or(own.0.as_str(), Ident::as_str), run)? {
+            catalogue.partly.insert(schema.clone());
+        }
+    }
     Ok(catalogue)
+}
+
+/// The user of the connection, as GRANTEE has it.
+const ME: &str = "CONCAT('''', SUBSTR(CURRENT_USER(), 1, \
+              LENGTH(CURRENT_USER()) - LENGTH(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)) - 1), \
+              '''@''', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''')";
+
+/// Whether the user sees all tables of a schema, and their columns: it may do something with all of them. Where it may by a
+/// role, of which nothing is told, a table that never is there says so: it is missing, or, to all others, forbidden.
+fn sees_all(schema: &str, run: Reader<'_>) -> Result<bool, Error> {
+    const SHOWING: &str = "('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')";
+    let of = |schema: &str, view: &str| {
+        format!(
+            "SELECT {schema} FROM information_schema.{view}_PRIVILEGES WHERE GRANTEE = {ME} AND PRIVILEGE_TYPE IN {SHOWING}"
+        )
+    };
+    let held = run(&[of("TABLE_SCHEMA", "SCHEMA"), of("'%'", "USER")].join(" UNION "), &[])?;
+    if held.iter().any(|row| meant(&text_at(row, 0), schema)) {
+        return Ok(true);
+    }
+    let nowhere = format!("SELECT 1 FROM `{}`.`scimshim is not here`", schema.replace('`', "``"));
+    match run(&nowhere, &[]) {
+        Err(error) if error.failure == Failure::Connection => Err(error),
+        Err(error) => Ok(error.failure == Failure::Schema),
+        Ok(_) => Ok(true),
+    }
 }
 
 /// What the user holds itself. What it holds by a role is not told of it, so that with a role nothing is known.
@@ -100,12 +132,9 @@ fn privileges(catalogue: &mut Catalogue, own: &str, run: Reader<'_>) -> Result<(
     if !matches!(role.as_ref().map(Option::as_deref), Ok(Some("" | "NONE"))) {
         return Ok(());
     }
-    let me = "CONCAT('''', SUBSTR(CURRENT_USER(), 1, \
-              LENGTH(CURRENT_USER()) - LENGTH(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)) - 1), \
-              '''@''', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''')";
     let of = |schema: &str, table: &str, view: &str| {
         format!(
-            "SELECT {schema}, {table}, PRIVILEGE_TYPE FROM information_schema.{view}_PRIVILEGES WHERE GRANTEE = {me}"
+            "SELECT {schema}, {table}, PRIVILEGE_TYPE FROM information_schema.{view}_PRIVILEGES WHERE GRANTEE = {ME}"
         )
     };
     let all = [

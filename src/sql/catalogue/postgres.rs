@@ -40,6 +40,10 @@ pub(super) fn read(schemas: &[Option<Ident>], run: Reader<'_>) -> Result<Catalog
             ),
             &params,
         )?;
+        // Of a schema that the user may not use, the search path shows nothing.
+        if schema.is_none() && columns.is_empty() {
+            catalogue.partly.insert(None);
+        }
         for row in &columns {
             catalogue.tables.entry(name(row)).or_default().columns.push(column(row));
         }
