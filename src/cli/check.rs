@@ -1,6 +1,6 @@
 //! `scimshim check`: the loader that `serve` has, all findings at once, without serving.
 
-use super::common::{Failure, config_path, print, print_findings};
+use super::common::{Failure, config_path, lacks_rights, print, print_findings};
 use super::public;
 use crate::adapter;
 use crate::config::{self, Upstream};
@@ -8,7 +8,6 @@ use crate::document::Findings;
 use crate::server::assemble::{Assembler, Trouble};
 use crate::server::proxy::Proxy;
 use crate::server::tls::Tls;
-use crate::sql;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -139,7 +138,7 @@ fn note(trouble: Trouble, findings: &mut Findings) {
         trouble => {
             let finding = findings.error(&(), trouble.to_string());
             if let Trouble::Database(error) = trouble
-                && error.failure == sql::Failure::Privilege
+                && lacks_rights(&error)
             {
                 finding.help("`scimshim setup` prints the GRANTs that the database user needs");
             }

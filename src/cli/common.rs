@@ -78,6 +78,12 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+/// Whether the database lets its user in, and then may it not do what is asked: MySQL says so while it connects.
+pub fn lacks_rights(error: &sql::Error) -> bool {
+    error.failure == sql::Failure::Privilege
+        || (error.message.starts_with("Access denied for user ") && error.message.contains(" to database "))
+}
+
 /// A line to stderr. A reader that went away is no reason to fail.
 pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");

@@ -1,13 +1,12 @@
 //! `scimshim setup`: scimshim's own tables as SQL, and the GRANTs that the service's database user needs;
 //! `--apply` creates the tables and the key that signs tokens.
 
-use super::common::{Failure, load, print, print_findings, say};
+use super::common::{Failure, lacks_rights, load, print, print_findings, say};
 use super::grants::{self, Grants, Recipient};
 use crate::config::Config;
 use crate::document::Findings;
 use crate::identity::store::TokenStore;
 use crate::server::assemble::Assembler;
-use crate::sql::Failure as FailureKind;
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -85,11 +84,11 @@ fn grants<'a>(config: &Config, assembler: &'a Assembler) -> (Recipient<'a>, Gran
 /// Creates the tables and the signing key where they are missing.
 pub fn apply(assembler: &Assembler) -> Result<(), Failure> {
     let store = TokenStore::new(Arc::clone(assembler.database()), assembler.own().clone());
-    store.setup().map_err(|error| match error.failure {
-        FailureKind::Privilege => Failure::Message(format!(
+    store.setup().map_err(|error| match lacks_rights(&error) {
+        true => Failure::Message(format!(
             "the database: {error}\nThe database user may not create tables; `scimshim setup` without --apply prints what somebody \
              who may can run: the tables, and the GRANTs for this user"
         )),
-        _ => error.into(),
+        false => error.into(),
     })
 }

@@ -224,14 +224,13 @@ impl Body for Received {
 mod tests {
     use super::*;
     use std::convert::Infallible;
-    use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
     use std::time::Duration;
 
     const PIECE: usize = 16 << 10;
 
     /// So many pieces, and how many of them are still to come.
-    struct Pieces(Arc<AtomicUsize>, Mutex<()>);
+    struct Pieces(Arc<AtomicUsize>);
 
     impl Body for Pieces {
         type Data = Bytes;
@@ -248,7 +247,7 @@ mod tests {
 
     fn body(stock: &Arc<Stock>, pieces: usize) -> (Stocked, Arc<AtomicUsize>) {
         let left = Arc::new(AtomicUsize::new(pieces));
-        (stock.stocked(Pieces(Arc::clone(&left), Mutex::default())), left)
+        (stock.stocked(Pieces(Arc::clone(&left))), left)
     }
 
     async fn settled() {
