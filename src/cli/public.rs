@@ -23,12 +23,12 @@ pub fn look(config: &Config, findings: &mut Findings) {
     } else if leaf.begins() > now {
         findings.error(&(), format!("the certificate in {path} is not good before {}", day(leaf.begins())));
     }
-    if chain.len() == 1 && !leaf.is_self_issued() {
+    if chain.len() == 1 && leaf.tells_issuer() {
         findings
             .warning(&(), format!("{path} holds the certificate alone, without those between it and its authority"))
             .help(
                 "clients that know only the authority refuse it: give the file with the whole chain, often called \
-                 fullchain.pem; if the authority signed it itself all is well",
+                 fullchain.pem",
             );
     }
     // Behind a proxy nobody else sees it.

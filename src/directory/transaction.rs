@@ -204,9 +204,13 @@ pub(super) fn scim_error(fault: Fault) -> Error {
         Failure::Constraint | Failure::Value => {
             Error::invalid_value("a value does not fit the column that it is stored in").because(error.message)
         }
-        Failure::Retry | Failure::Timeout | Failure::Connection | Failure::Exhausted | Failure::ReadOnly => {
-            Error::unavailable(error.message)
-        }
-        Failure::Schema | Failure::Privilege | Failure::Other => Error::internal(error.message),
+        // Tables that are being changed under the service: it looks at them again, and says whether it still can be.
+        Failure::Retry
+        | Failure::Timeout
+        | Failure::Connection
+        | Failure::Exhausted
+        | Failure::ReadOnly
+        | Failure::Schema => Error::unavailable(error.message),
+        Failure::Privilege | Failure::Other => Error::internal(error.message),
     }
 }

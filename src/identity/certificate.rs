@@ -4,7 +4,8 @@
 use crate::config::{CertificateName, ClientCertificate};
 use std::fmt;
 use std::net::IpAddr;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::oid_registry::OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS;
+use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
 /// The names of a certificate that was verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub struct Certificate {
     begins: i64,
     ends: i64,
     /// Its issuer is who it is for.
-    self_issued: bool,
+    tells_issuer: bool,
 }
 
 impl Certificate {
@@ -35,11 +36,17 @@ impl Certificate {
             names.push(CertificateName::CommonName(name.to_owned()));
         }
         let validity = certificate.validity();
+        let tells_issuer = certificate.extensions().iter().any(|extension| match extension.parsed_extension() {
+            ParsedExtension::AuthorityInfoAccess(access) => {
+                access.accessdescs.iter().any(|one| one.access_method == OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS)
+            }
+            _ => false,
+        });
         Some(Self {
             names,
             begins: validity.not_before.timestamp(),
             ends: validity.not_after.timestamp(),
-            self_issued: certificate.issuer() == certificate.subject(),
+            tells_issuer,
         })
     }
 
@@ -48,9 +55,10 @@ impl Certificate {
         self.begins
     }
 
-    /// Whether it is not signed by another.
-    pub fn is_self_issued(&self) -> bool {
-        self.self_issued
+    /// Whether it says where its issuer's certificate is to be had (RFC 5280 4.2.2.1): public authorities' do, as it is one
+    /// between, which clients do not have.
+    pub fn tells_issuer(&self) -> bool {
+        self.tells_issuer
     }
 
     /// Whether a server with it may be called `host`: a name, also by a wildcard for its first label, or an address (RFC 9525).
@@ -159,7 +167,7 @@ mod tests {
         ] {
             assert_eq!(one.is_for(host), expected, "{host}");
         }
-        assert!(one.is_self_issued() && one.begins() < one.ends());
+        assert!(!one.tells_issuer() && one.begins() < one.ends());
     }
 
     #[test]

@@ -229,7 +229,7 @@ mod tests {
 
     const PIECE: usize = 16 << 10;
 
-    /// So many pieces, and how many of them are still to come.
+    /// So many pieces are still to come.
     struct Pieces(Arc<AtomicUsize>);
 
     impl Body for Pieces {

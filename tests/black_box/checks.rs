@@ -102,12 +102,22 @@ fn certificates_that_clients_refuse() {
         let mut params = rcgen::CertificateParams::new(names).expect("names");
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        if name == "leaf" {
+            // Where its issuer's certificate is to be had: id-ad-caIssuers, a URI.
+            let url = b"http://ca.example/issuing.cer";
+            let mut access = vec![0x30, 14 + url.len() as u8, 0x30, 12 + url.len() as u8];
+            access.extend([0x06, 8, 0x2b, 6, 1, 5, 5, 7, 0x30, 2, 0x86, url.len() as u8]);
+            access.extend(url);
+            let oid = [1, 3, 6, 1, 5, 5, 7, 1, 1];
+            params.custom_extensions.push(rcgen::CustomExtension::from_oid_content(&oid, access));
+        }
         std::fs::write(path(&format!("{name}.pem")), params.self_signed(&key).expect("a certificate").pem())
             .expect("a file");
         std::fs::write(path(&format!("{name}.key")), key.serialize_pem()).expect("a file");
     };
     write("good", &["localhost"], 2090);
     write("old", &["localhost"], 2021);
+    write("leaf", &["localhost"], 2090);
     write("other", &["scim.example.com", "*.example.org"], 2090);
     let with = |certificate: &str, key: &str| {
         let mut service = Service::prepare(&database, Options::small());
@@ -125,9 +135,11 @@ fn certificates_that_clients_refuse() {
     let other = with("other.pem", "other.key");
     let sentence = "is not for localhost, the host of `public_url`, but for DNS:scim.example.com, DNS:*.example.org";
     assert!(other.status.success() && said(&other).contains(sentence), "{}", describe(&other));
-    // A leaf of another's, alone: that of the tests is one.
-    let leaf = Service::prepare(&database, Options::small()).run(&["check", "--offline"]);
+    // One of an authority's that is not known itself, alone; and one that the tests' own authority signed.
+    let leaf = with("leaf.pem", "leaf.key");
     assert!(leaf.status.success() && said(&leaf).contains("holds the certificate alone"), "{}", describe(&leaf));
+    let signed = Service::prepare(&database, Options::small()).run(&["check", "--offline", "--strict"]);
+    assert!(signed.status.success(), "{}", describe(&signed));
     let swapped = with("good.pem", "good.pem");
     assert!(
         !swapped.status.success() && said(&swapped).contains("no private key in it: it is a certificate"),

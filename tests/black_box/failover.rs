@@ -144,3 +144,33 @@ fn of_mariadb() {
     }
     client.post("/Users", &client::user("three", json!({}))).expect(201);
 }
+
+/// An application whose tables are changed under the service: 503 from the first request on, until they fit again.
+#[test]
+fn a_column_that_is_renamed() {
+    for engine in [Engine::MariaDb, Engine::Postgres, Engine::Sqlite] {
+        let database = Database::small(engine);
+        let service = Service::start(&database, Options::small());
+        let mut client = service.client();
+        client.post("/Users", &client::user("ada", json!({ "title": "Countess" }))).expect(201);
+        database.execute("ALTER TABLE people RENAME COLUMN title TO calling");
+        let patience = Instant::now() + Duration::from_secs(30);
+        loop {
+            let answer = client.get("/Users");
+            assert_eq!(answer.status, 503, "{engine:?}: {}", answer.text());
+            assert!(answer.header("retry-after").is_some(), "{:?}", answer.headers);
+            let told = service.admin("/readyz").expect("the private listener answers");
+            if told.starts_with("HTTP/1.1 503") {
+                assert!(told.contains("title"), "{told}");
+                break;
+            }
+            assert!(Instant::now() < patience, "{engine:?}: {told}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        database.execute("ALTER TABLE people RENAME COLUMN calling TO title");
+        while client.get("/Users").status != 200 {
+            assert!(Instant::now() < patience, "{engine:?}: it does not go on: {}", service.stderr());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
