@@ -105,8 +105,9 @@ fn certificates_that_clients_refuse() {
         if name == "leaf" {
             // Where its issuer's certificate is to be had: id-ad-caIssuers, a URI.
             let url = b"http://ca.example/issuing.cer";
-            let mut access = vec![0x30, 14 + url.len() as u8, 0x30, 12 + url.len() as u8];
-            access.extend([0x06, 8, 0x2b, 6, 1, 5, 5, 7, 0x30, 2, 0x86, url.len() as u8]);
+            let length = u8::try_from(url.len()).expect("a short one");
+            let mut access = vec![0x30, 14 + length, 0x30, 12 + length];
+            access.extend([0x06, 8, 0x2b, 6, 1, 5, 5, 7, 0x30, 2, 0x86, length]);
             access.extend(url);
             let oid = [1, 3, 6, 1, 5, 5, 7, 1, 1];
             params.custom_extensions.push(rcgen::CustomExtension::from_oid_content(&oid, access));
