@@ -135,7 +135,7 @@ fn unique_within(source: &Source, filled: &[&Ident], outline: &Outline<'_>, find
             let unknown = outline.relation.find(column.name.as_str()).is_some_and(|info| info.has_default);
             if unknown && !filled.contains(&&column.name) {
                 findings
-                    .error(
+                    .warning(
                         &entry.key,
                         format!(
                             "`{}` is unique within `{}`, and what the database puts there in a new row is not known",
@@ -143,7 +143,11 @@ fn unique_within(source: &Source, filled: &[&Ident], outline: &Outline<'_>, find
                             column.name
                         ),
                     )
-                    .help(format!("`create: {{ set: {{ {}: ... }} }}`", column.name));
+                    .help(format!(
+                        "a new row is compared with those that have NULL there; say it in `create: {{ set: {{ {}: ... }} }}`, \
+                         unless the database generates it",
+                        column.name
+                    ));
             }
         }
     }

@@ -115,7 +115,7 @@ fn what_is_refused() {
         (
             with("displayName: { column: name, unique: { within: [active] } }"),
             "`displayName` is unique within `active`, and what the database puts there in a new row is not known",
-            "`create: { set: { active: ... } }`",
+            "say it in `create: { set: { active: ... } }`",
         ),
         (with("displayName: { column: name, uniqe: true }"), "unknown key `uniqe`", "did you mean `unique`?"),
         (with("displayName: { column: name, type: txet }"), "there is no type `txet`", "did you mean `text`?"),

@@ -86,7 +86,8 @@ fn ready(config: &Config, database: &dyn Database, own: &Own) -> Result<(), Fail
         Ok(())
     })?;
     match missing {
-        None => Ok(()),
+        // Who only reads the journal needs no more than that.
+        None | Some(crate::own::Missing::Rights(_)) => Ok(()),
         Some(crate::own::Missing::Database(error)) => Err(error.into()),
         Some(missing) => Err(Failure::Message(format!(
             "{missing} (`scimshim setup --apply --config {}` makes them what this scimshim needs, in `{}`)",

@@ -16,6 +16,10 @@ use std::collections::{HashMap, HashSet};
 /// How many rows one statement takes at most.
 pub(super) const CHUNK: usize = 256;
 
+/// So many new members are held at once. More would keep the application, and ourselves, from everybody's rows for as long as a
+/// large group takes; and one row that the application holds would keep the group from being made.
+const MOST_HELD: usize = 1000;
+
 /// One link, as a write sees it.
 pub(super) struct Membership<'a> {
     pub link: &'a Link,
@@ -46,7 +50,7 @@ impl Directory {
         hold: bool,
         environment: &Environment<'_>,
     ) -> Result<IndexMap<String, Value>, Fault> {
-        let lock = membership.lock().filter(|_| hold);
+        let lock = membership.lock().filter(|_| hold && ids.len() <= MOST_HELD);
         let found = self.targets(connection, membership, ids, lock, environment)?;
         let unknown: Vec<&str> = ids.iter().filter(|id| !found.contains_key(id.as_str())).map(String::as_str).collect();
         if !unknown.is_empty() {

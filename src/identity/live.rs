@@ -532,7 +532,7 @@ mod tests {
         let (stored, _) = SigningKey::generate().unwrap();
         let ring = || Keyring::new(vec![SigningKey::read("k", &stored).unwrap()], Some(0));
         let store = Arc::new(Memory::default());
-        let patience = Duration::from_millis(400);
+        let patience = Duration::from_secs(3);
         let live = Arc::new(LiveTokens::new(store.clone(), ring(), URL.into(), patience));
         let token = store.issue(&ring(), "entra");
         let ask_together = async || {
@@ -550,19 +550,19 @@ mod tests {
         let unavailable = |heard: &Result<(), Denied>| matches!(heard, Err(Denied::Unavailable(_)));
 
         *store.down.lock().unwrap() = true;
-        *store.slow.lock().unwrap() = Duration::from_millis(200);
+        *store.slow.lock().unwrap() = Duration::from_secs(1);
         let heard = ask_together().await;
         assert!(heard.iter().all(|(heard, after)| unavailable(heard) && *after < patience), "{heard:?}");
         assert_eq!(store.reads.load(Relaxed), 1);
 
         *store.down.lock().unwrap() = false;
-        *store.slow.lock().unwrap() = Duration::from_millis(1200);
+        *store.slow.lock().unwrap() = Duration::from_secs(9);
         let heard = ask_together().await;
         assert!(heard.iter().all(|(heard, after)| unavailable(heard) && *after < patience * 2), "{heard:?}");
         assert_eq!(store.reads.load(Relaxed), 2, "who comes meanwhile waits for the same");
 
         *store.slow.lock().unwrap() = Duration::ZERO;
-        tokio::time::sleep(Duration::from_millis(1000)).await;
+        tokio::time::sleep(Duration::from_secs(7)).await;
         assert!(ask_together().await.iter().all(|(heard, _)| heard.is_ok()));
     }
 }

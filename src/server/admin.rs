@@ -55,6 +55,8 @@ impl Admin {
             Ok(Err(error)) => Err(error.to_string()),
             // Where `checkout_timeout` is longer than this.
             Err(_) if matches!(ready.database.usage(), (in_use, _, most) if in_use >= most) => busy(&*ready.database),
+            // One connection may lead nowhere any more, while others do.
+            Err(_) if ready.database.heard().is_some_and(|ago| ago < LATELY) => Ok(READY),
             Err(_) => Err(format!("the database does not answer within {PATIENCE:?}")),
         }
     }

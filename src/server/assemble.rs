@@ -169,7 +169,12 @@ impl Assembler {
         }
         let page = u64::try_from(self.config.limits.page).unwrap_or(u64::MAX);
         let store = TokenStore::new(Arc::clone(&self.database), self.own.clone());
-        store.is_ready().map_err(|missing| self.missing(missing))?;
+        match store.is_ready() {
+            // Rights may be held in ways that the catalogue does not tell (by PUBLIC, by a role): `check` says so, and a service
+            // goes on until a statement is refused.
+            Err(missing @ Missing::Rights(_)) if make_key => tracing::warn!(%missing, "a right may be missing"),
+            ready => ready.map_err(|missing| self.missing(missing))?,
+        }
         let mut keys = store.keyring().map_err(|error| self.own_trouble(error))?;
         if make_key && !keys.signs() {
             store.ensure_key().map_err(|error| self.own_trouble(error))?;

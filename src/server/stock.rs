@@ -135,7 +135,15 @@ impl Stock {
             };
             let last = frame.is_err() || body.is_end_stream();
             let piece = Piece { frame: frame.map_err(Into::into), last, _taken: taken };
-            match pieces.try_send(piece) {
+            let sent = match pieces.try_send(piece) {
+                Err(TrySendError::Full(piece)) => {
+                    // A reader that is there needs its turn, and no room.
+                    tokio::task::yield_now().await;
+                    pieces.try_send(piece)
+                }
+                sent => sent,
+            };
+            match sent {
                 Ok(()) => {}
                 Err(TrySendError::Closed(_)) => return,
                 Err(TrySendError::Full(piece)) => {

@@ -89,10 +89,10 @@ impl Activity {
         self.standing.fetch_sub(1, Relaxed);
     }
 
-    /// Whether no request is in flight, and nothing was written for so long.
+    /// Whether no request of an HTTP/2 connection is in flight, and nothing was written for so long.
     pub fn is_quiet(&self, time: Duration) -> bool {
         let since = u128::from(self.now().saturating_sub(self.last.load(Relaxed)));
-        self.in_flight.load(Relaxed) == 0 && since > time.as_millis()
+        !self.looks && self.in_flight.load(Relaxed) == 0 && since > time.as_millis()
     }
 
     /// How many streamed answers are on their way, without those that were let go already.

@@ -61,7 +61,13 @@ impl Complaint {
     /// to say is what a trigger says.
     pub(super) fn of_write(self) -> Error {
         match self.may_be_refusal {
-            true => Error::new(Failure::Refused, "a trigger of the application refused it"),
+            true => {
+                tracing::warn!(
+                    "a write failed with words that no database is known for: they are taken for a trigger's of the application \
+                     (`level: debug` has them)"
+                );
+                Error::new(Failure::Refused, "a trigger of the application refused it")
+            }
             false => self.error,
         }
     }
@@ -226,40 +232,51 @@ const MYSQL: &[(Pattern, Failure)] = &[
     (Begins("Table has no partition for value"), Failure::Value),                                 // 1526
     (Begins("The total number of locks exceeds"), Failure::Other),                                // 1206
     (Begins("The user specified as a definer"), Failure::Other),                                  // 1449
-    (Begins("Got error "), Failure::Other),                                                       // 1030, 1296
-    (Begins("Got a packet bigger than"), Failure::Other),                                         // 1153
-    (Begins("Got temporary error"), Failure::Retry),                                              // 1297
-    (Begins("Out of memory"), Failure::Other),                                                    // 1037, 1041
-    (Begins("Out of sort memory"), Failure::Other),                                               // 1038
-    (Begins("Disk full"), Failure::Other),                                                        // 1021
-    (Begins("Disk got full"), Failure::Other),                                                    // 1021, MariaDB 11
-    (Begins("Error writing file"), Failure::Other),                                               // 1026
-    (Begins("Error reading file"), Failure::Other),                                               // 1024
-    (Begins("Error on "), Failure::Other),                                                        // 1023
-    (Begins("Unexpected "), Failure::Other),                                                      // 1039
-    (Begins("Can't "), Failure::Other),                    // 1016, 1017, 1020, 1442
-    (Begins("Cannot "), Failure::Other),                   // 1476
-    (Begins("Row size too large"), Failure::Other),        // 1118
-    (Begins("Thread stack overrun"), Failure::Other),      // 1436
-    (Begins("Recursive "), Failure::Other),                // 1424, 1456
-    (Begins("Illegal mix of collations"), Failure::Other), // 1267
-    (Begins("You have an error in your SQL syntax"), Failure::Other), // 1064
-    (Begins("Result consisted of more than one row"), Failure::Other), // 1172
-    (Begins("Subquery returns more than 1 row"), Failure::Other), // 1242
-    (Begins("Operand should contain"), Failure::Other),    // 1241
-    (Begins("Column count doesn't match"), Failure::Other), // 1136
-    (Then("FUNCTION ", " does not exist"), Failure::Other), // 1305
-    (Then("PROCEDURE ", " does not exist"), Failure::Other), // 1305
-    (Begins("Internal error"), Failure::Other),            // 1815
-    (Begins("InnoDB"), Failure::Other),                    // 1713
-    (Begins("Tablespace "), Failure::Other),               // 1813, 1814
-    (Begins("Undo Log error"), Failure::Other),            // 1713
-    (Begins("Too many "), Failure::Other),                 // 1117, 1637
-    (Begins("Too big "), Failure::Other),                  // 1713
-    (Begins("Maximum "), Failure::Other),                  // 1971
-    (Begins("WSREP "), Failure::Connection),               // 1047, 1180
-    (Begins("Failed to read auto-increment value"), Failure::Other), // 1467
-    (Begins("Unknown "), Failure::Other),                  // 1105 and others
+    (Begins("The value specified for generated column"), Failure::Other),                         // 1906, 3105
+    (Begins("Plugin instructed the server to rollback"), Failure::Retry), // 3101, group replication
+    (Begins("Table definition has changed"), Failure::Retry),             // 1412
+    (Begins("Multi-statement transaction required more than"), Failure::Other), // 1197
+    (Begins("Binary logging not possible"), Failure::Other),              // 1598
+    (Begins("Index "), Failure::Other),                                   // 1712
+    (Begins("Got an "), Failure::Other),                                  // 1158, 1160
+    (Begins("Got timeout "), Failure::Other),                             // 1159, 1161
+    (Begins("Got packets "), Failure::Other),                             // 1156
+    (Begins("Malformed "), Failure::Other),                               // 1835
+    (Begins("Max connect timeout reached"), Failure::Connection),         // ProxySQL
+    (Begins("Got error "), Failure::Other),                               // 1030, 1296
+    (Begins("Got a packet bigger than"), Failure::Other),                 // 1153
+    (Begins("Got temporary error"), Failure::Retry),                      // 1297
+    (Begins("Out of memory"), Failure::Other),                            // 1037, 1041
+    (Begins("Out of sort memory"), Failure::Other),                       // 1038
+    (Begins("Disk full"), Failure::Other),                                // 1021
+    (Begins("Disk got full"), Failure::Other),                            // 1021, MariaDB 11
+    (Begins("Error writing file"), Failure::Other),                       // 1026
+    (Begins("Error reading file"), Failure::Other),                       // 1024
+    (Begins("Error on "), Failure::Other),                                // 1023
+    (Begins("Unexpected "), Failure::Other),                              // 1039
+    (Begins("Can't "), Failure::Other),                                   // 1016, 1017, 1020, 1442
+    (Begins("Cannot "), Failure::Other),                                  // 1476
+    (Begins("Row size too large"), Failure::Other),                       // 1118
+    (Begins("Thread stack overrun"), Failure::Other),                     // 1436
+    (Begins("Recursive "), Failure::Other),                               // 1424, 1456
+    (Begins("Illegal mix of collations"), Failure::Other),                // 1267
+    (Begins("You have an error in your SQL syntax"), Failure::Other),     // 1064
+    (Begins("Result consisted of more than one row"), Failure::Other),    // 1172
+    (Begins("Subquery returns more than 1 row"), Failure::Other),         // 1242
+    (Begins("Operand should contain"), Failure::Other),                   // 1241
+    (Begins("Column count doesn't match"), Failure::Other),               // 1136
+    (Then("FUNCTION ", " does not exist"), Failure::Other),               // 1305
+    (Then("PROCEDURE ", " does not exist"), Failure::Other),              // 1305
+    (Begins("Internal error"), Failure::Other),                           // 1815
+    (Begins("InnoDB"), Failure::Other),                                   // 1713
+    (Begins("Tablespace "), Failure::Other),                              // 1813, 1814
+    (Begins("Undo Log error"), Failure::Other),                           // 1713
+    (Begins("Too many "), Failure::Other),                                // 1117, 1637
+    (Begins("Too big "), Failure::Other),                                 // 1713
+    (Begins("Maximum "), Failure::Other),                                 // 1971
+    (Begins("WSREP "), Failure::Connection),                              // 1047, 1180
+    (Begins("Failed to read auto-increment value"), Failure::Other),      // 1467
+    (Begins("Unknown "), Failure::Other),                                 // 1105 and others
 ];
 
 /// PostgreSQL's, with their SQLSTATEs.
@@ -312,26 +329,35 @@ const POSTGRES: &[(Pattern, Failure)] = &[
     (Then("new row for relation ", " violates check constraint"), Failure::Constraint), // 23514
     (Begins("conflicting key value violates exclusion constraint"), Failure::Constraint), // 23P01
     // What is the server's own trouble, and not what a function of the application says.
-    (Begins("out of memory"), Failure::Other),                     // 53200
-    (Begins("out of shared memory"), Failure::Other),              // 53200
-    (Begins("could not "), Failure::Other),                        // classes 53, 58, XX
-    (Begins("cannot "), Failure::Other),                           // 0A000, 55000
-    (Begins("invalid page in block "), Failure::Other),            // XX001
-    (Begins("cache lookup failed for "), Failure::Other),          // XX000
-    (Begins("missing chunk number "), Failure::Other),             // XX001
-    (Begins("unexpected chunk number "), Failure::Other),          // XX001
-    (Begins("stack depth limit exceeded"), Failure::Other),        // 54001
-    (Begins("index row size "), Failure::Other),                   // 54000
-    (Begins("row is too big"), Failure::Other),                    // 54000
-    (Begins("temporary file size exceeds"), Failure::Other),       // 53400
+    (Begins("tuple to be locked was already moved"), Failure::Retry), // 40001
+    (Begins("database is not accepting commands"), Failure::Other),   // 54000
+    (Begins("failed to "), Failure::Other),                           // XX000
+    (Begins("index \""), Failure::Other),                             // XX002
+    (Then("column ", "can only be updated to DEFAULT"), Failure::Other), // 428C9
+    (Begins("query_wait_timeout"), Failure::Connection),              // PgBouncer
+    (Begins("server login has been failing"), Failure::Connection),   // PgBouncer
+    (Begins("pgbouncer cannot connect to server"), Failure::Connection),
+    (Begins("server conn crashed"), Failure::Connection), // PgBouncer
+    (Begins("out of memory"), Failure::Other),            // 53200
+    (Begins("out of shared memory"), Failure::Other),     // 53200
+    (Begins("could not "), Failure::Other),               // classes 53, 58, XX
+    (Begins("cannot "), Failure::Other),                  // 0A000, 55000
+    (Begins("invalid page in block "), Failure::Other),   // XX001
+    (Begins("cache lookup failed for "), Failure::Other), // XX000
+    (Begins("missing chunk number "), Failure::Other),    // XX001
+    (Begins("unexpected chunk number "), Failure::Other), // XX001
+    (Begins("stack depth limit exceeded"), Failure::Other), // 54001
+    (Begins("index row size "), Failure::Other),          // 54000
+    (Begins("row is too big"), Failure::Other),           // 54000
+    (Begins("temporary file size exceeds"), Failure::Other), // 53400
     (Begins("invalid memory alloc request size"), Failure::Other), // XX000
-    (Begins("current transaction is aborted"), Failure::Other),    // 25P02
-    (Begins("operator does not exist"), Failure::Other),           // 42883
-    (Then("function ", " does not exist"), Failure::Other),        // 42883
-    (Then("record ", " has no field "), Failure::Other),           // 42703
-    (Begins("prepared statement "), Failure::Other),               // 26000
-    (Begins("bind message "), Failure::Other),                     // 08P01
-    (Begins("nextval: reached "), Failure::Other),                 // 2200H
+    (Begins("current transaction is aborted"), Failure::Other), // 25P02
+    (Begins("operator does not exist"), Failure::Other),  // 42883
+    (Then("function ", " does not exist"), Failure::Other), // 42883
+    (Then("record ", " has no field "), Failure::Other),  // 42703
+    (Begins("prepared statement "), Failure::Other),      // 26000
+    (Begins("bind message "), Failure::Other),            // 08P01
+    (Begins("nextval: reached "), Failure::Other),        // 2200H
 ];
 
 /// SQLite's.
@@ -350,6 +376,8 @@ const SQLITE: &[(Pattern, Failure)] = &[
     (Then("cannot store ", " value in "), Failure::Value),
     (Begins("malformed JSON"), Failure::Value),
     (Begins("constraint failed"), Failure::Constraint),
+    (Then("cannot INSERT into ", "generated column"), Failure::Other),
+    (Then("cannot UPDATE ", "generated column"), Failure::Other),
     (Begins("not authorized"), Failure::Privilege),
     (Begins("interrupted"), Failure::Timeout),
     (Begins("unable to open database file"), Failure::Connection),

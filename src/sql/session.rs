@@ -109,7 +109,7 @@ where
         if let Some(failure) = self.doomed.filter(|_| self.health.in_transaction) {
             return Err(Error::new(failure, "the transaction failed earlier and can only be rolled back"));
         }
-        metrics::counter!(STATEMENTS, "kind" => kind).increment(1);
+        metrics::counter!(STATEMENTS, "kind" => if kind == COMMIT { "transaction" } else { kind }).increment(1);
         let began = Instant::now();
         let done = work(&mut self.inner);
         meter::sent(began.elapsed());
@@ -122,7 +122,7 @@ where
             }
             Err(error) => {
                 let complaint = failure::of_statement(C::Backend::DIALECT, error);
-                let is_write = matches!(kind, "insert" | "update" | "delete" | "transaction");
+                let is_write = matches!(kind, "insert" | "update" | "delete" | COMMIT);
                 let error = if is_write { complaint.of_write() } else { complaint.error };
                 Err(self.failed(error))
             }
@@ -149,14 +149,15 @@ where
     /// BEGIN, COMMIT and ROLLBACK. On MySQL a batch takes three round trips, so these are prepared where
     /// the server can (MariaDB 10.6).
     fn control(&mut self, sql: &'static str) -> Result<(), Error> {
+        let kind = if sql == "COMMIT" { COMMIT } else { "transaction" };
         if C::Backend::DIALECT == Dialect::Mysql && self.prepares_control {
             let bound = Bound { body: Body::Text(sql), params: &[], json: self.json };
-            match self.run("transaction", |inner| bound.execute(inner)) {
+            match self.run(kind, |inner| bound.execute(inner)) {
                 Err(error) if error.message.contains("prepared statement protocol") => self.prepares_control = false,
                 done => return done.map(|_| ()),
             }
         }
-        self.run("transaction", |inner| inner.batch_execute(sql))
+        self.run(kind, |inner| inner.batch_execute(sql))
     }
 
     fn writable_again(&mut self) -> Result<(), Error> {
@@ -166,6 +167,9 @@ where
         Ok(())
     }
 }
+
+/// The one statement about transactions that writes: what was put off until then is looked at.
+const COMMIT: &str = "commit";
 
 impl<C> Connection for Session<C>
 where

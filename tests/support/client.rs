@@ -233,17 +233,22 @@ impl Client {
 
     /// Opens a connection and completes the handshake, for a test that then writes what it likes.
     pub fn connect(&self) -> io::Result<Stream> {
+        let mut stream = self.knock()?;
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(stream)
+    }
+
+    /// Opens a connection; the handshake comes with the first bytes.
+    pub fn knock(&self) -> io::Result<Stream> {
         let socket = TcpStream::connect_timeout(&self.address, Duration::from_secs(5))?;
         socket.set_read_timeout(Some(Duration::from_secs(60)))?;
         socket.set_write_timeout(Some(Duration::from_secs(60)))?;
         socket.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").expect("a name");
         let connection = ClientConnection::new(Arc::clone(&self.tls), name).map_err(io::Error::other)?;
-        let mut stream = StreamOwned::new(connection, socket);
-        while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock)?;
-        }
-        Ok(stream)
+        Ok(StreamOwned::new(connection, socket))
     }
 
     /// The answer, and whether the connection stays open.

@@ -260,8 +260,8 @@ impl Answer {
         let idle = proxy.upstream.idle_timeout;
         if head.status != StatusCode::SWITCHING_PROTOCOLS {
             response::rebuild(&mut head, method, peer.tls, &held.request_id);
-            // Events never end by themselves, and their readers come again.
-            let stay = is_events(&head.headers).then(|| peer.stay.clone());
+            // Events never end by themselves, and who reads them with GET comes again (an EventSource); others expect the whole.
+            let stay = (*method == Method::GET && is_events(&head.headers)).then(|| peer.stay.clone());
             return Response::from_parts(head, Outgoing::Stream(Box::pin(Download::new(body, idle, stay, held))));
         }
         let mut answer = Response::from_parts(head, body);
