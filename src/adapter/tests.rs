@@ -112,11 +112,6 @@ fn what_is_refused() {
         ),
         (beside("    where: { name: \"${request.id}\" }\n"), "a `where` means the same for every request", "literals"),
         (beside("    unmapped: stor\n"), "expected one of `ignore`, `store`, found `stor`", "did you mean `store`?"),
-        (
-            with("displayName: { column: name, unique: { within: [active] } }"),
-            "`displayName` is unique within `active`, and what the database puts there in a new row is not known",
-            "say it in `create: { set: { active: ... } }`",
-        ),
         (with("displayName: { column: name, uniqe: true }"), "unknown key `uniqe`", "did you mean `unique`?"),
         (with("displayName: { column: name, type: txet }"), "there is no type `txet`", "did you mean `text`?"),
         (with("displayName: { column: name, pattern: \"(\" }"), "not a regular expression", ""),
@@ -375,13 +370,14 @@ fn what_is_refused() {
 #[test]
 fn what_is_warned_of() {
     let yaml = user(&format!(
-        "{NAMED}      emails.value: mail\n      urn:x:y:2.0:User:\n        code: {{ column: dept_id, lookup: {{ table: depts, match: code }} }}\nrecognise: {{ has: [people.nope] }}\n"
+        "{NAMED}      emails.value: mail\n      displayName: {{ column: name, unique: {{ within: [active] }} }}\n      urn:x:y:2.0:User:\n        code: {{ column: dept_id, lookup: {{ table: depts, match: code }} }}\nrecognise: {{ has: [people.nope] }}\n"
     ));
     let (adapter, findings) = compiled(&yaml);
     let rendered = findings.render(false);
     assert!(adapter.is_some(), "{rendered}");
     for wanted in [
         "`code` is not unique in `depts`",
+        "`displayName` is unique within `active`, and what the database puts there in a new row is not known",
         "CREATE INDEX scimshim_people_mail ON `people` (`mail`);",
         "the database does not look like this application: see `people.nope`",
     ] {
